@@ -1,0 +1,1 @@
+"""The demo corpus: a seeded generator of what an online-education platform sees."""

@@ -1,0 +1,1 @@
+"""The tables: declared once, read and written in one way."""

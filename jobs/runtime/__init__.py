@@ -1,0 +1,1 @@
+"""What surrounds every job: environment, session, progress, the run itself."""

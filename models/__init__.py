@@ -1,0 +1,1 @@
+"""Teachers, students and the serving contract; knows nothing of Spark or of tables."""

@@ -1,0 +1,89 @@
+"""Tasks and their labels, as settings: what is labelled, by which teacher, through which student."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+LabelRef = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,63}\.)?[a-z][a-z0-9_]{0,63}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Frozen(BaseModel):
+    """Base of all settings: read once, never changed, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Target(Frozen):
+    """What a label's student must reach against its teacher before it may be promoted."""
+
+    precision: Share = 0.80
+    recall: Share = 0.80
+
+
+class LabelSettings(Frozen):
+    """One label of a task.
+
+    `requires` and `excludes` name labels of this task (`label`) or of another (`task.label`). A label holds only
+    where all it requires hold; a label that holds removes the labels it excludes.
+    """
+
+    target: Target = Target()
+    requires: tuple[LabelRef, ...] = ()
+    excludes: tuple[LabelRef, ...] = ()
+
+
+class TeacherSettings(Frozen):
+    """The teacher: a Hugging Face model by folder or hub name, or (None) a small BERT built and pretrained here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    source: str | None = Field(default=None, alias="from")
+    layers: PositiveInt = 2
+    hidden: PositiveInt = 128
+    heads: PositiveInt = 2
+    max_tokens: Annotated[int, Field(ge=8, le=512)] = 64
+    vocabulary_size: PositiveInt = 6000
+    pretrain_steps: Annotated[int, Field(ge=0)] = 1500
+    pretrain_seconds: PositiveFloat = 90.0  # whichever of steps and seconds comes first ends the pretraining
+    pretrain_texts: PositiveInt = 60_000
+    epochs: PositiveInt = 6
+    batch: PositiveInt = 32
+    learning_rate: PositiveFloat = 5e-4
+    projection: PositiveInt = 32  # width of the stored [CLS] projection
+
+
+class StudentSettings(Frozen):
+    """The student: kind, sizes, and how it is trained."""
+
+    kind: Literal["textcnn"] = "textcnn"
+    embedding: PositiveInt = 128
+    filters: PositiveInt = 128
+    widths: tuple[PositiveInt, ...] = (2, 3, 4)
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    max_length: PositiveInt = 128
+    vocabulary_size: PositiveInt = 6000
+    epochs: PositiveInt = 6
+    batch: PositiveInt = 64
+    learning_rate: PositiveFloat = 1e-3
+    temperature: PositiveFloat = 2.0
+    soft_weight: Share = 0.7  # the soft term's share of the loss, the hard term has the rest
+
+
+class TaskSettings(Frozen):
+    """A set of labels of one kind, built in one phase, for the scenes it applies to."""
+
+    kind: Literal["multi_label"] = "multi_label"
+    phase: PositiveInt = 1
+    scenes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    labels: Annotated[dict[Name, LabelSettings], Field(min_length=1)]
+    teacher: TeacherSettings = TeacherSettings()
+    student: StudentSettings = StudentSettings()
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels in their declared order; a model made now keeps this order for ever."""
+        return tuple(self.labels)

@@ -1,0 +1,1 @@
+"""The torch half: teachers, students, losses, the trainer, the export."""

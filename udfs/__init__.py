@@ -1,0 +1,1 @@
+"""The executors: factories of batch functions over Arrow; no Spark in here."""
