@@ -41,3 +41,8 @@ def of_text(text: str, text_b: str | None = None) -> str:
     if text_b is None:
         return of_bytes(text.encode("utf-8", "surrogatepass"))[:TEXT_HASH_CHARS]
     return of_bytes(f"{len(text)}:{text}{text_b}".encode("utf-8", "surrogatepass"))[:TEXT_HASH_CHARS]
+
+
+def of_source(source: str, own: str) -> str:
+    """The `text_id` of a text: a hash of its source and of what the source calls it, the source's length in front."""
+    return of_bytes(f"{len(source)}:{source}{own}".encode("utf-8", "surrogatepass"))[:TEXT_HASH_CHARS]

@@ -1,0 +1,146 @@
+"""Human labels in: CSV or JSONL -> `annotations`. The same file twice changes nothing; what matches no text is told."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from jobs.lake import tables
+from jobs.lake.store import Scope
+from jobs.runtime.job import Context, Done, Job, Work
+from models import digests
+from models.errors import DataError
+from models.rules import Cleaner
+
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "y", "是"}), frozenset({"0", "false", "no", "n", "否"})
+_PARSED_DDL = (
+    "file string, position bigint, raw binary, reason string, task string, label string, value boolean, "
+    "annotator string, annotated_at timestamp, text_id string, source string, source_id string, clean_text string"
+)
+REASON_PREFIX = "annotation_"
+
+
+def plan(context: Context) -> Work:
+    """List the files given by `--file`, or those of a folder."""
+    given = Path(context.request.options["file"])
+    files = sorted(path for path in given.iterdir() if path.is_file()) if given.is_dir() else [given]
+    missing = [str(path) for path in files if not path.is_file()]
+    if missing or not files:
+        raise DataError(f"--file: no file at {', '.join(missing) or given}; give a CSV or JSONL file, or a folder of them")
+    contents = {path.name: digests.of_file(path) for path in files}
+    fingerprint = context.fingerprint(files=contents, texts=context.lake.version(tables.TEXTS))
+    if context.unchanged(tables.ANNOTATIONS, Scope(), fingerprint):
+        return Work(())
+    return Work(tuple(f"import the annotations of {path}" for path in files), (tuple(files), fingerprint))
+
+
+def execute(context: Context, work: Work) -> Done:
+    """Parse, match and upsert; set aside what cannot be read or matches no text."""
+    cleaner = Cleaner(context.settings.cleaning)
+    known = {(name, label) for name, task in context.settings.tasks.items() for label in task.labels}
+    zone = ZoneInfo(context.settings.session.timezone)
+    files, fingerprint = work.payload
+    rows = [row for path in files for row in _parse(path, cleaner, known, zone)]
+    parsed = context.spark.createDataFrame(rows, _PARSED_DDL).localCheckpoint(eager=True)
+    matched = match(parsed.where("reason is null"), context.lake.read(tables.TEXTS)).localCheckpoint(eager=True)
+    good = _latest(matched.where("dt is not null"))
+    unmatched = matched.where("dt is null").withColumn("reason", F.lit("annotation_unmatched"))
+    bad = parsed.where("reason is not null").unionByName(unmatched.select(*parsed.columns))
+    set_aside = context.lake.append(_rejected(context, bad), tables.REJECTED, context.stamp())
+    annotations = good.withColumn("run_id", F.lit(context.run_id)).select(*tables.ANNOTATIONS.names)
+    commit = context.lake.upsert(annotations, tables.ANNOTATIONS, context.stamp(fingerprint))
+    counts = {row["reason"]: row["count"] for row in bad.groupBy("reason").count().collect()}
+    for reason, number in sorted(counts.items()):
+        context.reporter.say(f"  {number:,} annotations set aside: {reason.removeprefix(REASON_PREFIX)}")
+    total = {"read": len(rows), "set_aside": set_aside.rows, "annotations": len(rows) - sum(counts.values())}
+    return Done(counts=total | counts, outputs={"annotations": commit.version}, headline="annotations")
+
+
+def _parse(path: Path, cleaner: Cleaner, known: set[tuple[str, str]], zone: ZoneInfo) -> Iterator[tuple[Any, ...]]:
+    for position, record in enumerate(_records(path)):
+        raw = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+        value = str(record.get("value", "")).strip().lower()
+        key = (str(record.get("task")), str(record.get("label")))
+        reason = None
+        if key not in known:
+            reason = "annotation_unknown_label"
+        elif value not in _TRUE | _FALSE:
+            reason = "annotation_wrong_value"
+        elif not record.get("annotator") or not (record.get("text_id") or record.get("source")):
+            reason = "annotation_incomplete"
+        text = record.get("text")
+        when = _moment(record.get("annotated_at"), zone)
+        yield (
+            str(path), position, raw, reason, *key, value in _TRUE, str(record.get("annotator") or ""), when,
+            record.get("text_id") or None, record.get("source") or None, record.get("source_id") or None,
+            cleaner.clean(str(text)) if text else None,
+        )  # fmt: skip
+
+
+def _records(path: Path) -> Iterator[Mapping[str, Any]]:
+    with path.open(encoding="utf-8-sig", newline="", errors="replace") as file:
+        if path.suffix == ".csv":
+            yield from csv.DictReader(file)
+        elif path.suffix == ".jsonl":
+            for line in file:
+                if line.strip():
+                    try:
+                        value = json.loads(line)
+                    except ValueError:
+                        value = {}
+                    yield value if isinstance(value, dict) else {}
+        else:
+            raise DataError(f"{path}: got the suffix {path.suffix!r}, expected .csv or .jsonl; rename or convert the file")
+
+
+def _moment(value: Any, zone: ZoneInfo) -> datetime | None:
+    try:
+        when = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=zone)
+
+
+def match(parsed: DataFrame, texts: DataFrame) -> DataFrame:
+    """Parsed annotations with the `text_id`, `text_hash` and `dt` of their text; null where none matches.
+
+    By `text_id`, else by source and the source's id, else by source and clean text: then the earliest such text.
+    """
+    known = texts.select("text_id", "text_hash", "dt")
+    own = texts.select("source", "source_id", F.col("text_id").alias("by_source_id")).where("source_id is not null")
+    first = Window.partitionBy("source", "text").orderBy("dt", "text_id")
+    spelt = texts.join(F.broadcast(parsed.select(F.col("clean_text").alias("text")).distinct()), "text", "left_semi")
+    earliest = spelt.withColumn("nth", F.row_number().over(first)).where("nth = 1")
+    earliest = earliest.select("source", F.col("text").alias("clean_text"), F.col("text_id").alias("by_text"))
+    found = parsed.join(own, ["source", "source_id"], "left").join(earliest, ["source", "clean_text"], "left")
+    chosen = F.coalesce("text_id", "by_source_id", F.when(F.col("source_id").isNull(), F.col("by_text")))
+    return found.withColumn("text_id", chosen).drop("by_source_id", "by_text").join(known, "text_id", "left")
+
+
+def _latest(matched: DataFrame) -> DataFrame:
+    """One row a key: an annotator's last word."""
+    order = Window.partitionBy(*tables.ANNOTATIONS.key).orderBy(
+        F.col("annotated_at").desc_nulls_last(), F.col("file").desc(), F.col("position").desc()
+    )
+    return matched.withColumn("nth", F.row_number().over(order)).where("nth = 1").drop("nth")
+
+
+def _rejected(context: Context, bad: DataFrame) -> DataFrame:
+    there = context.lake.read(tables.REJECTED).select("sha256", "file", "position", "reason")
+    named = bad.select(
+        "file", "position", F.current_date().alias("arrived_dt"), "reason", F.lit(None).cast("string").alias("detail"),
+        F.length("raw").cast("bigint").alias("length"), F.sha2("raw", 256).alias("sha256"), "raw",
+        F.left(F.sha2("raw", 256), F.lit(32)).alias("load_id"), F.lit(context.run_id).alias("run_id"),
+    )  # fmt: skip
+    return named.join(there, ["sha256", "file", "position", "reason"], "left_anti").select(*tables.REJECTED.names)
+
+
+JOB = Job("annotate", plan, execute)

@@ -1,0 +1,305 @@
+"""The command line: `pingti JOB`, and the same through `spark-submit` (`jobs/submit.py`) or `python -m jobs.cli`.
+
+Heavy imports wait inside the commands: `--help` answers at once, and a machine without Java is told so first.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from models.errors import PingtiError, SettingsError
+
+if TYPE_CHECKING:
+    from jobs.runtime.job import Context, Job
+    from jobs.settings import Settings
+
+app = typer.Typer(
+    name="pingti", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Pingti (平替): label production by tiny distilled students on Spark and Delta.",
+)  # fmt: skip
+annotate_app = typer.Typer(no_args_is_help=True, help="Human labels: import.")
+app.add_typer(annotate_app, name="annotate")
+
+SettingsOption = Annotated[Path | None, typer.Option("--settings", help="YAML laid over the defaults.", metavar="FILE")]
+DtOption = Annotated[str | None, typer.Option("--dt", help="Days: YYYY-MM-DD or A..B; all by default.", metavar="A[..B]")]
+TaskOption = Annotated[str | None, typer.Option("--task", help="One task; all by default.", metavar="NAME")]
+PlanOption = Annotated[bool, typer.Option("--plan", help="Say what would be done, touch nothing.")]
+LimitOption = Annotated[int, typer.Option(help="Rows shown at most.")]
+
+EXIT_CODES = "Exit codes: 0 done, 1 bug, 2 settings, 3 gate, 4 data, 5 conflict (run again), 6 environment."
+
+
+def main() -> None:
+    """Run the command line; our own errors become one message and their exit code."""
+    try:
+        app()
+    except PingtiError as error:
+        Console(stderr=True).print(f"pingti: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+
+
+def _load(file: Path | None, base: dict[str, Any] | None = None) -> Settings:
+    from jobs.settings import load
+
+    return load(file, base)
+
+
+def _context(name: str, settings: Settings, dt: str | None, task: str | None, options: dict[str, Any]) -> Context:
+    from jobs.runtime import environment
+
+    environment.check(Path(settings.lake.location or "."))
+    from jobs.runtime import session
+    from jobs.runtime.job import Days, Request, make_context
+    from jobs.runtime.progress import Reporter
+
+    request = Request(Days.parse(dt) if dt else None, task, options)
+    return make_context(name, settings, session.start(settings.session), request, Reporter())
+
+
+def _launch(
+    job: Job, file: Path | None, dt: str | None, task: str | None, plan: bool, options: dict[str, Any] | None = None
+) -> None:
+    from jobs.runtime.job import run
+
+    context = _context(job.name, _load(file), dt, task, options or {})
+    context.reporter.say(f"run {context.run_id}")
+    if not plan:
+        run(job, context)
+        return
+    work = job.plan(context)
+    for step in work.steps:
+        typer.echo(f"would {step}")
+    if not work.steps:
+        typer.echo("nothing to do, everything is up to date")
+
+
+@app.command(epilog=EXIT_CODES)
+def init(settings: SettingsOption = None, plan: PlanOption = False) -> None:
+    """Make the tables that are not there yet."""
+    from jobs import init as job
+
+    context = _context("init", _load(settings), None, None, {})
+    if plan:
+        typer.echo("\n".join(f"would make {name}" for name in context.lake.missing()) or "nothing to do")
+        return
+    made = job.run(context)
+    typer.echo(f"made {', '.join(made)}" if made else "nothing to do, every table is there")
+
+
+@app.command(epilog=EXIT_CODES)
+def generate(
+    out: Annotated[Path, typer.Option(help="Folder for the corpus.")],
+    texts: Annotated[int, typer.Option(help="Records in all.")] = 200_000,
+    days: Annotated[int, typer.Option(help="Days they spread over.")] = 63,
+    last_day: Annotated[str, typer.Option(help="The last of them.")] = "2026-03-01",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    processes: Annotated[int, typer.Option(help="0: one a core. Changes the time only.")] = 0,
+    plan: PlanOption = False,
+) -> None:
+    """Write the demo corpus: texts of three sources, annotations, and the truth apart."""
+    if plan:
+        typer.echo(f"would write {texts:,} records of {days} days to {out}")
+        return
+    from jobs import generate as job
+    from jobs.runtime.progress import Reporter
+
+    corpus = _corpus(texts, days, last_day, seed, processes)
+    manifest = job.run(corpus, out, Reporter())
+    typer.echo(f"{out / 'manifest.json'}: {len(manifest)} figures of the corpus")
+
+
+def _corpus(texts: int, days: int, last_day: str, seed: int, processes: int) -> Any:
+    from pydantic import ValidationError
+
+    from jobs.corpus.settings import CorpusSettings
+
+    try:
+        last = date.fromisoformat(last_day)
+        return CorpusSettings(texts=texts, days=days, last_day=last, seed=seed, processes=processes)
+    except (ValidationError, ValueError) as error:
+        raise SettingsError(f"generate: {error}") from None
+
+
+@app.command(epilog=EXIT_CODES)
+def ingest(settings: SettingsOption = None, plan: PlanOption = False) -> None:
+    """Files of texts -> raw_texts, or rejected with a reason."""
+    from jobs.ingest import JOB
+
+    _launch(JOB, settings, None, None, plan)
+
+
+@app.command(epilog=EXIT_CODES)
+def clean(settings: SettingsOption = None, dt: DtOption = None, plan: PlanOption = False) -> None:
+    """raw_texts -> texts."""
+    from jobs.clean import JOB
+
+    _launch(JOB, settings, dt, None, plan)
+
+
+@annotate_app.command("import", epilog=EXIT_CODES)
+def annotate_import(
+    file: Annotated[Path, typer.Option("--file", help="A CSV or JSONL file, or a folder of them.")],
+    settings: SettingsOption = None,
+    plan: PlanOption = False,
+) -> None:
+    """Files of human labels -> annotations."""
+    from jobs.annotate import JOB
+
+    _launch(JOB, settings, None, None, plan, {"file": file})
+
+
+@app.command("train-teacher", epilog=EXIT_CODES)
+def train_teacher(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
+    """annotations, texts -> a fine-tuned teacher of each task."""
+    from jobs.train_teacher import JOB
+
+    _launch(JOB, settings, None, task, plan)
+
+
+@app.command("score-teacher", epilog=EXIT_CODES)
+def score_teacher(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
+    """A bounded sample of texts -> teacher_scores."""
+    from jobs.score_teacher import JOB
+
+    _launch(JOB, settings, None, task, plan)
+
+
+@app.command(epilog=EXIT_CODES)
+def distil(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
+    """Rounds of distillation -> a sealed student of each task."""
+    from jobs.distil import JOB
+
+    _launch(JOB, settings, None, task, plan)
+
+
+@app.command(epilog=EXIT_CODES)
+def score(
+    settings: SettingsOption = None, dt: DtOption = None, task: TaskOption = None, plan: PlanOption = False
+) -> None:
+    """texts, bundles -> student_scores."""
+    from jobs.score import JOB
+
+    _launch(JOB, settings, dt, task, plan)
+
+
+@app.command(epilog=EXIT_CODES)
+def thresholds(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
+    """Scores and gold of the threshold days -> thresholds by label and scene."""
+    from jobs.thresholds import JOB
+
+    _launch(JOB, settings, None, task, plan)
+
+
+@app.command(epilog=EXIT_CODES)
+def promote(
+    settings: SettingsOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    reason: Annotated[str | None, typer.Option(help="Kept with the promotion.")] = None,
+) -> None:
+    """Put the newest student and its thresholds in force."""
+    from jobs.promote import JOB
+
+    _launch(JOB, settings, None, task, plan, {"reason": reason})
+
+
+@app.command(epilog=EXIT_CODES)
+def rollback(
+    settings: SettingsOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    reason: Annotated[str | None, typer.Option(help="Kept with the promotion.")] = None,
+) -> None:
+    """Put back in force what was before."""
+    from jobs.promote import ROLLBACK
+
+    _launch(ROLLBACK, settings, None, task, plan, {"reason": reason})
+
+
+@app.command(epilog=EXIT_CODES)
+def label(
+    settings: SettingsOption = None, dt: DtOption = None, task: TaskOption = None, plan: PlanOption = False
+) -> None:
+    """student_scores, thresholds, promotions -> labels."""
+    from jobs.label import JOB
+
+    _launch(JOB, settings, dt, task, plan)
+
+
+@app.command(epilog=EXIT_CODES)
+def sql(
+    statement: Annotated[str, typer.Argument(help="Over the tables, student_scores_long, current_labels, label_wide.")],
+    settings: SettingsOption = None,
+    limit: LimitOption = 50,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="The moment of the view label_as_of.")] = None,
+    plan: PlanOption = False,
+) -> None:
+    """Ask the tables."""
+    if plan:
+        typer.echo(f"would run: {statement}")
+        return
+    from jobs import sql as job
+
+    job.run(_context("sql", _load(settings), None, None, {}), statement, limit, as_of, Console())
+
+
+@app.command(epilog=EXIT_CODES)
+def runs(settings: SettingsOption = None, limit: LimitOption = 20, plan: PlanOption = False) -> None:
+    """Show what ran and how it ended."""
+    if plan:
+        typer.echo("would show the latest runs")
+        return
+    from jobs import runs as job
+
+    job.show(_context("runs", _load(settings), None, None, {}), limit, Console())
+
+
+@app.command(epilog=EXIT_CODES)
+def report(
+    settings: SettingsOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for report.html and summary.json.")] = Path("build/report"),
+    plan: PlanOption = False,
+) -> None:
+    """One HTML page of counts, rounds, thresholds and labels; and summary.json."""
+    if plan:
+        typer.echo(f"would write {out / 'report.html'} and {out / 'summary.json'}")
+        return
+    from jobs import report as job
+
+    job.run(_context("report", _load(settings), None, None, {}), out)
+    typer.echo(f"written: {out / 'report.html'}, {out / 'summary.json'}")
+
+
+@app.command(epilog=EXIT_CODES)
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the corpus, the warehouse and the summary.")] = Path("build/demo"),
+    texts: Annotated[int, typer.Option(help="Records of the corpus.")] = 200_000,
+    days: Annotated[int, typer.Option(help="Days they spread over.")] = 63,
+    seed: Annotated[int, typer.Option(help="Of the corpus.")] = 1,
+    settings: SettingsOption = None,
+    plan: PlanOption = False,
+) -> None:
+    """The main job end to end on the demo corpus."""
+    from jobs.demo_settings import demo_settings
+
+    loaded = _load(settings, demo_settings(out))
+    corpus = _corpus(texts, days, "2026-03-01", seed, 0)
+    if plan:
+        typer.echo(f"would run the whole job on {texts:,} demo texts in {out}")
+        return
+    context = _context("demo", loaded, None, None, {})
+    from jobs import demo as job
+
+    job.write_settings(loaded, out)
+    found = job.run_demo(loaded, corpus, out, context.spark, context.reporter)
+    job.show(found, out, Console())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What pupils type, teachers say and homework holds: phrases only, no logic."""

@@ -1,0 +1,163 @@
+"""Rounds: plan -> sample -> train -> evaluate -> decide, until a round promotes or stops. One code path for all rounds."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs import distil_round
+from jobs.distil_round import Judged, Trained
+from jobs.lake import queries, tables
+from jobs.lake.queries import Model
+from jobs.lake.store import Scope
+from jobs.runtime.job import Context, Done, Job, Work
+from models import digests
+from models.bundle import open_bundle
+from models.round_plan import DateLayout, Decision
+from models.threshold_search import EVERY_SCENE
+
+SCHEME = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPlan:
+    """All that a round is made from."""
+
+    round_id: str
+    task: str
+    number: int  # among the rounds of this teacher
+    sampling: str
+    teacher: Model
+    seed: int
+
+
+def plan(context: Context) -> Work:
+    """The next round of each task whose last one asked to go on, or that has a new teacher."""
+    rounds = [found for name in context.tasks() if (found := _next(context, name)) is not None]
+    steps = tuple(f"{one.round_id}: {one.sampling} sampling, teacher {one.teacher.model_id}" for one in rounds)
+    return Work(steps, tuple(rounds))
+
+
+def execute(context: Context, work: Work) -> Done:
+    """Run rounds until each task's decision is to promote or to stop."""
+    counts: dict[str, int] = {"rounds": 0, "rows": 0}
+    for first in work.payload:
+        current: RoundPlan | None = first
+        while current is not None:
+            counts["rows"] += _run(context, current)
+            counts["rounds"] += 1
+            current = _next(context, current.task)
+    return Done(counts=counts, outputs={"rounds": context.lake.version(tables.ROUNDS)}, headline="rows")
+
+
+def _next(context: Context, name: str) -> RoundPlan | None:
+    teacher = queries.require_model(context.lake, name, "teacher", "run `pingti train-teacher` first")
+    kind = context.settings.task(name).student.kind
+    rounds = context.lake.read(tables.ROUNDS).where((F.col("task") == name) & (F.col("student") == kind))
+    rows = rounds.select("round_id", "teacher_id", "number", "decision", "next_sampling").collect()
+    own = sorted((row for row in rows if row["teacher_id"] == teacher.model_id), key=lambda row: row["number"])
+    if own and own[-1]["decision"] != "go_on":
+        return None
+    number = own[-1]["number"] + 1 if own else 1
+    sampling = own[-1]["next_sampling"] if own else "annotated"
+    round_id = f"{name}/{kind}/{len(rows) + 1:02d}"
+    return RoundPlan(round_id, name, number, sampling, teacher, context.settings.rounds.seed)
+
+
+def _run(context: Context, plan: RoundPlan) -> int:
+    started = time.monotonic()
+    layout = queries.date_layout(context.lake, context.settings.rounds)
+    read = (tables.TEXTS, tables.TEACHER_SCORES, tables.ANNOTATIONS)
+    inputs = {table.name: context.lake.version(table) for table in read}
+    scope = Scope(column="round_id", values=(plan.round_id,))
+    context.lake.replace(sample(context, plan, layout), tables.ROUND_SAMPLES, context.stamp(), scope)
+    rows = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == plan.round_id).orderBy("position").toArrow()
+    trained = distil_round.train(context, plan.task, rows, seed=plan.seed, lineage={"round": plan.round_id, "teacher": plan.teacher.model_id})
+    judged = distil_round.judge(context, plan.task, plan.teacher, layout, trained, rows)
+    decision = distil_round.decide(context, plan.task, plan.number, judged)
+    _write_thresholds(context, plan, layout, trained, judged)
+    _write_model(context, plan, trained)
+    evaluations = distil_round.evaluations(context, plan.round_id, judged)
+    context.lake.replace(evaluations, tables.EVALUATIONS, context.stamp(), scope)
+    _write_round(context, plan, layout, inputs, trained, judged, decision, time.monotonic() - started)
+    context.reporter.say(f"  {plan.round_id}: {distil_round.summary(judged)}; {decision.action}: {decision.reason}")
+    return rows.num_rows
+
+
+def sample(context: Context, plan: RoundPlan, layout: DateLayout) -> DataFrame:
+    """The rows of a round: the teacher's fine-tuning rows, and from round 2 on what the sampling adds to them."""
+    lake, task = context.lake, context.settings.task(plan.task)
+    scores = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == plan.teacher.model_id)
+    scores = scores.select("text_hash", F.col("logits").alias("soft"))
+    base = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == plan.teacher.model_id).drop("soft")
+    rows = base.join(scores, "text_hash", "left").select("text_id", "text_hash", "text", "text_b", "reasons", "hard", "soft")
+    if plan.sampling == "random":
+        pool = queries.distinct_texts(lake, plan.task, task, layout, "train").join(scores, "text_hash")
+        order = queries.drawn_by_hash("text_hash", plan.seed)
+        pool = pool.join(base.select("text_hash"), "text_hash", "left_anti").orderBy(order, "text_hash")
+        drawn = pool.limit(context.settings.rounds.random_texts).withColumns({
+            "reasons": F.array(F.lit("random")),
+            "hard": distil_round.decided(context, plan.teacher),
+        })
+        rows = rows.unionByName(drawn.select(*rows.columns))
+    numbered = rows.withColumns({
+        "round_id": F.lit(plan.round_id),
+        "position": F.row_number().over(distil_round.in_hash_order(plan.seed)).cast("bigint"),
+        "split": F.lit("train"),
+        "weight": F.lit(1.0).cast("float"),
+    })
+    return numbered.select(*tables.ROUND_SAMPLES.names)
+
+
+def _write_thresholds(
+    context: Context, plan: RoundPlan, layout: DateLayout, trained: Trained, judged: Judged
+) -> None:
+    """The thresholds by which the round was judged, as the student's first version; `thresholds` finds better ones."""
+    labels, now = context.settings.task(plan.task).label_names, datetime.now(UTC)
+    rows = [
+        distil_round.threshold_row((trained.model_id, label, EVERY_SCENE, 1), found, layout.threshold, now, context.run_id)
+        for label, found in zip(labels, judged.thresholds, strict=True)
+    ]
+    frame = context.spark.createDataFrame(rows, tables.THRESHOLDS.schema)
+    scope = Scope(column="model_id", values=(trained.model_id,))
+    once = f"{trained.model_id}/thresholds/1"
+    context.lake.append(frame, tables.THRESHOLDS, context.stamp(), once=once, scope=scope)
+
+
+def _write_model(context: Context, plan: RoundPlan, trained: Trained) -> None:
+    manifest = open_bundle(trained.bundle).manifest
+    row = (
+        manifest.model_id, plan.task, manifest.kind, "student", list(manifest.labels), plan.teacher.model_id, plan.round_id,
+        str(trained.bundle), dict(manifest.files), manifest.clean_version,
+        context.settings.task(plan.task).student.model_dump_json(), datetime.now(UTC), context.run_id,
+    )  # fmt: skip
+    frame = context.spark.createDataFrame([row], tables.MODELS.schema)
+    context.lake.append(frame, tables.MODELS, context.stamp(), once=manifest.model_id)
+
+
+def _write_round(
+    context: Context, plan: RoundPlan, layout: DateLayout, inputs: dict[str, int], trained: Trained, judged: Judged,
+    decision: Decision, seconds: float,
+) -> None:  # fmt: skip
+    """The round's own row comes last: a round that has one ended, and is not run again."""
+    windows = {part: getattr(layout, part) for part in ("train", "threshold", "test", "gate")}
+    row = {
+        "round_id": plan.round_id, "task": plan.task, "student": context.settings.task(plan.task).student.kind,
+        "number": plan.number, "model_id": trained.model_id, "teacher_id": plan.teacher.model_id,
+        "sampling": plan.sampling, "scheme": SCHEME, "seed": plan.seed,
+        "layout": {part: {"first": window.first, "last": window.last} for part, window in windows.items()},
+        "inputs": inputs, "row_counts": judged.row_counts | {"train": trained.rows}, "metrics": judged.metrics,
+        "losses": list(trained.losses), "decision": decision.action, "next_sampling": decision.sampling,
+        "reason": decision.reason, "settings": context.settings.task(plan.task).student.model_dump_json(),
+        "seconds": seconds, "run_id": context.run_id,
+    }  # fmt: skip
+    frame = context.spark.createDataFrame([row], tables.ROUNDS.schema)
+    once = digests.of_json([plan.round_id, plan.teacher.model_id], chars=32)
+    context.lake.append(frame, tables.ROUNDS, context.stamp(), once=once)
+
+
+JOB = Job("distil", plan, execute)

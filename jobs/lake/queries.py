@@ -1,0 +1,127 @@
+"""Questions that several jobs ask of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake import tables
+from jobs.lake.store import Lake
+from models.errors import DataError
+from models.round_plan import DateLayout, Part, RoundSettings, Window, lay_out
+from models.rules import EVERY_TASK
+from models.tasks import TaskSettings
+from models.threshold_search import EVERY_SCENE
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A row of `models`: what it is called, where it lies, and the order of its scores."""
+
+    model_id: str
+    task: str
+    kind: str
+    role: str
+    labels: tuple[str, ...]
+    teacher_id: str | None
+    round_id: str | None
+    path: str
+    clean_version: str
+
+
+def date_layout(lake: Lake, settings: RoundSettings) -> DateLayout:
+    """The windows of the days that have texts now."""
+    days = lake.read(tables.TEXTS).select("dt").distinct().collect()
+    return lay_out([row["dt"] for row in days], settings)
+
+
+def newest_model(lake: Lake, task: str, role: str) -> Model | None:
+    """The task's latest teacher or student."""
+    rows = lake.read(tables.MODELS).where((F.col("task") == task) & (F.col("role") == role))
+    found = rows.orderBy(F.col("created_at").desc(), "model_id").limit(1).collect()
+    return _model(found[0].asDict()) if found else None
+
+
+def model(lake: Lake, model_id: str) -> Model:
+    """The model of this name, or `DataError`."""
+    found = lake.read(tables.MODELS).where(F.col("model_id") == model_id).collect()
+    if not found:
+        raise DataError(f"{lake.name(tables.MODELS)}: no model {model_id}; `pingti sql 'SELECT model_id FROM models'` lists them")
+    return _model(found[0].asDict())
+
+
+def _model(row: dict[str, object]) -> Model:
+    return Model(**{name: row[name] for name in Model.__slots__} | {"labels": tuple(row["labels"])})  # type: ignore[arg-type]
+
+
+def require_model(lake: Lake, task: str, role: str, remedy: str) -> Model:
+    """The task's latest teacher or student, or `DataError` saying which job makes one."""
+    found = newest_model(lake, task, role)
+    if found is None:
+        raise DataError(f"{lake.name(tables.MODELS)}: no {role} of task {task}; {remedy}")
+    return found
+
+
+def texts_of(texts: DataFrame, name: str, task: TaskSettings) -> DataFrame:
+    """The texts a task's models are for: of its scenes, and settled by no rule for it."""
+    return texts.where(F.col("scene").isin(*task.scenes) & ~settled_for(name))
+
+
+def settled_for(task: str) -> Column:
+    """True where a rule settled the text for this task, or for every task."""
+    return F.exists("settled", lambda rule: rule["task"].isin(task, EVERY_TASK))
+
+
+def within(window: Window) -> Column:
+    """True for the days of a window."""
+    return F.col("dt").between(window.first, window.last)
+
+
+def drawn_by_hash(column: str, seed: int) -> Column:
+    """A number by which to sort for a random draw: the same for a seed, whatever the partitioning."""
+    return F.xxhash64(F.col(column), F.lit(seed))
+
+
+def distinct_texts(lake: Lake, name: str, task: TaskSettings, layout: DateLayout, part: Part) -> DataFrame:
+    """The distinct texts of one part: text_hash, text, text_b, text_id (its smallest).
+
+    Those of the training days leave out every text that occurs on a test or gate day too: none of these is ever drawn.
+    """
+    own = texts_of(lake.read(tables.TEXTS), name, task)
+    texts = own.where(within(layout.window(part))).groupBy("text_hash")
+    grouped = texts.agg(F.first("text").alias("text"), F.first("text_b").alias("text_b"), F.min("text_id").alias("text_id"))
+    if part != "train":
+        return grouped
+    held_out = own.where(within(layout.test) | within(layout.gate)).select("text_hash").distinct()
+    return grouped.join(held_out, "text_hash", "left_anti")
+
+
+def occurrences(lake: Lake, name: str, task: TaskSettings, windows: Sequence[Window]) -> DataFrame:
+    """The texts of some days, a row a day, scene and distinct text, with how often it occurs."""
+    texts = texts_of(lake.read(tables.TEXTS), name, task)
+    inside = F.lit(False)
+    for window in windows:
+        inside = inside | within(window)
+    grouped = texts.where(inside).groupBy("dt", "scene", "text_hash")
+    return grouped.agg(F.first("text").alias("text"), F.count("*").alias("occurrences"))
+
+
+def threshold_version(lake: Lake, model_id: str) -> int | None:
+    """The newest version of a model's thresholds."""
+    rows = lake.read(tables.THRESHOLDS).where(F.col("model_id") == model_id).agg(F.max("version")).collect()
+    version = rows[0][0]
+    return None if version is None else int(version)
+
+
+def thresholds(lake: Lake, model_id: str, version: int) -> dict[tuple[str, str], float]:
+    """Thresholds by (scene, label); the scene `*` stands for all without their own."""
+    chosen = lake.read(tables.THRESHOLDS).where((F.col("model_id") == model_id) & (F.col("version") == version))
+    return {(row["scene"], row["label"]): row["value"] for row in chosen.select("scene", "label", "value").collect()}
+
+
+def threshold_row(found: dict[tuple[str, str], float], scene: str, labels: Sequence[str]) -> list[float]:
+    """The thresholds of a scene in the order of the labels."""
+    return [found.get((scene, label), found[EVERY_SCENE, label]) for label in labels]

@@ -1,0 +1,263 @@
+"""Reading and writing the tables: one place, one way.
+
+Every write is one Delta commit whose `userMetadata` says which run made it, what it covers and from what it was
+computed. Bookkeeping is read back from there, so that data and bookkeeping cannot disagree.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+from delta import DeltaTable
+from delta.exceptions import DeltaConcurrentModificationException
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from jobs.lake import stop_points, tables
+from jobs.lake.contracts import conform
+from jobs.lake.tables import Table
+from jobs.settings import LakeSettings
+from models.errors import ConflictError, DataError, SettingsError
+
+_VALUE = re.compile(r"[A-Za-z0-9_./*-]{1,200}")
+_HISTORY = 500  # commits looked back through; a nightly job makes a few a day
+_USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a commit replaces: days, and values of one more partition column (empty: every value)."""
+
+    first: date | None = None
+    last: date | None = None
+    column: str | None = None
+    values: tuple[str, ...] = ()
+
+    def overlaps(self, other: Scope) -> bool:
+        """Whether two commits can have touched the same rows."""
+        days_apart = self.first and other.last and (self.first > other.last or (self.last or self.first) < other.first)  # type: ignore[operator]
+        values_apart = self.values and other.values and not set(self.values) & set(other.values)
+        return not (days_apart or values_apart)
+
+    def predicate(self) -> str:
+        """The scope in SQL, with literal values that are parsed or allow-listed, never pasted."""
+        parts = []
+        if self.first and self.last:
+            parts.append(f"dt >= DATE'{self.first:%Y-%m-%d}' AND dt <= DATE'{self.last:%Y-%m-%d}'")
+        if self.column:
+            for value in self.values:
+                if not _VALUE.fullmatch(value):
+                    raise SettingsError(f"{self.column}: {value!r} cannot name a partition; use letters, digits, _ . / -")
+            listed = ", ".join(f"'{value}'" for value in self.values)
+            parts.append(f"{self.column} IN ({listed})")
+        if not parts:
+            raise ValueError("a replacement needs a scope")
+        return " AND ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who makes a commit, and a digest of everything that decides its content (None: the content speaks)."""
+
+    run_id: str
+    job: str
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit read back from the table's history."""
+
+    version: int
+    rows: int
+    fingerprint: str | None
+
+
+class Lake:
+    """The tables of one schema, through one session."""
+
+    def __init__(self, spark: SparkSession, settings: LakeSettings, timezone: str) -> None:
+        self.spark = spark
+        self.schema_name = settings.schema_name
+        self.root = Path(settings.location).resolve() if settings.location else None
+        self.bundles = Path(settings.bundles).resolve()
+        self._timezone = timezone
+
+    # --- tables -----------------------------------------------------------------------------------------------
+
+    def init(self, wanted: Sequence[Table] = tables.ALL) -> list[str]:
+        """Make the tables that are not there yet; returns their names."""
+        missing = [table for table in wanted if not self._registered(table)]
+        with ThreadPoolExecutor(4) as pool:  # a creation waits for the disk more than for the processor
+            list(pool.map(self._create, missing))
+        return [table.name for table in missing]
+
+    def missing(self) -> list[str]:
+        """The declared tables that are not there yet."""
+        return [table.name for table in tables.ALL if not self._registered(table)]
+
+    def name(self, table: Table) -> str:
+        """The table's name in SQL."""
+        return f"{self.schema_name}.{table.name}"
+
+    def read(self, table: Table) -> DataFrame:
+        """The table as it is now."""
+        if not self._registered(table):
+            raise DataError(f"{self.name(table)}: no such table; run `pingti init` first")
+        return self.spark.table(self.name(table))
+
+    def version(self, table: Table) -> int:
+        """The number of the newest commit."""
+        return int(self._history(table, 1)[0]["version"])
+
+    def _registered(self, table: Table) -> bool:
+        if self.spark.catalog.tableExists(self.name(table)):
+            return True
+        if self.root is None or not (self.root / table.name / "_delta_log").is_dir():
+            return False
+        self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}")
+        self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.name(table)} USING DELTA LOCATION '{self._location(table)}'")
+        self._check_zone(table)
+        return True
+
+    def _check_zone(self, table: Table) -> None:
+        rows = self.spark.sql(f"SHOW TBLPROPERTIES {self.name(table)}").collect()
+        zone = {row["key"]: row["value"] for row in rows}.get("pingti.timezone")
+        if zone != self._timezone:
+            raise SettingsError(
+                f"{self.name(table)}: its days are days of {zone}, the settings say {self._timezone}; "
+                "set session.timezone to the table's zone, or use another warehouse"
+            )
+
+    def _location(self, table: Table) -> str:
+        location = str(self.root / table.name) if self.root else ""
+        if "'" in location or "\\" in location:
+            raise SettingsError(f"lake.location: {location} has a quote or backslash; choose a plainer path")
+        return location
+
+    def _create(self, table: Table) -> None:
+        self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}")
+        indexed = ", ".join(dict.fromkeys(name for name in (*table.key, "dt") if self._indexed(table, name)))
+        properties = [f"'pingti.timezone' = '{self._timezone}'"]
+        # Statistics over texts would copy pupils' words into the log; over keys and days they serve.
+        properties += [f"'delta.dataSkippingStatsColumns' = '{indexed}'"] if indexed else []
+        properties += ["'delta.appendOnly' = 'true'"] if table.append_only else []
+        partition = f"PARTITIONED BY ({', '.join(table.partition)})" if table.partition else ""
+        location = f"LOCATION '{self._location(table)}'" if self.root else ""
+        comment = table.comment.replace("'", "\\'")
+        self.spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({table.columns}) USING DELTA {partition} {location} "
+            f"COMMENT '{comment}' TBLPROPERTIES ({', '.join(properties)})"
+        )
+
+    @staticmethod
+    def _indexed(table: Table, name: str) -> bool:
+        return name in table.names and name not in table.partition
+
+    # --- writing ----------------------------------------------------------------------------------------------
+
+    def append(
+        self, frame: DataFrame, table: Table, stamp: Stamp, *, once: str | None = None, scope: Scope | None = None
+    ) -> Commit:
+        """Add rows in one commit; with `once` the same name adds nothing a second time (Delta's transaction id)."""
+        options = {"txnAppId": once, "txnVersion": "1"} if once else {}
+        return self._write(frame, table, stamp, scope or Scope(), "append", options)
+
+    def replace(self, frame: DataFrame, table: Table, stamp: Stamp, scope: Scope) -> Commit:
+        """Put these rows in place of all rows of the scope, in one commit."""
+        options = {"replaceWhere": scope.predicate(), "optimizeWrite": "true"}
+        return self._write(frame, table, stamp, scope, "overwrite", options)
+
+    def upsert(self, frame: DataFrame, table: Table, stamp: Stamp) -> Commit:
+        """Insert rows with a new key, update those whose values differ, leave the rest; `frame` has each key once.
+
+        Where nothing differs no commit is made: the same file twice changes nothing.
+        """
+        frame = conform(frame, table)
+        same_key = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
+        compared = [name for name in table.names if name not in (*table.key, "run_id", "file")]
+        current = self.read(table)
+        changed = frame.join(current.select(*table.key, *compared), [*table.key, *compared], "left_anti")
+        rows = changed.localCheckpoint(eager=True)
+        if rows.isEmpty():
+            return Commit(self.version(table), 0, stamp.fingerprint)
+        with self._committing(table, stamp):
+            self.spark.conf.set(_USER_METADATA, self._metadata(stamp, Scope()))
+            try:
+                merge = DeltaTable.forName(self.spark, self.name(table)).alias("t").merge(rows.alias("s"), same_key)
+                merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+            finally:
+                self.spark.conf.unset(_USER_METADATA)
+        return self._read_back(table, stamp)
+
+    def _write(
+        self, frame: DataFrame, table: Table, stamp: Stamp, scope: Scope, mode: str, options: dict[str, str]
+    ) -> Commit:
+        frame = conform(frame, table)
+        self.read(table)  # a table is made by init, never by a first write
+        with self._committing(table, stamp):
+            writer = frame.write.format("delta").mode(mode).options(**options)
+            writer.option("userMetadata", self._metadata(stamp, scope)).saveAsTable(self.name(table))
+        return self._read_back(table, stamp)
+
+    @contextmanager
+    def _committing(self, table: Table, stamp: Stamp) -> Iterator[None]:
+        stop_points.reach(f"{stamp.job}:{table.name}:before_commit")
+        try:
+            yield
+        except DeltaConcurrentModificationException as error:
+            raise ConflictError(
+                f"{self.name(table)}: another run wrote the same part first ({type(error).__name__}); "
+                "nothing of this run was committed, run it again"
+            ) from None
+        stop_points.reach(f"{stamp.job}:{table.name}:after_commit")
+
+    @staticmethod
+    def _metadata(stamp: Stamp, scope: Scope) -> str:
+        return json.dumps({"stamp": asdict(stamp), "scope": asdict(scope)}, default=str, sort_keys=True)
+
+    # --- bookkeeping, read back from the commits --------------------------------------------------------------
+
+    def latest(self, table: Table, scope: Scope) -> Commit | None:
+        """The newest commit that can have touched the scope, None where there is none."""
+        for row in self._history(table, _HISTORY):
+            found = _parse(row["userMetadata"])
+            if found is not None and found[1].overlaps(scope):
+                return _commit(row, found[0])
+        return None
+
+    def _read_back(self, table: Table, stamp: Stamp) -> Commit:
+        """The commit just made. One skipped by its transaction id was made by an earlier run: 0 rows now."""
+        for row in self._history(table, 20):
+            found = _parse(row["userMetadata"])
+            if found is not None and found[0].run_id == stamp.run_id:
+                return _commit(row, found[0])
+        return Commit(self.version(table), 0, stamp.fingerprint)
+
+    def _history(self, table: Table, limit: int) -> list[Row]:
+        self.read(table)
+        history = DeltaTable.forName(self.spark, self.name(table)).history(limit)
+        return history.select("version", "userMetadata", "operationMetrics").collect()
+
+
+def _commit(row: Row, stamp: Stamp) -> Commit:
+    metrics = row["operationMetrics"] or {}
+    rows = metrics.get("numOutputRows") or metrics.get("numTargetRowsInserted") or "0"
+    return Commit(int(row["version"]), int(rows), stamp.fingerprint)
+
+
+def _parse(metadata: str | None) -> tuple[Stamp, Scope] | None:
+    """Stamp and scope of a commit of ours; None for one that another tool made."""
+    try:
+        value = json.loads(metadata or "")
+        scope = value["scope"]
+        first, last = (date.fromisoformat(scope[key]) if scope[key] else None for key in ("first", "last"))
+        return Stamp(**value["stamp"]), Scope(first, last, scope["column"], tuple(scope["values"]))
+    except (ValueError, KeyError, TypeError):
+        return None

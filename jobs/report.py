@@ -1,0 +1,62 @@
+"""`pingti report`: the state of the warehouse as one HTML page (English and Chinese) and `summary.json`."""
+
+from __future__ import annotations
+
+import io
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from jobs import summary
+from jobs.runtime.job import Context
+
+_TEMPLATE = "report.html.j2"
+
+
+def run(context: Context, folder: Path, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Check the counts and write `summary.json` and `report.html` into the folder; returns the summary."""
+    found: dict[str, Any] = {"counts": summary.counts(context), "rounds": summary.rounds(context)}
+    summary.check(found["counts"])
+    found |= extra or {}
+    folder.mkdir(parents=True, exist_ok=True)
+    days = summary.labels_by_day(context)
+    page = render(found, days, summary.quality_by_label(context))
+    (folder / "report.html").write_text(page, "utf-8")
+    (folder / "summary.json").write_text(json.dumps(found, ensure_ascii=False, indent=1, default=str) + "\n", "utf-8")
+    return found
+
+
+def render(found: dict[str, Any], days: list[dict[str, Any]], thresholds: list[dict[str, Any]]) -> str:
+    """The page. Everything that comes from the tables is escaped; there is no script, and none can run."""
+    template = resources.files("jobs").joinpath(_TEMPLATE).read_text("utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(summary=found, thresholds=thresholds, chart=_chart(days))
+
+
+def _chart(days: list[dict[str, Any]]) -> str:
+    """The share of texts with each label, by day, as SVG without text from the tables but label names."""
+    if not days:
+        return ""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    import matplotlib.pyplot as plt
+
+    mpl.rcParams["svg.hashsalt"] = "pingti"
+    figure, axes = plt.subplots(figsize=(10, 4), layout="constrained")
+    series: dict[str, list[tuple[Any, float]]] = {}
+    for row in days:
+        series.setdefault(f"{row['task']}.{row['label']}", []).append((row["dt"], row["positives"] / row["texts"]))
+    for name, points in series.items():
+        axes.plot([day for day, _ in points], [share for _, share in points], label=name, linewidth=1.2)
+    axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))  # type: ignore[no-untyped-call]
+    axes.legend(fontsize="x-small", ncols=2, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.grid(alpha=0.3)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    drawn = buffer.getvalue()
+    return drawn[drawn.index("<svg") :]

@@ -1,0 +1,24 @@
+"""`pingti runs`: what ran, when, how long, and how it ended."""
+
+from __future__ import annotations
+
+from pyspark.sql import functions as F
+from rich.console import Console
+from rich.table import Table
+
+from jobs.lake import tables
+from jobs.runtime.job import Context
+
+
+def show(context: Context, limit: int, console: Console) -> None:
+    """Print the latest runs, the newest first."""
+    rows = context.lake.read(tables.RUNS).orderBy(F.col("started_at").desc()).limit(limit).collect()
+    table = Table(show_edge=False, header_style="bold")
+    for name in ("started", "job", "outcome", "seconds", "rows", "run_id", "reason"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        counts = ", ".join(f"{name} {value:,}" for name, value in sorted(row["row_counts"].items()))
+        outcome = f"[green]{row['outcome']}[/green]" if row["outcome"] == "done" else f"[red]{row['outcome']}[/red]"
+        started = f"{row['started_at']:%Y-%m-%d %H:%M:%S}"
+        table.add_row(started, row["job"], outcome, f"{row['seconds']:.1f}", counts, row["run_id"], row["reason"] or "")
+    console.print(table)

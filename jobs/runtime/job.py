@@ -1,0 +1,204 @@
+"""What every job shares: its request, its plan, its run, and the row it leaves in `runs`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from jobs.lake import tables
+from jobs.lake.store import Lake, Scope, Stamp
+from jobs.lake.tables import Table
+from jobs.runtime.progress import Reporter, Stage
+from jobs.settings import Settings
+from models import digests
+from models.errors import DataError, PingtiError, SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The days asked for by `--dt A[..B]`, both inside."""
+
+    first: date
+    last: date
+
+    @classmethod
+    def parse(cls, text: str) -> Days:
+        """`2026-03-01` or `2026-03-01..2026-03-07`."""
+        first, _, last = text.partition("..")
+        try:
+            days = cls(date.fromisoformat(first), date.fromisoformat(last or first))
+        except ValueError:
+            raise SettingsError(f"--dt: got {text!r}, expected YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD") from None
+        if days.first > days.last:
+            raise SettingsError(f"--dt: {days.first} is after {days.last}; give the earlier day first")
+        return days
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a run was asked to do."""
+
+    days: Days | None = None
+    task: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def described(self) -> str:
+        """The request as JSON, for the `runs` table."""
+        days = f"{self.days.first}..{self.days.last}" if self.days else None
+        return json.dumps({"dt": days, "task": self.task, **self.options}, default=str, sort_keys=True, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a job would do, in words, and what it needs to know to do it. No steps: nothing is left to do."""
+
+    steps: tuple[str, ...]
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a run did: its counts, and the table versions it read and made."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    inputs: Mapping[str, int] = field(default_factory=dict)
+    outputs: Mapping[str, int] = field(default_factory=dict)
+    reason: str | None = None
+    headline: str | None = None  # the count that the closing line tells
+
+
+@dataclass
+class Context:
+    """Everything a job works with."""
+
+    settings: Settings
+    spark: SparkSession
+    lake: Lake
+    request: Request
+    reporter: Reporter
+    job: str
+    run_id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}")
+    stage: Stage = field(default_factory=lambda: Stage(None, None))
+
+    def stamp(self, fingerprint: str | None = None) -> Stamp:
+        """The stamp of this run's commits."""
+        return Stamp(self.run_id, self.job, fingerprint)
+
+    def teller(self, what: str) -> Callable[[int, int, float], None]:
+        """A progress callback of a trainer (done, total, loss) that tells the stage under way."""
+
+        def tell(done: int, total: int, loss: float) -> None:
+            self.stage.tell(done, total, f"{what}, loss {loss:.4f}")
+
+        return tell
+
+    def fingerprint(self, **decides: Any) -> str:
+        """A digest of all that decides what this run would write."""
+        return digests.of_json({"job": self.job, "code": code_version(), **decides}, chars=32)
+
+    def unchanged(self, table: Table, scope: Scope, fingerprint: str) -> bool:
+        """Whether the newest commit over the scope was computed from the very same things."""
+        latest = self.lake.latest(table, scope)
+        return latest is not None and latest.fingerprint == fingerprint
+
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks this run is about: the one asked for, or all."""
+        if self.request.task is None:
+            if not self.settings.tasks:
+                raise SettingsError("tasks: the settings declare none; add one under tasks:, as docs/settings.md shows")
+            return tuple(self.settings.tasks)
+        self.settings.task(self.request.task)
+        return (self.request.task,)
+
+    def days(self, table: Table) -> Days:
+        """The days asked for, or all that the table holds."""
+        if self.request.days is not None:
+            return self.request.days
+        first, last = self.lake.read(table).selectExpr("min(dt)", "max(dt)").collect()[0]
+        if first is None:
+            raise DataError(f"{self.lake.name(table)} is empty; run the job before this one first")
+        return Days(first, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job: its name, what it would do, and doing it."""
+
+    name: str
+    plan: Callable[[Context], Work]
+    execute: Callable[[Context, Work], Done]
+
+
+def run(job: Job, context: Context, *, title: str | None = None, following: str = "") -> Done | None:
+    """Plan and do a job, and leave its row in `runs`; None where nothing was left to do (and no row either)."""
+    started, clock = datetime.now(UTC), time.monotonic()
+    try:
+        with context.reporter.stage(title or job.name, context.spark, following) as stage:
+            context.stage = stage
+            work = job.plan(context)
+            if not work.steps:
+                context.reporter.say(f"  {title or job.name}: nothing to do, everything is up to date")
+                return None
+            done = job.execute(context, work)
+            stage.rows = done.counts.get(done.headline, 0) if done.headline else 0
+    except PingtiError as error:
+        _record(context, started, clock, Done(reason=str(error)), type(error).__name__)
+        raise
+    except Exception as error:
+        # Only its kind is kept: the message of a foreign error may quote a text.
+        _record(context, started, clock, Done(reason=type(error).__name__), "bug")
+        raise
+    _record(context, started, clock, done, "done")
+    return done
+
+
+def _record(context: Context, started: datetime, clock: float, done: Done, outcome: str) -> None:
+    row = (
+        context.run_id, context.job, context.request.described(), context.settings.digest, code_version(),
+        context.settings.cleaning.version, dict(done.inputs), dict(done.outputs), dict(done.counts), started,
+        time.monotonic() - clock, outcome, done.reason,
+    )  # fmt: skip
+    try:
+        frame = context.spark.createDataFrame([row], tables.RUNS.schema)
+        context.lake.append(frame, tables.RUNS, context.stamp(), once=context.run_id)
+    except Exception:
+        if outcome == "done":
+            raise  # a failed run is told by its own error, not by that of its bookkeeping
+
+
+@cache
+def code_version() -> str:
+    """A digest of the project's own code, the same for a checkout, a wheel and a zip of it."""
+    pieces: dict[str, str] = {}
+    for package in ("jobs", "udfs", "models"):
+        pending = [(package, resources.files(package))]
+        while pending:
+            name, place = pending.pop()
+            if place.is_dir():
+                pending += [(f"{name}/{child.name}", child) for child in place.iterdir() if child.name != "__pycache__"]
+            elif name.endswith(".py"):
+                pieces[name] = digests.of_bytes(place.read_bytes())
+    return digests.of_json(pieces, chars=12)
+
+
+def make_context(job: str, settings: Settings, spark: SparkSession, request: Request, reporter: Reporter) -> Context:
+    """A context over the lake that the settings name."""
+    lake = Lake(spark, settings.lake, settings.session.timezone)
+    Path(lake.bundles).mkdir(parents=True, exist_ok=True)
+    return Context(settings, spark, lake, request, reporter, job)
+
+
+def quiet_reporter() -> Reporter:
+    """A reporter that says nothing; for tests and for jobs inside jobs."""
+    return Reporter(quiet=os.environ.get("PINGTI_VERBOSE") is None)

@@ -1,0 +1,99 @@
+"""What a person watching a run sees: a line a stage, live on a terminal, plain in a log."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyspark.sql import SparkSession
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+_POLL_SECONDS = 0.5
+
+
+class Stage:
+    """One stage under way; jobs report rows as they go, and the count that its closing line tells."""
+
+    def __init__(self, live: Progress | None, task: TaskID | None) -> None:
+        self._live, self._task = live, task
+        self._started = time.monotonic()
+        self.rows = 0
+
+    def tell(self, rows: int, total: int | None = None, note: str = "") -> None:
+        """Say how many rows are done, of how many, and something short such as the loss."""
+        self.rows = rows
+        if self._live is None or self._task is None:
+            return
+        speed = rows / max(time.monotonic() - self._started, 1e-9)
+        text = f"{rows:,} rows  {speed:,.0f} rows/s  {note}"
+        self._live.update(self._task, completed=rows, total=total, detail=text)
+
+
+class Reporter:
+    """Prints the stages of a run. `quiet` keeps everything but errors to itself."""
+
+    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+        self.console = console or Console(stderr=True, quiet=quiet)
+
+    def say(self, text: str) -> None:
+        """One plain line."""
+        self.console.print(text, highlight=False)
+
+    @contextmanager
+    def stage(self, title: str, spark: SparkSession | None = None, following: str = "") -> Iterator[Stage]:
+        """A stage from start to end; on a terminal its rows are read from Spark while it runs."""
+        started = time.monotonic()
+        then = f"  [dim]next: {following}[/dim]" if following else ""
+        if self.console.is_terminal:
+            with self._bar() as live:
+                stage = Stage(live, live.add_task(title + then, total=None, detail=""))
+                with _watching(spark, stage):
+                    yield stage
+        else:
+            self.say(f"… {title}{then}")
+            stage = Stage(None, None)
+            yield stage
+        seconds = time.monotonic() - started
+        speed = f"  {stage.rows / seconds:,.0f} rows/s" if stage.rows and seconds > 0 else ""
+        rows = f"{stage.rows:,} rows" if stage.rows else ""
+        self.say(f"[green]✓[/green] {title:<28} {rows:>16} {seconds:7.1f} s{speed}")
+
+    def _bar(self) -> Progress:
+        detail = TextColumn("{task.fields[detail]}")
+        spinner, title = SpinnerColumn(), TextColumn("{task.description}")
+        return Progress(spinner, title, BarColumn(24), TimeElapsedColumn(), detail, console=self.console, transient=True)
+
+
+@contextmanager
+def _watching(spark: SparkSession | None, stage: Stage) -> Iterator[None]:
+    if spark is None:
+        yield
+        return
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(spark, stage, ended), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join(2 * _POLL_SECONDS)
+
+
+def _watch(spark: SparkSession, stage: Stage, ended: threading.Event) -> None:
+    """Tell the rows of Spark's active stages; a stage that ends between two looks is simply not seen."""
+    store = spark.sparkContext._jsc.sc().statusStore()  # type: ignore[union-attr]
+    while not ended.wait(_POLL_SECONDS):
+        try:
+            active = store.activeStages()
+            stages = [active.apply(i) for i in range(active.size())]
+            tasks = sum(s.numTasks() for s in stages), sum(s.numCompleteTasks() for s in stages)
+            rows = max((max(s.inputRecords(), s.shuffleReadRecords()) for s in stages), default=0)
+        except Exception:
+            return  # watching must never end a run
+        if rows:
+            before = stage.rows
+            stage.tell(rows, note=f"tasks {tasks[1]}/{tasks[0]}")
+            stage.rows = before  # the closing line tells what the job counted, not what was seen in passing

@@ -1,0 +1,101 @@
+"""The one place that builds a Spark session, and the guard that refuses an unsafe one."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyspark.sql import SparkSession
+
+from jobs.runtime import jars
+from jobs.settings import SessionSettings
+from models.errors import SettingsError
+
+# Every setting with its reason; `session.conf` of the settings and spark-submit's property files may add to them.
+SAFE: dict[str, str] = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # Delta 4.4's parser leaves `:name` parameters unbound otherwise (UNBOUND_SQL_PARAMETER).
+    "spark.sql.legacy.parameterSubstitution.constantsOnly": "true",
+    # A bad cast is an error, a bad column order too, and so is an Arrow batch of another shape than declared.
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.execution.arrow.pyspark.validateSchema.enabled": "true",
+    # Batches bounded by bytes as well as by rows: one may hold very long texts.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
+    # A worker keeps its loaded model between tasks; one that crashes says where; one that hangs is killed.
+    "spark.python.worker.reuse": "true",
+    "spark.python.worker.faulthandler.enabled": "true",
+    "spark.sql.execution.pyspark.udf.idleTimeoutSeconds": "900",
+    "spark.sql.execution.pyspark.udf.killOnIdleTimeout": "true",
+    # A second copy of a task would score twice for nothing.
+    "spark.speculation": "false",
+    # ONNX Runtime ignores OMP_NUM_THREADS, the only cap Spark sets.
+    "spark.executorEnv.ORT_INTRA_OP_NUM_THREADS": "1",
+    "spark.executorEnv.TOKENIZERS_PARALLELISM": "false",
+    "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|passwd|credential|api[._-]?key|private",
+}
+_LOCAL: dict[str, str] = {
+    "spark.ui.enabled": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.sql.catalogImplementation": "in-memory",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.log.level": "ERROR",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.extraJavaOptions": "-Dio.netty.tryReflectionSetAccessible=true -XX:+UseParallelGC",
+}
+# What would lose or change rows in silence, and the only value it may have.
+_GUARDED: dict[str, str] = {
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.databricks.delta.schema.autoMerge.enabled": "false",
+    "spark.sql.ansi.enabled": "true",
+    "spark.speculation": "false",
+    "spark.sql.sources.partitionOverwriteMode": "static",
+    "spark.sql.execution.arrow.pyspark.validateSchema.enabled": "true",
+}
+_FORBIDDEN = ("spark.databricks.delta.write.txnAppId", "spark.databricks.delta.write.txnVersion")
+
+
+def start(settings: SessionSettings) -> SparkSession:
+    """The session: the running one under spark-submit or in a notebook, else a new one with our settings.
+
+    Raises:
+        EnvError: where Delta's JARs are not to be had.
+        SettingsError: where the session has a setting that would lose rows in silence.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName("pingti")
+    conf = SAFE | {"spark.sql.session.timeZone": settings.timezone}
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # spark-submit decides these itself
+        conf |= _local(settings)
+    for key, value in (conf | dict(settings.conf)).items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    guard(spark, settings.timezone)
+    return spark
+
+
+def _local(settings: SessionSettings) -> dict[str, str]:
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    return _LOCAL | {
+        "spark.master": settings.master,
+        "spark.driver.memory": settings.driver_memory,
+        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
+        "spark.jars": ",".join(str(jar) for jar in jars.ensure()),
+    }
+
+
+def guard(spark: SparkSession, timezone: str) -> None:
+    """Refuse a session that would lose rows in silence or cut days in another zone; all problems at once."""
+    wanted = _GUARDED | {"spark.sql.session.timeZone": timezone}
+    problems = []
+    for key, want in wanted.items():
+        got = spark.conf.get(key, want)
+        if got is not None and got.lower() != want.lower():
+            problems.append(f"{key} is {got}, must be {want}")
+    problems += [f"{key} is set; it would skip writes in silence" for key in _FORBIDDEN if spark.conf.get(key, None)]
+    if problems:
+        raise SettingsError(f"Spark session: {'; '.join(problems)}; mend the property file or session.conf")

@@ -1,0 +1,103 @@
+"""How fast teacher, BERT-base and student are on one core: side by side, in one process pinned to it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+BERT_SECONDS = 10.0
+_OTHER_SECONDS = 3.0
+_BATCH = 32
+
+
+def measure(bundle: str, teacher: str, texts: Sequence[str]) -> dict[str, float]:
+    """Rows a second of each, and student ÷ BERT-base.
+
+    All take the same texts, in batches of similar length. BERT-base has random weights: its speed does not depend
+    on them. The load average tells how quiet the machine was.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measure, bundle, teacher, list(texts)).result()
+
+
+def _measure(bundle: str, teacher: str, texts: list[str]) -> dict[str, float]:
+    core = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    import torch
+
+    torch.set_num_threads(1)
+    texts = sorted(texts, key=len)
+    found = {
+        "teacher_rows_per_s": _rate(_teacher(teacher), texts, _OTHER_SECONDS),
+        "bert_base_rows_per_s": _rate(_bert_base(), texts, BERT_SECONDS),
+        "student_rows_per_s": _student_rate(bundle, texts),
+    }
+    ratio = found["student_rows_per_s"] / found["bert_base_rows_per_s"]
+    return {name: round(value, 1) for name, value in found.items()} | {
+        "ratio": round(ratio, 1),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def _rate(score: Callable[[list[str]], Any], texts: list[str], seconds: float) -> float:
+    """Rows a second over batches of similar length drawn from all lengths alike, for about `seconds`."""
+    batches = [texts[start : start + _BATCH] for start in range(0, len(texts), _BATCH)]
+    order = np.random.default_rng(1).permutation(len(batches))
+    score(batches[order[0]])  # the first call pays for what later ones reuse
+    rows, started = 0, time.perf_counter()
+    for turn in range(len(order) * 1000):
+        batch = batches[order[turn % len(order)]]
+        score(batch)
+        rows += len(batch)
+        if time.perf_counter() - started > seconds:
+            break
+    return rows / (time.perf_counter() - started)
+
+
+def _teacher(folder: str) -> Callable[[list[str]], Any]:
+    from pathlib import Path
+
+    from models.training.teacher import Teacher
+
+    teacher = Teacher.open(Path(folder))
+    return lambda batch: teacher.score(batch, batch=_BATCH)
+
+
+def _bert_base() -> Callable[[list[str]], Any]:
+    """BERT-base in fp32 on ids of the texts' lengths ([CLS] and [SEP] included); tokenising is left out in its favour."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(1)
+    model = BertForSequenceClassification(BertConfig(vocab_size=21128, num_labels=4)).eval()
+
+    def score(batch: list[str]) -> Any:
+        lengths = torch.tensor([min(len(text) + 2, 128) for text in batch])
+        longest = int(lengths.max())
+        ids = torch.randint(672, 7992, (len(batch), longest))
+        mask = (torch.arange(longest)[None] < lengths[:, None]).long()
+        with torch.inference_mode():
+            return model(input_ids=ids, attention_mask=mask).logits
+
+    return score
+
+
+def _student_rate(bundle: str, texts: list[str]) -> float:
+    """From an Arrow column of texts to probabilities, cutting and padding included."""
+    from models.engine import OnnxEngine
+
+    engine = OnnxEngine.open(bundle, threads=1)
+    column = pa.array(texts, pa.string())
+    engine.probabilities(column[: 8 * _BATCH])
+    rows, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < _OTHER_SECONDS:
+        engine.probabilities(column)
+        rows += len(column)
+    return rows / elapsed

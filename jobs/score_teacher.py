@@ -1,0 +1,105 @@
+"""`texts` -> `teacher_scores`: a bounded sample of distinct texts, each scored once, in whole buckets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake import queries, tables
+from jobs.lake.queries import Model
+from jobs.runtime.job import Context, Done, Job, Work
+from models.round_plan import PARTS, DateLayout, Part
+from udfs.teacher_scoring import TEACHER_SCORES_DDL, teacher_scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What one teacher still has to score."""
+
+    teacher: Model
+    texts: DataFrame  # text_hash, text, bucket
+    count: int
+    digest: str
+
+
+def plan(context: Context) -> Work:
+    """Each task's newest teacher on its sample, less what it scored before."""
+    layout = queries.date_layout(context.lake, context.settings.rounds)
+    pending = []
+    for name in context.tasks():
+        teacher = queries.require_model(context.lake, name, "teacher", "run `pingti train-teacher` first")
+        found = _pending(context, name, teacher, layout)
+        if found.count:
+            pending.append(found)
+    steps = tuple(f"score {one.count:,} distinct texts with {one.teacher.model_id}" for one in pending)
+    return Work(steps, tuple(pending))
+
+
+def execute(context: Context, work: Work) -> Done:
+    """Score group of buckets by group, a commit each; a restart finds the committed groups done."""
+    counts = {}
+    for pending in work.payload:
+        commits = context.settings.teacher_scoring.commits
+        for group in range(commits):
+            _score_group(context, pending, group, commits)
+        counts[f"{pending.teacher.task}_texts"] = pending.count
+    counts["texts"] = sum(counts.values())
+    version = context.lake.version(tables.TEACHER_SCORES)
+    return Done(counts=counts, outputs={"teacher_scores": version}, headline="texts")
+
+
+def sample(context: Context, name: str, teacher: Model, layout: DateLayout) -> DataFrame:
+    """The distinct texts that a task's teacher is to score: the round's base rows, and a hash draw of each part."""
+    settings, task = context.settings, context.settings.task(name)
+    base = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == teacher.model_id)
+    parts = [base.select("text_hash", "text")]
+    for part in PARTS:
+        pool = queries.distinct_texts(context.lake, name, task, layout, part)
+        drawn = pool.orderBy(queries.drawn_by_hash("text_hash", settings.rounds.seed), "text_hash")
+        parts.append(drawn.limit(_quota(context, part)).select("text_hash", "text"))
+    return reduce(DataFrame.unionByName, parts).groupBy("text_hash").agg(F.first("text").alias("text"))
+
+
+def _quota(context: Context, part: Part) -> int:
+    quotas = context.settings.teacher_scoring
+    return {
+        "train": quotas.train_texts, "threshold": quotas.threshold_texts, "test": quotas.test_texts,
+        "gate": quotas.gate_texts,
+    }[part]  # fmt: skip
+
+
+def _pending(context: Context, name: str, teacher: Model, layout: DateLayout) -> Pending:
+    scored = context.lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id).select("text_hash")
+    wanted = sample(context, name, teacher, layout).join(scored, "text_hash", "left_anti")
+    texts = wanted.withColumn("bucket", bucket()).localCheckpoint(eager=True)
+    # Order-free digest of the set: it names the commits, so that two runs of one set cannot both append.
+    row = texts.agg(F.count("*"), F.bit_xor(F.xxhash64("text_hash")), F.bit_xor(F.xxhash64("text_hash", F.lit(1)))).collect()[0]
+    return Pending(teacher, texts, int(row[0]), f"{row[1] or 0:x}{row[2] or 0:x}")
+
+
+def bucket() -> Column:
+    """The bucket of a text: its hash modulo their number."""
+    return F.pmod(F.xxhash64("text_hash"), F.lit(tables.EVERY_BUCKET)).cast("int")
+
+
+def _score_group(context: Context, pending: Pending, group: int, commits: int) -> None:
+    teacher = pending.teacher
+    settings = context.settings.teacher_scoring
+    scorer = teacher_scorer(
+        teacher.path, teacher.model_id, batch=settings.batch,
+        projection=context.settings.task(teacher.task).teacher.projection,
+    )  # fmt: skip
+    mine = pending.texts.where(F.pmod("bucket", F.lit(commits)) == group)
+    if mine.isEmpty():
+        return  # committed before the restart
+    tasks = context.spark.sparkContext.defaultParallelism
+    whole = mine.repartition(tasks, "bucket").sortWithinPartitions("bucket", F.length("text"), "text_hash")
+    scores = whole.select("text_hash", "bucket", "text").mapInArrow(scorer, TEACHER_SCORES_DDL)
+    once = f"{teacher.model_id}/{pending.digest}/{group}of{commits}"
+    context.lake.append(scores, tables.TEACHER_SCORES, context.stamp(), once=once)
+
+
+JOB = Job("score_teacher", plan, execute)

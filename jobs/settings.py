@@ -1,0 +1,159 @@
+"""All settings, composed: typed, frozen, read once and refused whole.
+
+Defaults live here and beside the code they configure; files under `conf/` only override them, so that nothing
+breaks where `conf/` is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
+
+from models import dependencies, digests
+from models.errors import SettingsError
+from models.round_plan import RoundSettings
+from models.rules import CleaningSettings
+from models.tasks import Frozen, Name, TaskSettings
+from models.threshold_search import ThresholdSettings
+from udfs.sources import IngestSettings, SourceSettings
+
+MAX_SETTINGS_BYTES = 1 << 20
+
+
+class LakeSettings(Frozen):
+    """Where the tables live: one schema of the session's catalog.
+
+    `location` is the folder under which each table has its own; None leaves the place to the catalog.
+    """
+
+    schema_name: Name = "pingti"
+    location: str | None = "build/warehouse"
+    bundles: str = "build/bundles"  # sealed bundles and teachers, reached by driver and executors alike
+
+
+class SessionSettings(Frozen):
+    """The Spark session. `spark-submit` decides the master itself; `master` is for `pingti JOB`."""
+
+    timezone: str = "Asia/Shanghai"
+    master: str = "local[*,4]"  # 4: a task is tried again as on a cluster; plain local[N] never retries
+    driver_memory: str = "4g"
+    shuffle_partitions: PositiveInt = 4
+    conf: Mapping[str, str] = Field(default_factory=dict)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("not a time zone of the tz database, such as Asia/Shanghai") from error
+        return value
+
+
+class TeacherScoringSettings(Frozen):
+    """The bounded sample of distinct texts that a teacher scores, by part of the date layout."""
+
+    train_texts: PositiveInt = 24_000
+    threshold_texts: PositiveInt = 5_000
+    test_texts: PositiveInt = 5_000
+    gate_texts: PositiveInt = 5_000
+    batch: PositiveInt = 64
+    commits: PositiveInt = 2  # the 64 buckets are committed in this many groups; a restart loses at most one
+
+
+class Settings(Frozen):
+    """Everything that can be set."""
+
+    lake: LakeSettings = LakeSettings()
+    session: SessionSettings = SessionSettings()
+    sources: Mapping[Name, SourceSettings] = Field(default_factory=dict)
+    ingest: IngestSettings = IngestSettings()
+    cleaning: CleaningSettings = CleaningSettings()
+    tasks: Mapping[Name, TaskSettings] = Field(default_factory=dict)
+    teacher_scoring: TeacherScoringSettings = TeacherScoringSettings()
+    rounds: RoundSettings = RoundSettings()
+    thresholds: ThresholdSettings = ThresholdSettings()
+
+    @model_validator(mode="after")
+    def _dependencies_hold(self) -> Settings:
+        dependencies.order(self.tasks)
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Names this whole tree of settings; recorded with every run."""
+        return digests.of_json(self.model_dump(mode="json"), chars=16)
+
+    def task(self, name: str) -> TaskSettings:
+        """The settings of one task, or `SettingsError` naming the known ones."""
+        if name not in self.tasks:
+            known = ", ".join(self.tasks) or "none"
+            raise SettingsError(f"--task: got {name!r}, the settings know {known}; name one of these")
+        return self.tasks[name]
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """PyYAML lets a repeated key win silently; here it is an error."""
+
+
+def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+    if twice:
+        raise SettingsError(f"{node.start_mark}: key given twice: {', '.join(twice)}; keep one")
+    return dict(zip(keys, (loader.construct_object(v, deep=True) for _, v in node.value), strict=True))  # type: ignore[no-untyped-call]
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def load(file: Path | None, base: Mapping[str, Any] | None = None) -> Settings:
+    """The settings of a file laid over `base` (or over the defaults), all problems in one `SettingsError`."""
+    given: dict[str, Any] = dict(base or {})
+    if file is not None:
+        given = merge(given, _read(file))
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, file)) from None
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid over `base`, mapping by mapping; anything else is replaced whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise SettingsError(f"--settings: no file at {file}; give the path of a YAML file")
+    if file.stat().st_size > MAX_SETTINGS_BYTES:
+        raise SettingsError(f"{file}: {file.stat().st_size} bytes, at most {MAX_SETTINGS_BYTES} are read")
+    try:
+        value = yaml.load(file.read_text("utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: not readable as YAML: {error}") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise SettingsError(f"{file}: got a {type(value).__name__} at the top, expected keys such as tasks:")
+    return value
+
+
+def _explain(error: ValidationError, file: Path | None) -> str:
+    problems = error.errors(include_url=False)
+    lines = [f"{file or 'settings'}: {len(problems)} problem(s)"]
+    for problem in problems:
+        where = ".".join(str(part) for part in problem["loc"]) or "(top)"
+        got = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
+        lines.append(f"  {where}: {problem['msg']}{got}")
+    return "\n".join(lines)

@@ -1,0 +1,81 @@
+"""`pingti sql "…"`: a statement over the tables and views, and a readable answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from pyspark.errors import AnalysisException, ParseException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from rich.console import Console
+from rich.table import Table
+
+from jobs.label import decide, deciders
+from jobs.lake import tables, views
+from jobs.promote import live
+from jobs.runtime.job import Context
+from models.errors import SettingsError
+
+_WIDEST = 60
+
+
+def prepare(context: Context, as_of: str | None) -> None:
+    """Register tables and views; `label_as_of` holds the labels by what was in force at that moment (now, if none)."""
+    views.register(context.lake, context.settings.tasks)
+    label_as_of(context, _moment(as_of, context.settings.session.timezone)).createOrReplaceTempView("label_as_of")
+
+
+def _moment(text: str | None, zone: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"--as-of: got {text!r}, expected a time such as 2026-03-01T08:00:00") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
+
+
+def label_as_of(context: Context, moment: datetime | None) -> DataFrame:
+    """The labels as the promotions in force at a moment decide them, from the stored scores: no inference."""
+    found = deciders(context, live(context, moment))
+    if not found:
+        return context.spark.createDataFrame([], tables.LABELS.schema)
+    texts, scores = context.lake.read(tables.TEXTS), context.lake.read(tables.STUDENT_SCORES)
+    return decide(texts, scores, context.settings.tasks, found)
+
+
+def run(context: Context, statement: str, limit: int, as_of: str | None, console: Console) -> None:
+    """Run a statement and print at most `limit` rows of its answer."""
+    prepare(context, as_of)
+    try:
+        frame = context.spark.sql(statement)
+        rows = frame.limit(limit + 1).collect()
+    except (AnalysisException, ParseException) as error:
+        named = ", ".join([*tables.BY_NAME, *views.queries("", context.settings.tasks), "label_as_of"])
+        first = str(error).split("\n")[0]
+        raise SettingsError(f"sql: {first}; tables and views: {named}") from None
+    table = Table(show_edge=False, header_style="bold")
+    for name in frame.columns:
+        table.add_column(name, overflow="fold", max_width=_WIDEST)
+    for row in rows[:limit]:
+        table.add_row(*[_shown(value) for value in row])
+    console.print(table)
+    if len(rows) > limit:
+        console.print(f"… only the first {limit} rows; --limit shows more", style="dim")
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, bytes | bytearray):
+        return f"<{len(value)} bytes>"
+    text = str(value)
+    return text if len(text) <= 4 * _WIDEST else f"{text[: 4 * _WIDEST]}…"
+
+
+def counted(context: Context) -> dict[str, int]:
+    """Rows of every table; what `report` and `demo` begin with."""
+    return {table.name: int(context.lake.read(table).agg(F.count("*")).collect()[0][0]) for table in tables.ALL}

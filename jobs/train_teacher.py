@@ -1,0 +1,171 @@
+"""`annotations` -> a fine-tuned teacher, its first thresholds, and the base rows that round 1 learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake import queries, tables
+from jobs.lake.store import Scope
+from jobs.runtime.job import Context, Done, Job, Work
+from models import digests
+from models.errors import DataError
+from models.round_plan import DateLayout
+from models.tasks import TaskSettings
+from models.threshold_search import EVERY_SCENE
+
+FIRST_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A teacher's fine-tuning rows, ordered by hash: one a distinct text, with what the annotators say of each label."""
+
+    text_ids: list[str]
+    hashes: list[str]
+    texts: list[str]
+    targets: NDArray[np.float32]  # (rows, labels); NaN where the annotators say nothing, or disagree evenly
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One teacher to train."""
+
+    task: str
+    model_id: str
+    rows: Rows
+    layout: DateLayout
+
+
+def plan(context: Context) -> Work:
+    """A teacher for each task whose annotations or settings changed since its last one."""
+    layout = queries.date_layout(context.lake, context.settings.rounds)
+    lessons = []
+    for name in context.tasks():
+        rows = fine_tuning_rows(context, name, layout)
+        if not rows.hashes:
+            raise DataError(f"annotations: none for task {name} on {layout.train.first} to {layout.train.last}; import some")
+        task = context.settings.task(name)
+        decides = {
+            "teacher": task.teacher.model_dump(mode="json"), "labels": task.label_names, "rows": rows.hashes,
+            "targets": np.nan_to_num(rows.targets, nan=-1).round(4).tolist(), "seed": context.settings.rounds.seed,
+            "cleaning": context.settings.cleaning.version, "layout": layout,
+        }  # fmt: skip
+        model_id = f"{name}/teacher/{digests.of_json(decides, chars=12)}"
+        known = context.lake.read(tables.MODELS).where(F.col("model_id") == model_id)
+        if known.isEmpty():
+            lessons.append(Lesson(name, model_id, rows, layout))
+    return Work(tuple(f"train {one.model_id} on {len(one.rows.hashes):,} texts" for one in lessons), tuple(lessons))
+
+
+def execute(context: Context, work: Work) -> Done:
+    """Train each teacher and seal it; its row in `models` comes last and says that all else is there."""
+    counts = {}
+    for lesson in work.payload:
+        _train(context, lesson)
+        counts[f"{lesson.task}_texts"] = len(lesson.rows.hashes)
+    counts["texts"] = sum(counts.values())
+    return Done(counts=counts, outputs={"models": context.lake.version(tables.MODELS)}, headline="texts")
+
+
+def fine_tuning_rows(context: Context, name: str, layout: DateLayout) -> Rows:
+    """The annotated texts of the training days, one row a distinct text, by majority of the annotators."""
+    task = context.settings.task(name)
+    labels = task.label_names
+    annotations = context.lake.read(tables.ANNOTATIONS).where((F.col("task") == name) & F.col("label").isin(*labels))
+    votes = annotations.where(queries.within(layout.train)).groupBy("text_hash", "label")
+    share = votes.agg(F.avg(F.col("value").cast("int")).alias("share"))
+    answers = share.groupBy("text_hash").pivot("label", list(labels)).agg(F.first("share"))
+    texts = queries.texts_of(context.lake.read(tables.TEXTS), name, task).where(queries.within(layout.train))
+    texts = texts.groupBy("text_hash").agg(F.min("text_id").alias("text_id"), F.first("text").alias("text"))
+    table = answers.join(texts, "text_hash").orderBy("text_hash").toArrow()
+    shares = np.stack([table.column(label).to_numpy(zero_copy_only=False) for label in labels], axis=1)
+    shares = shares.astype(np.float64)
+    undecided = np.isnan(shares) | (shares == 0.5)
+    targets = np.where(undecided, np.nan, shares > 0.5).astype(np.float32)
+    columns = {key: table.column(key).to_pylist() for key in ("text_id", "text_hash", "text")}
+    return Rows(columns["text_id"], columns["text_hash"], columns["text"], targets)
+
+
+def _train(context: Context, lesson: Lesson) -> None:
+    from models.training.teacher import fine_tune
+
+    task, rows = context.settings.task(lesson.task), lesson.rows
+    base = task.teacher.source or str(_pretrained(context, task, lesson))
+    known = ~np.isnan(rows.targets)
+    teacher = fine_tune(
+        base, rows.texts, np.nan_to_num(rows.targets), known, task.label_names, task.teacher,
+        seed=context.settings.rounds.seed, progress=context.teller(f"{lesson.task}: fine-tuning"),
+    )  # fmt: skip
+    folder = context.lake.bundles / "teachers" / f"{lesson.model_id.replace('/', '-')}-{teacher.digest[:8]}"
+    teacher.save(folder)
+    context.lake.replace(
+        base_rows(context, lesson), tables.ROUND_SAMPLES, context.stamp(), Scope(column="round_id", values=(lesson.model_id,))
+    )
+    now = datetime.now(UTC)
+    _write_first_thresholds(context, lesson.model_id, task, now)
+    row = (
+        lesson.model_id, lesson.task, "bert", "teacher", list(task.label_names), None, None, str(folder),
+        {"content": teacher.digest}, context.settings.cleaning.version, task.teacher.model_dump_json(), now, context.run_id,
+    )  # fmt: skip
+    frame = context.spark.createDataFrame([row], tables.MODELS.schema)
+    context.lake.append(frame, tables.MODELS, context.stamp(), once=lesson.model_id)
+
+
+def _pretrained(context: Context, task: TaskSettings, lesson: Lesson) -> Path:
+    """The small BERT of this house, pretrained on the platform's own texts; shared by tasks with equal settings."""
+    from models.training.pretraining import pretrain
+
+    settings = task.teacher
+    everyone = TaskSettings(scenes=tuple(sorted(_all_scenes(context))), labels=task.labels)
+    pool = queries.distinct_texts(context.lake, "*", everyone, lesson.layout, "train")
+    drawn = pool.orderBy(queries.drawn_by_hash("text_hash", context.settings.rounds.seed), "text_hash")
+    texts = drawn.limit(settings.pretrain_texts).select("text_hash", "text").toArrow()
+    sizes = settings.model_dump(mode="json", include={"layers", "hidden", "heads", "max_tokens", "vocabulary_size"})
+    schedule = settings.model_dump(mode="json", include={"pretrain_steps", "pretrain_seconds"})
+    decides = {"sizes": sizes, "schedule": schedule, "texts": texts.column("text_hash").to_pylist()}
+    folder = context.lake.bundles / "encoders" / digests.of_json(decides, chars=12)
+    if not folder.is_dir():
+        pretrain(
+            texts.column("text").to_pylist(), settings, seed=context.settings.rounds.seed, folder=folder,
+            progress=context.teller("pretraining"),
+        )  # fmt: skip
+    return folder
+
+
+def _all_scenes(context: Context) -> set[str]:
+    return {scene for task in context.settings.tasks.values() for scene in task.scenes}
+
+
+def base_rows(context: Context, lesson: Lesson) -> DataFrame:
+    """The fine-tuning rows as round samples, under the teacher's own name."""
+    rows = lesson.rows
+    columns = zip(rows.text_ids, rows.hashes, rows.texts, rows.targets, strict=True)
+    values = [
+        (lesson.model_id, text_id, text_hash, text, None, position, "train", ["annotated"], 1.0, _nullable(targets), None)
+        for position, (text_id, text_hash, text, targets) in enumerate(columns)
+    ]
+    return context.spark.createDataFrame(values, tables.ROUND_SAMPLES.schema)
+
+
+def _nullable(targets: NDArray[np.float32]) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in targets]
+
+
+def _write_first_thresholds(context: Context, model_id: str, task: TaskSettings, now: datetime) -> None:
+    nothing = [None] * 11
+    rows = [
+        (model_id, label, EVERY_SCENE, 1, FIRST_THRESHOLD, "default", "none", *nothing, now, context.run_id)
+        for label in task.label_names
+    ]
+    frame = context.spark.createDataFrame(rows, tables.THRESHOLDS.schema)
+    context.lake.append(frame, tables.THRESHOLDS, context.stamp(), once=f"{model_id}/thresholds/1")
+
+
+JOB = Job("train_teacher", plan, execute)

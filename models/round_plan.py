@@ -1,0 +1,116 @@
+"""What a round decides without looking at a single text: the date layout before it, the next step after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from models.errors import DataError
+from models.metrics import Quality
+from models.tasks import Frozen, Target
+
+Part = Literal["train", "threshold", "test", "gate"]
+PARTS: tuple[Part, ...] = ("train", "threshold", "test", "gate")
+
+
+class RoundSettings(Frozen):
+    """How rounds are laid out and how many there are."""
+
+    seed: int = 1
+    rounds: PositiveInt = 2
+    threshold_days: PositiveInt = 7
+    test_days: PositiveInt = 7
+    gate_days: PositiveInt = 7
+    min_train_days: PositiveInt = 14  # two weeks: the training window has to see the week's rhythm repeat
+    random_texts: PositiveInt = 24_000  # rows that round 2 draws by hash
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Days from `first` to `last`, both inside."""
+
+    first: date
+    last: date
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class DateLayout:
+    """Disjoint windows of days: train, then threshold, then test, then gate (the most recent)."""
+
+    train: Window
+    threshold: Window
+    test: Window
+    gate: Window
+
+    def window(self, part: Part) -> Window:
+        """The window of one part."""
+        found: Window = getattr(self, part)
+        return found
+
+
+def lay_out(days: Sequence[date], settings: RoundSettings) -> DateLayout:
+    """Cut the days that have texts into the four windows, the most recent for the gate.
+
+    The test is apart from training in time: it also tests whether what was learnt still holds later (the
+    isolation in time that the published method asks for).
+
+    Raises:
+        DataError: where fewer days are there than the four windows need.
+    """
+    known = sorted(set(days))
+    held_out = settings.threshold_days + settings.test_days + settings.gate_days
+    needed = settings.min_train_days + held_out
+    if len(known) < needed:
+        raise DataError(
+            f"date layout: got {len(known)} days with texts, expected at least {needed} "
+            f"(rounds.min_train_days {settings.min_train_days} + threshold, test and gate {held_out}); "
+            "ingest more days or shorten the windows in the settings"
+        )
+    train_end = len(known) - held_out
+    threshold_end = train_end + settings.threshold_days
+    test_end = threshold_end + settings.test_days
+    return DateLayout(
+        train=Window(known[0], known[train_end - 1]),
+        threshold=Window(known[train_end], known[threshold_end - 1]),
+        test=Window(known[threshold_end], known[test_end - 1]),
+        gate=Window(known[test_end], known[-1]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows a round: promote its student, go on with a named sampling, or stop; and why."""
+
+    action: Literal["promote", "go_on", "stop"]
+    sampling: str | None
+    reason: str
+
+
+def decide(
+    number: int, qualities: Mapping[str, Quality], targets: Mapping[str, Target], settings: RoundSettings
+) -> Decision:
+    """The next step after round `number`, from each label's quality on the test days.
+
+    Promote when every label reaches its target; otherwise go on while rounds are left, else stop and leave the
+    choice to `promote`.
+    """
+    short = [name for name, target in targets.items() if not _reached(qualities.get(name), target)]
+    if not short:
+        return Decision("promote", None, "every label reaches its target on the test days")
+    named = ", ".join(sorted(short))
+    if number < settings.rounds:
+        return Decision("go_on", "random", f"below target on the test days: {named}")
+    return Decision("stop", None, f"after {number} rounds still below target: {named}")
+
+
+def _reached(quality: Quality | None, target: Target) -> bool:
+    if quality is None:
+        return False
+    return quality.precision >= target.precision and quality.recall >= target.recall

@@ -1,0 +1,76 @@
+"""Losses of a multi-label student: every label is a yes-or-no question of its own, some left unanswered.
+
+All take logits, targets and a mask of the same shape (rows, labels) and give the mean over what the mask
+keeps, as a scalar. What the mask drops may hold anything, NaN included; where it keeps nothing, the loss and
+its gradient are 0.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def soft_loss(
+    student: Tensor, teacher: Tensor, mask: Tensor, *, temperature: float, weight: Tensor | None = None
+) -> Tensor:
+    """KL(teacher || student) of each label's two outcomes, at a temperature.
+
+    Times temperature², so that its gradient keeps its size beside the hard term when the temperature changes
+    (Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2).
+
+    Args:
+        student: Logits (rows, labels).
+        teacher: Logits (rows, labels); no gradient flows there.
+        mask: bool (rows, labels), True where the teacher has spoken.
+        temperature: Divides both logits; above 1 it shows more of what the teacher thinks of the unlikely.
+        weight: Row weights (rows,), None for equal ones.
+    """
+    s = student / temperature
+    t = torch.where(mask, teacher, 0.0).detach() / temperature
+    # KL of two Bernoullis in their logits is a Bregman divergence of softplus: no logarithm of a tiny number.
+    divergence = F.softplus(s) - F.softplus(t) - torch.sigmoid(t) * (s - t)
+    # Rounding alone can bring equal logits below zero.
+    return _masked_mean(divergence.clamp_min(0.0), mask, weight) * temperature**2
+
+
+def hard_loss(logits: Tensor, targets: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy against given answers.
+
+    Args:
+        logits: (rows, labels).
+        targets: (rows, labels), 0 to 1.
+        mask: bool (rows, labels), True where the answer is known.
+        weight: Row weights (rows,), None for equal ones.
+    """
+    known = torch.where(mask, targets, 0.0)
+    return _masked_mean(F.binary_cross_entropy_with_logits(logits, known, reduction="none"), mask, weight)
+
+
+def distil_loss(
+    logits: Tensor,
+    *,
+    hard: Tensor,
+    hard_mask: Tensor,
+    soft: Tensor,
+    soft_mask: Tensor,
+    weight: Tensor | None,
+    temperature: float,
+    soft_weight: float,
+) -> Tensor:
+    """`soft_weight` times the soft loss plus the rest times the hard loss, each a mean of its own."""
+    from_teacher = soft_loss(logits, soft, soft_mask, temperature=temperature, weight=weight)
+    from_answers = hard_loss(logits, hard, hard_mask, weight)
+    return soft_weight * from_teacher + (1 - soft_weight) * from_answers
+
+
+def _masked_mean(values: Tensor, mask: Tensor, weight: Tensor | None) -> Tensor:
+    """The weighted mean of what the mask keeps; 0 if it keeps nothing."""
+    share = mask.to(values.dtype)
+    if weight is not None:
+        share = share * weight[:, None]
+    total = share.sum()
+    # torch.where, not a product: 0 * inf would be NaN.
+    kept = torch.where(mask, values, 0.0)
+    return (kept * share).sum() / torch.where(total > 0, total, 1.0)

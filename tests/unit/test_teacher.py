@@ -1,0 +1,243 @@
+"""A teacher from nothing: pretrained, fine-tuned, saved, opened, bit-equal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+)
+
+from models.errors import BundleError, DataError, SettingsError
+from models.tasks import TeacherSettings
+from models.training.pretraining import SPECIALS, build_tokenizer, mask_tokens, pretrain
+from models.training.teacher import Teacher, fine_tune, project
+
+SETTINGS = TeacherSettings(
+    layers=1,
+    hidden=32,
+    max_tokens=24,
+    pretrain_steps=12,
+    pretrain_seconds=600,
+    epochs=20,
+    batch=16,
+    learning_rate=3e-3,
+)
+LABELS = ("has_x", "has_y")
+
+
+def corpus(count: int = 240, seed: int = 0) -> list[str]:
+    random = np.random.default_rng(seed)
+    return ["".join(random.choice(list("你好吗老师xy"), random.integers(0, 30))) for _ in range(count)]
+
+
+def truth(texts: list[str]) -> np.ndarray:
+    return np.array([["x" in text[:22], "y" in text[:22]] for text in texts], np.float32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pretrain(corpus(), SETTINGS, seed=1, folder=tmp_path_factory.mktemp("teacher") / "base")
+
+
+@pytest.fixture(scope="module")
+def teacher(base: Path) -> Teacher:
+    return tuned(base)
+
+
+def tuned(base: Path, seed: int = 2, **options: Any) -> Teacher:
+    texts = corpus()
+    mask = np.ones((len(texts), 2), bool)
+    return fine_tune(base, texts, truth(texts), mask, LABELS, SETTINGS, seed=seed, **options)
+
+
+def test_the_tokenizer_makes_one_token_of_each_character() -> None:
+    tokenizer = build_tokenizer(["好好 aA", "吗\n好"], 8)
+    assert tokenizer.convert_ids_to_tokens(range(5)) == list(SPECIALS)
+    assert len(tokenizer) == 8
+    ids = tokenizer("A 好\u3000😀吗")["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids) == ["[CLS]", "a", "好", "[UNK]", "吗", "[SEP]"]
+    assert len(build_tokenizer(["好a"], 6)) == 6
+    assert tokenizer("好", "a")["token_type_ids"] == [0, 0, 0, 1, 1]
+
+
+def test_masking_follows_its_shares() -> None:
+    random = np.random.default_rng(0)
+    ids = random.integers(5, 1000, (400, 50))
+    candidates = np.ones_like(ids, bool)
+    candidates[:, 40:] = False
+    shown, hidden = mask_tokens(ids, candidates, 1000, random)
+    assert not hidden[:, 40:].any()
+    assert hidden[:, :40].mean() == pytest.approx(0.15, abs=0.01)
+    assert (shown[~hidden] == ids[~hidden]).all()
+    assert (shown[hidden] == SPECIALS.index("[MASK]")).mean() == pytest.approx(0.8, abs=0.03)
+    assert (shown[hidden] == ids[hidden]).mean() == pytest.approx(0.1, abs=0.03)
+    assert shown.min() >= SPECIALS.index("[MASK]")
+
+
+def test_masking_hides_at_least_one_candidate() -> None:
+    one = np.array([[7]])
+    for seed in range(20):
+        assert mask_tokens(one, one > 0, 9, np.random.default_rng(seed))[1].all()
+    assert not mask_tokens(one, one < 0, 9, np.random.default_rng(0))[1].any()
+
+
+def test_pretraining_gives_an_ordinary_folder_and_learns(base: Path, tmp_path: Path) -> None:
+    losses: list[float] = []
+    settings = SETTINGS.model_copy(update={"pretrain_steps": 80})
+    pretrain(corpus(), settings, seed=1, folder=tmp_path / "b", progress=lambda *call: losses.append(call[2]))
+    assert np.mean(losses[-10:]) < np.mean(losses[:3]) - 0.1
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in base.iterdir()}
+    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    model = AutoModelForSequenceClassification.from_pretrained(base, local_files_only=True)
+    assert model(**tokenizer("你好", return_tensors="pt")).logits.shape == (1, 2)
+
+
+def test_pretraining_repeats_itself(base: Path) -> None:
+    assert pretrain(corpus(), SETTINGS, seed=1, folder=base) == base
+    with pytest.raises(BundleError, match=r"differs in model.safetensors"):
+        pretrain(corpus(), SETTINGS, seed=2, folder=base)
+
+
+def test_pretraining_stops_after_its_seconds(tmp_path: Path) -> None:
+    seen: list[int] = []
+    settings = SETTINGS.model_copy(update={"pretrain_steps": 10**6, "pretrain_seconds": 0.2})
+    pretrain(corpus(), settings, seed=1, folder=tmp_path / "b", progress=lambda *call: seen.append(call[0]))
+    assert 0 < len(seen) < 10**6
+
+
+def test_pretraining_refuses_what_cannot_work(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no texts"):
+        pretrain([], SETTINGS, seed=1, folder=tmp_path / "b")
+    with pytest.raises(SettingsError, match="multiple of heads"):
+        pretrain(["好"], SETTINGS.model_copy(update={"heads": 3}), seed=1, folder=tmp_path / "b")
+
+
+def test_the_teacher_learns(teacher: Teacher) -> None:
+    texts = corpus(200, seed=7)
+    logits, states = teacher.score(texts)
+    assert ((logits > 0) == (truth(texts) > 0)).mean() > 0.9
+    assert logits.shape == (200, 2)
+    assert states.shape == (200, 32)
+    assert logits.dtype == states.dtype == np.float32
+
+
+def test_save_and_open_score_bit_equal(teacher: Teacher, tmp_path: Path) -> None:
+    texts = [*corpus(100, seed=8), "", "好" * 400]
+    opened = Teacher.open(teacher.save(tmp_path / "teacher"))
+    assert opened.labels == LABELS
+    assert opened.digest == teacher.digest
+    for got, wanted in zip(opened.score(texts, batch=16), teacher.score(texts, batch=16), strict=True):
+        assert np.array_equal(got, wanted)
+    assert teacher.save(tmp_path / "teacher") == tmp_path / "teacher"
+
+
+def test_batches_are_slices_of_the_given_order(teacher: Teacher) -> None:
+    texts = corpus(48, seed=8)
+    whole = teacher.score(texts, batch=16)
+    for start in range(0, 48, 16):
+        for got, wanted in zip(teacher.score(texts[start : start + 16], batch=16), whole, strict=True):
+            assert np.array_equal(got, wanted[start : start + 16])
+    assert teacher.score([])[0].shape == (0, 2)
+
+
+def test_states_are_those_of_the_first_token(teacher: Teacher) -> None:
+    batch = teacher.tokenizer(["你好x"], return_tensors="pt")
+    with torch.inference_mode():
+        wanted = teacher.model.base_model(**batch).last_hidden_state[:, 0]
+    got = teacher.score(["你好x"])[1]
+    assert got == pytest.approx(wanted.cpu().numpy(), abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_teacher(base: Path) -> None:
+    first, again, other = (tuned(base, seed, max_steps=3).digest for seed in (2, 2, 3))
+    assert first == again
+    assert first != other
+
+
+def test_masked_answers_are_not_read(base: Path) -> None:
+    texts = corpus()
+    mask = np.ones((len(texts), 2), bool)
+    mask[::2, 1] = False
+    digests = {
+        fine_tune(
+            base, texts, np.where(mask, truth(texts), filler).astype(np.float32), mask, LABELS, SETTINGS,
+            seed=1, max_steps=3,
+        ).digest
+        for filler in (0.0, 1.0, np.nan)
+    }  # fmt: skip
+    assert len(digests) == 1
+
+
+def test_a_folder_made_elsewhere_can_be_the_base(tmp_path: Path) -> None:
+    """Another head, another padding id, fewer positions than the settings ask for."""
+    tokenizer = build_tokenizer(corpus(), 50)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=12, num_labels=5,
+    )  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(tmp_path / "hf")
+    tokenizer.save_pretrained(tmp_path / "hf")
+    made = tuned(tmp_path / "hf", max_steps=2)
+    assert made.labels == LABELS
+    assert made.max_tokens == 12
+    assert made.score(["好" * 50])[0].shape == (1, 2)
+    saved = json.loads((made.save(tmp_path / "ours") / "config.json").read_text())
+    assert saved["problem_type"] == "multi_label_classification"
+    assert saved["id2label"] == {"0": "has_x", "1": "has_y"}
+
+
+def test_a_base_without_safetensors_is_refused(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "config.json").write_text((base / "config.json").read_text())
+    (tmp_path / "hf" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    with pytest.raises(SettingsError, match="safetensors"):
+        tuned(tmp_path / "hf")
+    with pytest.raises(BundleError, match="safetensors"):
+        Teacher.open(tmp_path / "hf")
+
+
+def test_a_base_that_is_no_teacher_does_not_open_as_one(base: Path) -> None:
+    with pytest.raises(BundleError, match="pingti_max_tokens"):
+        Teacher.open(base)
+    with pytest.raises(BundleError, match="no such folder"):
+        Teacher.open(base / "nowhere")
+
+
+def test_arrays_that_do_not_fit_are_refused(base: Path) -> None:
+    with pytest.raises(DataError, match="fine-tuning"):
+        fine_tune(base, ["好"], np.zeros((2, 2), np.float32), np.ones((2, 2), bool), LABELS, SETTINGS, seed=1)
+    with pytest.raises(DataError, match="fine-tuning"):
+        fine_tune(base, [], np.zeros((0, 2), np.float32), np.ones((0, 2), bool), LABELS, SETTINGS, seed=1)
+
+
+def test_the_projection_keeps_distances_and_rows() -> None:
+    random = np.random.default_rng(0)
+    states = random.standard_normal((40, 256)).astype(np.float32)
+    short = project(states, 128, seed=3)
+    assert short.shape == (40, 128)
+    assert short.dtype == np.float32
+    assert np.array_equal(short, project(states, 128, seed=3))
+    assert not np.array_equal(short, project(states, 128, seed=4))
+    assert project(states[5:6], 128, seed=3) == pytest.approx(short[5:6], rel=1e-6)
+    before = np.linalg.norm(states[:, None] - states[None], axis=2)
+    after = np.linalg.norm(short[:, None] - short[None], axis=2)
+    apart = ~np.eye(40, dtype=bool)
+    assert np.abs(after[apart] / before[apart] - 1).max() < 0.35

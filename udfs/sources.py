@@ -1,0 +1,173 @@
+"""What a source of texts looks like, and its files: listed, surveyed, cut into ranges."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from typing import Literal
+from urllib.parse import urlparse
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from pydantic import PositiveInt, field_validator, model_validator
+
+from models import digests
+from models.errors import DataError
+from models.tasks import Frozen
+
+_BLOCK = 4 << 20
+
+
+class SourceSettings(Frozen):
+    """One source of texts: which files, and which of their columns are ours.
+
+    `columns` maps our names to the source's; `constants` gives ours a fixed value. `event_time` may be ISO 8601,
+    `2026-03-01 08:00:00`, epoch seconds or milliseconds; one without an offset is read in `timezone`.
+    """
+
+    path: str
+    format: Literal["jsonl", "csv", "tsv", "parquet"]
+    columns: Mapping[Literal["source_id", "text", "event_time", "scene", "source"], str]
+    constants: Mapping[Literal["scene", "source"], str] = {}
+    timezone: str = "Asia/Shanghai"
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("not a time zone of the tz database, such as Asia/Shanghai") from None
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> SourceSettings:
+        given = set(self.columns) | set(self.constants)
+        missing = sorted({"text", "event_time", "scene", "source"} - given)
+        if missing:
+            raise ValueError(f"neither columns nor constants give {', '.join(missing)}")
+        twice = sorted(set(self.columns) & set(self.constants))
+        if twice:
+            raise ValueError(f"both columns and constants give {', '.join(twice)}")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Names how a file is read; the folder it lies in does not matter."""
+        return digests.of_json(self.model_dump(mode="json", exclude={"path"}), chars=16)
+
+
+class IngestSettings(Frozen):
+    """Limits of what is taken in; the rest is rejected with its reason."""
+
+    max_text_chars: PositiveInt = 100_000
+    split_bytes: PositiveInt = 16 << 20  # a JSONL file is read in ranges of this size
+    max_rejected_share: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A file's digest, size and number of records, counted without the parser."""
+
+    path: str
+    sha256: str
+    size: int
+    records: int
+
+
+def list_files(pattern: str) -> list[str]:
+    """The files that a path names, sorted: a file, a folder's files, or a glob; any URI that Arrow can open."""
+    if urlparse(pattern).scheme and "://" in pattern:
+        filesystem, path = pafs.FileSystem.from_uri(pattern)
+        base = pattern[: len(pattern) - len(path)]
+        found = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+        if not found:
+            found = [filesystem.get_file_info(path)]
+        return sorted(base + info.path for info in found if info.type == pafs.FileType.File)
+    infos = pafs.LocalFileSystem().get_file_info(sorted(glob.glob(pattern)))
+    paths = [info.path for info in infos if info.type == pafs.FileType.File]
+    for info in infos:
+        if info.type == pafs.FileType.Directory:
+            inside = pafs.LocalFileSystem().get_file_info(pafs.FileSelector(info.path))
+            paths += [child.path for child in inside if child.type == pafs.FileType.File]
+    return sorted(path for path in paths if not path.rsplit("/", 1)[-1].startswith((".", "_")))
+
+
+@contextmanager
+def open_file(path: str) -> Iterator[BufferedReader]:
+    """A file of any file system that Arrow knows, buffered and seekable."""
+    if "://" in path:
+        filesystem, inside = pafs.FileSystem.from_uri(path)
+    else:
+        filesystem, inside = pafs.LocalFileSystem(), path
+    try:
+        native = filesystem.open_input_file(inside)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({type(error).__name__}); check path and rights") from None
+    with native:
+        yield BufferedReader(native, _BLOCK)
+
+
+def survey(path: str, kind: str) -> Survey:
+    """Digest, size and record count of a file, by another way than the parser's, so that the two can be compared."""
+    digest = hashlib.sha256()
+    size = 0
+    counter = _CsvCounter() if kind in ("csv", "tsv") else _LineCounter()
+    with open_file(path) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+            if kind != "parquet":
+                counter.feed(block)
+        records = counter.records()
+        if kind == "parquet":
+            file.seek(0)
+            try:
+                records = pq.ParquetFile(file).metadata.num_rows
+            except Exception as error:
+                raise DataError(f"{path}: not a Parquet file ({type(error).__name__}); check the source") from None
+    return Survey(path, digest.hexdigest(), size, records)
+
+
+class _LineCounter:
+    """Counts lines with anything but blanks in them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._rest = b""
+
+    def feed(self, block: bytes) -> None:
+        *lines, self._rest = (self._rest + block).split(b"\n")
+        self._count += sum(1 for line in lines if line.strip())
+
+    def records(self) -> int:
+        return self._count + bool(self._rest.strip())
+
+
+class _CsvCounter:
+    """Counts line ends outside quotes (an even number of quotes before them), less the header and empty lines."""
+
+    def __init__(self) -> None:
+        self._ends = 0
+        self._inside = False
+        self._filled = False
+
+    def feed(self, block: bytes) -> None:
+        data = np.frombuffer(block, np.uint8)
+        inside = (np.cumsum(data == 0x22) + self._inside) % 2 == 1
+        ends = np.flatnonzero((data == 0x0A) & ~inside)
+        content = np.concatenate(([self._filled], np.cumsum((data != 0x0A) & (data != 0x0D)) + self._filled))
+        marks = content[ends]
+        before = np.concatenate(([0], marks[:-1])) if len(ends) else marks
+        self._ends += int(np.count_nonzero(marks > before))
+        self._filled = bool(content[-1] > (marks[-1] if len(ends) else 0))
+        self._inside = bool(inside[-1])
+
+    def records(self) -> int:
+        return max(0, self._ends + self._filled - 1)

@@ -1,0 +1,84 @@
+"""Scoring with a teacher on the executors: whole buckets, in fixed batches, so that a resumed run is bit-equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from models.training.teacher import Teacher
+
+TEACHER_SCORES_DDL = (
+    "model_id string, text_hash string, bucket int, logits array<float>, cls array<float>, projection_version string"
+)
+_SCORES = pa.schema([
+    ("model_id", pa.string()), ("text_hash", pa.string()), ("bucket", pa.int32()),
+    ("logits", pa.list_(pa.float32())), ("cls", pa.list_(pa.float32())), ("projection_version", pa.string()),
+])  # fmt: skip
+PROJECTION_SEED = 20260301
+
+Batches = Iterator[pa.RecordBatch]
+
+
+@lru_cache(maxsize=2)
+def _teacher(folder: str) -> Teacher:
+    import torch
+
+    from models.training.teacher import Teacher
+
+    torch.set_num_threads(1)  # a task has one core; the executors' other cores have tasks of their own
+    return Teacher.open(Path(folder))
+
+
+def teacher_scorer(folder: str, model_id: str, *, batch: int, projection: int) -> Callable[[Batches], Batches]:
+    """A batch function from (text_hash, bucket, text) sorted by bucket, length and hash to `TEACHER_SCORES_DDL`.
+
+    A bucket is scored as a whole, whatever the sizes of the Arrow batches it comes in: which texts share a forward
+    pass, and so the last bits of their logits, depends on the bucket's texts alone.
+    """
+
+    def score(batches: Batches) -> Batches:
+        for bucket, hashes, texts in _buckets(batches):
+            yield score_bucket(folder, model_id, bucket, hashes, texts, batch=batch, projection=projection)
+
+    return score
+
+
+def score_bucket(
+    folder: str, model_id: str, bucket: int, hashes: list[str], texts: list[str], *, batch: int, projection: int
+) -> pa.RecordBatch:
+    """Score the texts of one bucket, in their order."""
+    from models.training.teacher import PROJECTION_VERSION, project
+
+    logits, states = _teacher(folder).score(texts, batch=batch)
+    projected = project(states, projection, PROJECTION_SEED)
+    rows = len(hashes)
+    columns: dict[str, Any] = {
+        "model_id": [model_id] * rows,
+        "text_hash": hashes,
+        "bucket": [bucket] * rows,
+        "logits": list(logits),
+        "cls": list(projected),
+        "projection_version": [PROJECTION_VERSION] * rows,
+    }
+    return pa.RecordBatch.from_pydict(columns, _SCORES)
+
+
+def _buckets(batches: Batches) -> Iterator[tuple[int, list[str], list[str]]]:
+    current: int | None = None
+    hashes: list[str] = []
+    texts: list[str] = []
+    for batch in batches:
+        for row in batch.to_pylist():
+            if row["bucket"] != current and current is not None:
+                yield current, hashes, texts
+                hashes, texts = [], []
+            current = row["bucket"]
+            hashes.append(row["text_hash"])
+            texts.append(row["text"])
+    if current is not None:
+        yield current, hashes, texts
