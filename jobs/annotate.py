@@ -34,7 +34,9 @@ def plan(context: Context) -> Work:
     files = sorted(path for path in given.iterdir() if path.is_file()) if given.is_dir() else [given]
     missing = [str(path) for path in files if not path.is_file()]
     if missing or not files:
-        raise DataError(f"--file: no file at {', '.join(missing) or given}; give a CSV or JSONL file, or a folder of them")
+        raise DataError(
+            f"--file: no file at {', '.join(missing) or given}; give a CSV or JSONL file, or a folder of them"
+        )
     contents = {path.name: digests.of_file(path) for path in files}
     fingerprint = context.fingerprint(files=contents, texts=context.lake.version(tables.TEXTS))
     if context.unchanged(tables.ANNOTATIONS, Scope(), fingerprint):
@@ -98,7 +100,9 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
                         value = {}
                     yield value if isinstance(value, dict) else {}
         else:
-            raise DataError(f"{path}: got the suffix {path.suffix!r}, expected .csv or .jsonl; rename or convert the file")
+            raise DataError(
+                f"{path}: got the suffix {path.suffix!r}, expected .csv or .jsonl; rename or convert the file"
+            )
 
 
 def _moment(value: Any, zone: ZoneInfo) -> datetime | None:

@@ -32,7 +32,10 @@ def execute(context: Context, work: Work) -> Done:
     if commit.rows != expected:
         raise DataError(f"clean: {expected} raw texts gave {commit.rows} texts; run again, and report it if it stays")
     return Done(
-        counts={"texts": commit.rows}, inputs={"raw_texts": version}, outputs={"texts": commit.version}, headline="texts"
+        counts={"texts": commit.rows},
+        inputs={"raw_texts": version},
+        outputs={"texts": commit.version},
+        headline="texts",
     )
 
 

@@ -27,7 +27,9 @@ annotate_app = typer.Typer(no_args_is_help=True, help="Human labels: import.")
 app.add_typer(annotate_app, name="annotate")
 
 SettingsOption = Annotated[Path | None, typer.Option("--settings", help="YAML laid over the defaults.", metavar="FILE")]
-DtOption = Annotated[str | None, typer.Option("--dt", help="Days: YYYY-MM-DD or A..B; all by default.", metavar="A[..B]")]
+DtOption = Annotated[
+    str | None, typer.Option("--dt", help="Days: YYYY-MM-DD or A..B; all by default.", metavar="A[..B]")
+]
 TaskOption = Annotated[str | None, typer.Option("--task", help="One task; all by default.", metavar="NAME")]
 PlanOption = Annotated[bool, typer.Option("--plan", help="Say what would be done, touch nothing.")]
 LimitOption = Annotated[int, typer.Option(help="Rows shown at most.")]
@@ -63,7 +65,12 @@ def _context(name: str, settings: Settings, dt: str | None, task: str | None, op
 
 
 def _launch(
-    job: Job, file: Path | None, dt: str | None, task: str | None, plan: bool, options: dict[str, Any] | None = None
+    job: Job,
+    file: Path | None,
+    dt: str | None,
+    task: str | None,
+    plan: bool,
+    options: dict[str, Any] | None = None,
 ) -> None:
     from jobs.runtime.job import run
 
@@ -278,7 +285,9 @@ def report(
 
 @app.command(epilog=EXIT_CODES)
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the corpus, the warehouse and the summary.")] = Path("build/demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the corpus, the warehouse and the summary.")] = Path(
+        "build/demo"
+    ),
     texts: Annotated[int, typer.Option(help="Records of the corpus.")] = 200_000,
     days: Annotated[int, typer.Option(help="Days they spread over.")] = 63,
     seed: Annotated[int, typer.Option(help="Of the corpus.")] = 1,

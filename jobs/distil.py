@@ -1,4 +1,4 @@
-"""Rounds: plan -> sample -> train -> evaluate -> decide, until a round promotes or stops. One code path for all rounds."""
+"""Rounds: plan -> sample -> train -> evaluate -> decide, until one promotes or stops. One code path for all."""
 
 from __future__ import annotations
 
@@ -75,8 +75,16 @@ def _run(context: Context, plan: RoundPlan) -> int:
     inputs = {table.name: context.lake.version(table) for table in read}
     scope = Scope(column="round_id", values=(plan.round_id,))
     context.lake.replace(sample(context, plan, layout), tables.ROUND_SAMPLES, context.stamp(), scope)
-    rows = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == plan.round_id).orderBy("position").toArrow()
-    trained = distil_round.train(context, plan.task, rows, seed=plan.seed, lineage={"round": plan.round_id, "teacher": plan.teacher.model_id})
+    rows = (
+        context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == plan.round_id).orderBy("position").toArrow()
+    )
+    trained = distil_round.train(
+        context,
+        plan.task,
+        rows,
+        seed=plan.seed,
+        lineage={"round": plan.round_id, "teacher": plan.teacher.model_id},
+    )
     judged = distil_round.judge(context, plan.task, plan.teacher, layout, trained, rows)
     decision = distil_round.decide(context, plan.task, plan.number, judged)
     _write_thresholds(context, plan, layout, trained, judged)
@@ -85,7 +93,7 @@ def _run(context: Context, plan: RoundPlan) -> int:
     context.lake.replace(evaluations, tables.EVALUATIONS, context.stamp(), scope)
     _write_round(context, plan, layout, inputs, trained, judged, decision, time.monotonic() - started)
     context.reporter.say(f"  {plan.round_id}: {distil_round.summary(judged)}; {decision.action}: {decision.reason}")
-    return rows.num_rows
+    return trained.rows
 
 
 def sample(context: Context, plan: RoundPlan, layout: DateLayout) -> DataFrame:
@@ -94,32 +102,38 @@ def sample(context: Context, plan: RoundPlan, layout: DateLayout) -> DataFrame:
     scores = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == plan.teacher.model_id)
     scores = scores.select("text_hash", F.col("logits").alias("soft"))
     base = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == plan.teacher.model_id).drop("soft")
-    rows = base.join(scores, "text_hash", "left").select("text_id", "text_hash", "text", "text_b", "reasons", "hard", "soft")
+    rows = base.join(scores, "text_hash", "left").select(
+        "text_id", "text_hash", "text", "text_b", "reasons", "hard", "soft"
+    )
     if plan.sampling == "random":
         pool = queries.distinct_texts(lake, plan.task, task, layout, "train").join(scores, "text_hash")
         order = queries.drawn_by_hash("text_hash", plan.seed)
         pool = pool.join(base.select("text_hash"), "text_hash", "left_anti").orderBy(order, "text_hash")
-        drawn = pool.limit(context.settings.rounds.random_texts).withColumns({
-            "reasons": F.array(F.lit("random")),
-            "hard": distil_round.decided(context, plan.teacher),
-        })
+        drawn = pool.limit(context.settings.rounds.random_texts).withColumns(
+            {
+                "reasons": F.array(F.lit("random")),
+                "hard": distil_round.decided(context, plan.teacher),
+            }
+        )
         rows = rows.unionByName(drawn.select(*rows.columns))
-    numbered = rows.withColumns({
-        "round_id": F.lit(plan.round_id),
-        "position": F.row_number().over(distil_round.in_hash_order(plan.seed)).cast("bigint"),
-        "split": F.lit("train"),
-        "weight": F.lit(1.0).cast("float"),
-    })
+    numbered = rows.withColumns(
+        {
+            "round_id": F.lit(plan.round_id),
+            "position": F.row_number().over(distil_round.in_hash_order(plan.seed)).cast("bigint"),
+            "split": F.lit("train"),
+            "weight": F.lit(1.0).cast("float"),
+        }
+    )
     return numbered.select(*tables.ROUND_SAMPLES.names)
 
 
-def _write_thresholds(
-    context: Context, plan: RoundPlan, layout: DateLayout, trained: Trained, judged: Judged
-) -> None:
+def _write_thresholds(context: Context, plan: RoundPlan, layout: DateLayout, trained: Trained, judged: Judged) -> None:
     """The thresholds by which the round was judged, as the student's first version; `thresholds` finds better ones."""
     labels, now = context.settings.task(plan.task).label_names, datetime.now(UTC)
     rows = [
-        distil_round.threshold_row((trained.model_id, label, EVERY_SCENE, 1), found, layout.threshold, now, context.run_id)
+        distil_round.threshold_row(
+            (trained.model_id, label, EVERY_SCENE, 1), found, layout.threshold, now, context.run_id
+        )
         for label, found in zip(labels, judged.thresholds, strict=True)
     ]
     frame = context.spark.createDataFrame(rows, tables.THRESHOLDS.schema)
@@ -131,8 +145,8 @@ def _write_thresholds(
 def _write_model(context: Context, plan: RoundPlan, trained: Trained) -> None:
     manifest = open_bundle(trained.bundle).manifest
     row = (
-        manifest.model_id, plan.task, manifest.kind, "student", list(manifest.labels), plan.teacher.model_id, plan.round_id,
-        str(trained.bundle), dict(manifest.files), manifest.clean_version,
+        manifest.model_id, plan.task, manifest.kind, "student", list(manifest.labels), plan.teacher.model_id,
+        plan.round_id, str(trained.bundle), dict(manifest.files), manifest.clean_version,
         context.settings.task(plan.task).student.model_dump_json(), datetime.now(UTC), context.run_id,
     )  # fmt: skip
     frame = context.spark.createDataFrame([row], tables.MODELS.schema)

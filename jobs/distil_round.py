@@ -20,6 +20,7 @@ from jobs.runtime.job import Context
 from models import round_plan
 from models.engine import OnnxEngine
 from models.evaluation import Cell, Evidence, by_label, macro_of, search_thresholds, tally
+from models.metrics import Quality
 from models.round_plan import DateLayout, Decision
 from models.threshold_search import EVERY_SCENE, Found
 from models.vocabulary import Encoded, Vocabulary
@@ -40,7 +41,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a round's student and its twin are worth: cells by (model name, model_id, gold, purpose), and their means."""
+    """What a round's student and its twin are worth: cells by (model name, model_id, gold, purpose); their means."""
 
     cells: Mapping[tuple[str, str, str, str], list[Cell]]
     metrics: list[dict[str, Any]]
@@ -58,7 +59,11 @@ def decided(context: Context, teacher: Model) -> Column:
     version = queries.threshold_version(context.lake, teacher.model_id) or 1
     found = queries.thresholds(context.lake, teacher.model_id, version)
     limits = F.array(*[F.lit(value) for value in queries.threshold_row(found, EVERY_SCENE, teacher.labels)])
-    return F.zip_with("soft", limits, lambda logit, limit: F.when(_sigmoid(logit) >= limit, 1.0).otherwise(0.0).cast("float"))
+    return F.zip_with(
+        "soft",
+        limits,
+        lambda logit, limit: F.when(_sigmoid(logit) >= limit, 1.0).otherwise(0.0).cast("float"),
+    )
 
 
 def _sigmoid(logit: Column) -> Column:
@@ -84,17 +89,29 @@ def train(context: Context, task: str, rows: pa.Table, *, seed: int, lineage: di
         name = "distilling" if distil else "the same without distillation"
         both.append(
             train_student(
-                training, settings.student, vocabulary_size=len(vocabulary), labels=len(labels), seed=seed, distil=distil,
+                training,
+                settings.student,
+                vocabulary_size=len(vocabulary),
+                labels=len(labels),
+                seed=seed,
+                distil=distil,
                 progress=context.teller(f"{lineage['round']} {name}"),
-            )  # fmt: skip
+            )
         )
     student = both[0].student
     model_id = model_id_of(student, task=task, kind=settings.student.kind, labels=labels, vocabulary=vocabulary)
     bundle = export_student(
-        student, folder=context.lake.bundles / "students" / model_id.replace("/", "-"), task=task, kind=settings.student.kind,
-        labels=labels, vocabulary=vocabulary, max_length=settings.student.max_length,
-        clean_version=context.settings.cleaning.version, model_id=model_id, extra=lineage,
-    )  # fmt: skip
+        student,
+        folder=context.lake.bundles / "students" / model_id.replace("/", "-"),
+        task=task,
+        kind=settings.student.kind,
+        labels=labels,
+        vocabulary=vocabulary,
+        max_length=settings.student.max_length,
+        clean_version=context.settings.cleaning.version,
+        model_id=model_id,
+        extra=lineage,
+    )
     return Trained(model_id, bundle, both[1].student, both[0].losses, rows.num_rows)
 
 
@@ -107,9 +124,7 @@ def _matrix(column: pa.ChunkedArray, labels: int) -> NDArray[np.float32]:
     return matrix
 
 
-def judge(
-    context: Context, task: str, teacher: Model, layout: DateLayout, trained: Trained, rows: pa.Table
-) -> Judged:
+def judge(context: Context, task: str, teacher: Model, layout: DateLayout, trained: Trained, rows: pa.Table) -> Judged:
     """Thresholds from the threshold days, quality on the test days; for the student and for its twin alike."""
     later = _later_rows(context, task, teacher, layout)
     texts, where = np.unique(later.column("text_hash").to_numpy(zero_copy_only=False), return_inverse=True)
@@ -120,14 +135,20 @@ def judge(
     testing = days >= (layout.test.first - _EPOCH).days
     seen = np.isin(texts, rows.column("text_hash").to_numpy(zero_copy_only=False))[where]
     engine = OnnxEngine.open(trained.bundle)
-    scores = {"student": engine.probabilities(distinct), "undistilled": _torch_scores(trained.undistilled, engine.encode(distinct))}
+    scores = {
+        "student": engine.probabilities(distinct),
+        "undistilled": _torch_scores(trained.undistilled, engine.encode(distinct)),
+    }
     ids = {"student": trained.model_id, "undistilled": f"{trained.model_id}/undistilled"}
     targets = [settings.target for settings in context.settings.task(task).labels.values()]
     weight = later.column("occurrences").to_numpy()
     scenes = np.array(later.column("scene").to_pylist(), np.str_)
     cells: dict[tuple[str, str, str, str], list[Cell]] = {}
     searched: dict[str, tuple[Found, ...]] = {}
-    golds = {"teacher": (gold, np.ones_like(gold)), "human": _gold_of_humans(context, task, later, teacher.labels)}
+    golds = {
+        "teacher": (gold, np.ones_like(gold)),
+        "human": _gold_of_humans(context, task, later, teacher.labels),
+    }
     for name, distinct_scores in scores.items():
         own = distinct_scores[where]
         evidence = Evidence(days, scenes, weight, *golds["teacher"])
@@ -137,8 +158,14 @@ def judge(
             evidence = Evidence(days, scenes, weight, values, known)
             for purpose, chosen in (("test", testing), ("test_unseen", testing & ~seen)):
                 if known[chosen].any():
-                    cells[name, ids[name], source, purpose] = tally(decisions[chosen], evidence.where(chosen), teacher.labels)
-    counts = {"threshold": int((~testing).sum()), "test": int(testing.sum()), "test_unseen": int((testing & ~seen).sum())}
+                    cells[name, ids[name], source, purpose] = tally(
+                        decisions[chosen], evidence.where(chosen), teacher.labels
+                    )
+    counts = {
+        "threshold": int((~testing).sum()),
+        "test": int(testing.sum()),
+        "test_unseen": int((testing & ~seen).sum()),
+    }
     return Judged(cells, _metrics(cells), counts, searched["student"])
 
 
@@ -158,7 +185,9 @@ def gold_of_teacher(context: Context, teacher: Model, rows: pa.Table) -> NDArray
     scenes = rows.column("scene").to_pylist()
     limits = {scene: queries.threshold_row(found, scene, teacher.labels) for scene in set(scenes)}
     probabilities = 1 / (1 + np.exp(-_matrix(rows.column("logits"), len(teacher.labels)).astype(np.float64)))
-    decisions: NDArray[np.bool_] = probabilities >= np.array([limits[scene] for scene in scenes]).reshape(probabilities.shape)
+    decisions: NDArray[np.bool_] = probabilities >= np.array([limits[scene] for scene in scenes]).reshape(
+        probabilities.shape
+    )
     return decisions
 
 
@@ -199,7 +228,10 @@ def _metrics(cells: Mapping[tuple[str, str, str, str], list[Cell]]) -> list[dict
 
 def decide(context: Context, task: str, number: int, judged: Judged) -> Decision:
     """What follows the round, from the student's agreement with its teacher on the test days."""
-    test = next((found for key, found in judged.cells.items() if key[0] == "student" and key[2:] == ("teacher", "test")), [])
+    test = next(
+        (found for key, found in judged.cells.items() if key[0] == "student" and key[2:] == ("teacher", "test")),
+        [],
+    )
     targets = {label: settings.target for label, settings in context.settings.task(task).labels.items()}
     return round_plan.decide(number, by_label(test), targets, context.settings.rounds)
 
@@ -209,10 +241,10 @@ def evaluations(context: Context, round_id: str, judged: Judged) -> DataFrame:
     rows = []
     for (_, model_id, gold, purpose), cells in judged.cells.items():
         for cell in cells:
-            quality, counts = cell.counts.quality, cell.counts
+            counts = cell.counts
             rows.append((
                 round_id, model_id, _EPOCH + timedelta(days=cell.day), cell.scene, cell.label, gold, purpose,
-                counts.tp, counts.fp, counts.fn, counts.tn, quality.precision, quality.recall, quality.f1, context.run_id,
+                counts.tp, counts.fp, counts.fn, counts.tn, *_measures(counts.quality), context.run_id,
             ))  # fmt: skip
     return context.spark.createDataFrame(rows, tables.EVALUATIONS.schema)
 
@@ -221,16 +253,24 @@ def threshold_row(
     key: tuple[str, str, str, int], found: Found, window: round_plan.Window, now: datetime, run_id: str
 ) -> tuple[Any, ...]:
     """A row of `thresholds`; its key is model_id, label, scene and version."""
-    quality, counts = found.counts.quality, found.counts
+    precision, recall, _ = _measures(found.counts.quality)
     return (
-        *key, found.value, found.method, "teacher", window.first, window.last, counts.tp + counts.fn, quality.precision,
-        quality.recall, found.worst_precision, found.worst_recall, *found.precision_interval, *found.recall_interval,
+        *key, found.value, found.method, "teacher", window.first, window.last, found.counts.positives, precision,
+        recall, found.worst_precision, found.worst_recall, *found.precision_interval, *found.recall_interval,
         now, run_id,
     )  # fmt: skip
+
+
+def _measures(quality: Quality | None) -> tuple[float | None, float | None, float | None]:
+    return (quality.precision, quality.recall, quality.f1) if quality else (None, None, None)
 
 
 def summary(judged: Judged) -> str:
     """The round in a few words: macro F1 of the student, on unseen texts, and of its twin."""
     f1 = {(row["model"], row["part"]): row["f1"] for row in judged.metrics if row["gold"] == "teacher"}
-    shown = {"F1": ("student", "test"), "unseen": ("student", "test_unseen"), "undistilled": ("undistilled", "test")}
+    shown = {
+        "F1": ("student", "test"),
+        "unseen": ("student", "test_unseen"),
+        "undistilled": ("undistilled", "test"),
+    }
     return ", ".join(f"{name} {f1[key]:.3f}" for name, key in shown.items() if key in f1)

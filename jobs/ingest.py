@@ -54,7 +54,13 @@ def plan(context: Context) -> Work:
     for row in rows:
         load_id = digests.of_json([row["sha256"], sources[row["source_name"]].digest], chars=32)
         if loaded.get(load_id, 0) < row["records"]:
-            new.append(NewFile(row["source_name"], Survey(row["path"], row["sha256"], row["size"], row["records"]), load_id))
+            new.append(
+                NewFile(
+                    row["source_name"],
+                    Survey(row["path"], row["sha256"], row["size"], row["records"]),
+                    load_id,
+                )
+            )
             loaded[load_id] = row["records"]  # the same bytes under a second name are the same load
     return Work(tuple(f"load {file.survey.records:,} records of {file.survey.path}" for file in new), tuple(new))
 
@@ -67,20 +73,25 @@ def _loaded(context: Context) -> dict[str, int]:
 
 
 def execute(context: Context, work: Work) -> Done:
-    """Read every record once; good ones to `raw_texts`, the others to `rejected`; their sum must be what was counted."""
+    """Read every record once; good ones to `raw_texts`, others to `rejected`; their sum must be what was counted."""
     files: tuple[NewFile, ...] = work.payload
     records = _read(context, files).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         judged = mark_duplicates(records, context.lake.read(tables.RAW_TEXTS))
         judged = judged.persist(StorageLevel.MEMORY_AND_DISK)
-        counts = {row["bad"]: row["count"] for row in judged.groupBy(F.col("reason").isNotNull().alias("bad")).count().collect()}
+        counts = {
+            row["bad"]: row["count"]
+            for row in judged.groupBy(F.col("reason").isNotNull().alias("bad")).count().collect()
+        }
         counted = sum(file.survey.records for file in files)
         good, bad = counts.get(False, 0), counts.get(True, 0)
         _check(context, counted, good, bad)
         load = digests.of_json(sorted(file.load_id for file in files), chars=32)
         arrived = judged.withColumn("arrived_dt", F.current_date()).withColumn("run_id", F.lit(context.run_id))
-        # Rejected first: a load counts as done by its raw texts, and a restart between the two finds the rejected there.
-        kept = context.lake.append(_rejected(context, arrived), tables.REJECTED, context.stamp(), once=f"{load}/rejected")
+        # Rejected first: a load counts as done by its raw texts; a restart between the two finds the rejected there.
+        kept = context.lake.append(
+            _rejected(context, arrived), tables.REJECTED, context.stamp(), once=f"{load}/rejected"
+        )
         written = context.lake.append(_raw(arrived), tables.RAW_TEXTS, context.stamp(), once=f"{load}/raw")
         judged.unpersist()
     finally:
@@ -114,11 +125,13 @@ def mark_duplicates(records: DataFrame, raw_texts: DataFrame) -> DataFrame:
     before = raw_texts.join(loads, raw_texts["load_id"] == loads["this_load"], "left_anti").select("text_id")
     known = good.join(before.withColumn("known", F.lit(True)), "text_id", "left")
     again = (F.col("nth") > 1) | F.col("known").isNotNull()
-    marked = known.withColumns({
-        "reason": F.when(again, F.lit("duplicate_id")),
-        "detail": F.when(again, F.lit("a record with this id came earlier")),
-        "raw": F.when(again, F.col("text").cast("binary")),
-    })
+    marked = known.withColumns(
+        {
+            "reason": F.when(again, F.lit("duplicate_id")),
+            "detail": F.when(again, F.lit("a record with this id came earlier")),
+            "raw": F.when(again, F.col("text").cast("binary")),
+        }
+    )
     return marked.select(*records.columns).unionByName(records.where("reason is not null"))
 
 

@@ -57,9 +57,13 @@ def plan(context: Context) -> Work:
     read = (tables.TEXTS, tables.STUDENT_SCORES)
     inputs = {table.name: context.lake.version(table) for table in read}
     fingerprint = context.fingerprint(
-        inputs=inputs, promotions=sorted((one.promotion.model_id, one.promotion.threshold_version) for one in found.values()),
-        tasks={name: task.model_dump(mode="json", include={"labels", "scenes"}) for name, task in context.settings.tasks.items()},
-    )  # fmt: skip
+        inputs=inputs,
+        promotions=sorted((one.promotion.model_id, one.promotion.threshold_version) for one in found.values()),
+        tasks={
+            name: task.model_dump(mode="json", include={"labels", "scenes"})
+            for name, task in context.settings.tasks.items()
+        },
+    )
     labelling = Labelling(days, tasks, found, inputs, fingerprint)
     if context.unchanged(tables.LABELS, labelling.scope, fingerprint):
         return Work(())
@@ -84,7 +88,12 @@ def execute(context: Context, work: Work) -> Done:
     scores = context.lake.read(tables.STUDENT_SCORES).where(F.col("dt").between(job.days.first, job.days.last))
     labels = decide(texts, scores, context.settings.tasks, job.deciders).where(F.col("task").isin(*job.tasks))
     commit = context.lake.replace(labels, tables.LABELS, context.stamp(job.fingerprint), job.scope)
-    return Done(counts={"labels": commit.rows}, inputs=job.inputs, outputs={"labels": commit.version}, headline="labels")
+    return Done(
+        counts={"labels": commit.rows},
+        inputs=job.inputs,
+        outputs={"labels": commit.version},
+        headline="labels",
+    )
 
 
 def decide(
@@ -114,7 +123,9 @@ def _limits(task: TaskSettings, decider: Decider) -> Column:
     labels = [label for label in decider.model.labels if label in known]
     missing = set(decider.model.labels) - known
     if missing:
-        raise DataError(f"thresholds: {decider.model.model_id} lacks {', '.join(sorted(missing))}; run `pingti thresholds`")
+        raise DataError(
+            f"thresholds: {decider.model.model_id} lacks {', '.join(sorted(missing))}; run `pingti thresholds`"
+        )
     values = {
         scene: F.array(*[F.lit(value) for value in queries.threshold_row(dict(decider.thresholds), scene, labels)])
         for scene in (*task.scenes, EVERY_SCENE)
@@ -133,7 +144,8 @@ def _above(task: str, label: str, position: int) -> Column:
 
 def _ruled(task: str, label: str) -> Column:
     return F.exists(
-        "settled", lambda rule: (rule["task"] == task) & (rule["outcome"] == "positive") & (rule["label"] == label)
+        "settled",
+        lambda rule: (rule["task"] == task) & (rule["outcome"] == "positive") & (rule["label"] == label),
     )
 
 

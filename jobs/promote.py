@@ -1,4 +1,4 @@
-"""`models` + `thresholds` -> `promotions`: one row puts a model and its thresholds in force together; so does a rollback."""
+"""`models` + `thresholds` -> `promotions`: one row puts a model and its thresholds in force; so does a rollback."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def live(context: Context, at: datetime | None = None) -> dict[str, Promotion]:
     promotions = context.lake.read(tables.PROMOTIONS)
     if at is not None:
         promotions = promotions.where(F.col("from_ts") <= F.lit(at))
-    latest = promotions.groupBy("task").agg(F.max_by(F.struct("model_id", "threshold_version", "reason"), "from_ts").alias("row"))
+    latest = promotions.groupBy("task").agg(
+        F.max_by(F.struct("model_id", "threshold_version", "reason"), "from_ts").alias("row")
+    )
     return {row["task"]: Promotion(row["task"], *row["row"]) for row in latest.collect()}
 
 
@@ -52,18 +54,27 @@ def plan_rollback(context: Context) -> Work:
     rows = context.lake.read(tables.PROMOTIONS).where(F.col("task").isin(*context.tasks())).orderBy("from_ts").collect()
     back = []
     for name in context.tasks():
-        history = [Promotion(name, row["model_id"], row["threshold_version"], row["reason"]) for row in rows if row["task"] == name]
+        history = [
+            Promotion(name, row["model_id"], row["threshold_version"], row["reason"])
+            for row in rows
+            if row["task"] == name
+        ]
         earlier = [one for one in history if not _same(one, history[-1])]
         if earlier:
             reason = context.request.options.get("reason") or "rollback"
             back.append(Promotion(name, earlier[-1].model_id, earlier[-1].threshold_version, reason))
     if not back:
-        raise DataError("rollback: nothing else was in force before; `pingti sql 'SELECT * FROM promotions'` shows the history")
+        raise DataError(
+            "rollback: nothing else was in force before; `pingti sql 'SELECT * FROM promotions'` shows the history"
+        )
     return _work(back)
 
 
 def _same(one: Promotion | None, other: Promotion) -> bool:
-    return one is not None and (one.model_id, one.threshold_version) == (other.model_id, other.threshold_version)
+    return one is not None and (one.model_id, one.threshold_version) == (
+        other.model_id,
+        other.threshold_version,
+    )
 
 
 def _work(promotions: list[Promotion]) -> Work:

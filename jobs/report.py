@@ -52,7 +52,7 @@ def _chart(days: list[dict[str, Any]]) -> str:
         series.setdefault(f"{row['task']}.{row['label']}", []).append((row["dt"], row["positives"] / row["texts"]))
     for name, points in series.items():
         axes.plot([day for day, _ in points], [share for _, share in points], label=name, linewidth=1.2)
-    axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))  # type: ignore[no-untyped-call]
+    axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
     axes.legend(fontsize="x-small", ncols=2, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     axes.grid(alpha=0.3)
     buffer = io.StringIO()

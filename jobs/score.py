@@ -67,9 +67,14 @@ def execute(context: Context, work: Work) -> Done:
     expected = sum(counted.values())
     if commit.rows != expected:
         raise DataError(f"score: {expected} texts were to be scored, {commit.rows} have a row; run again")
-    counts = {"scores": commit.rows} | {f"{student.task}_scores": counted[student.model_id] for student in scoring.students}
+    counts = {"scores": commit.rows} | {
+        f"{student.task}_scores": counted[student.model_id] for student in scoring.students
+    }
     return Done(
-        counts=counts, inputs={"texts": scoring.texts_version}, outputs={"student_scores": commit.version}, headline="scores"
+        counts=counts,
+        inputs={"texts": scoring.texts_version},
+        outputs={"student_scores": commit.version},
+        headline="scores",
     )
 
 

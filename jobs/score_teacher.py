@@ -76,7 +76,9 @@ def _pending(context: Context, name: str, teacher: Model, layout: DateLayout) ->
     wanted = sample(context, name, teacher, layout).join(scored, "text_hash", "left_anti")
     texts = wanted.withColumn("bucket", bucket()).localCheckpoint(eager=True)
     # Order-free digest of the set: it names the commits, so that two runs of one set cannot both append.
-    row = texts.agg(F.count("*"), F.bit_xor(F.xxhash64("text_hash")), F.bit_xor(F.xxhash64("text_hash", F.lit(1)))).collect()[0]
+    row = texts.agg(
+        F.count("*"), F.bit_xor(F.xxhash64("text_hash")), F.bit_xor(F.xxhash64("text_hash", F.lit(1)))
+    ).collect()[0]
     return Pending(teacher, texts, int(row[0]), f"{row[1] or 0:x}{row[2] or 0:x}")
 
 

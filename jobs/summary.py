@@ -61,7 +61,8 @@ def rounds(context: Context) -> list[dict[str, Any]]:
             "sampling": row["sampling"], "rows": row["row_counts"]["train"], "seconds": round(row["seconds"], 1),
             "decision": row["decision"], "reason": row["reason"],
         }  # fmt: skip
-        entry |= _quality(own.get(("student", "teacher", "test"))) or {}
+        nothing = dict.fromkeys(("precision", "recall", "f1"))
+        entry |= _quality(own.get(("student", "teacher", "test"))) or nothing
         entry["unseen"] = _quality(own.get(("student", "teacher", "test_unseen")))
         entry["undistilled"] = _quality(own.get(("undistilled", "teacher", "test")))
         entry["human"] = _quality(own.get(("student", "human", "test")))

@@ -1,9 +1,9 @@
-"""Scores and gold of the threshold days -> `thresholds`, a new version for each student; for all scenes, and by scene."""
+"""Scores and gold of the threshold days -> `thresholds`: a new version for each student, for all scenes and each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -105,10 +105,12 @@ def _evidence(context: Context, student: Model, window: Window) -> pa.Table:
     texts = context.lake.read(tables.TEXTS).where(queries.within(window)).select("text_id", "dt", "text_hash")
     scores = context.lake.read(tables.STUDENT_SCORES).where(queries.within(window) & F.col("probs").isNotNull())
     scores = scores.where(F.col("model_id") == student.model_id).select("text_id", "dt", "scene", "probs")
-    logits = context.lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == student.teacher_id)
+    logits = context.lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == F.lit(student.teacher_id))
     joined = scores.join(texts, ["text_id", "dt"]).join(logits.select("text_hash", "logits"), "text_hash")
     grouped = joined.groupBy("dt", "scene", "text_hash")
-    rows = grouped.agg(F.first("probs").alias("probs"), F.first("logits").alias("logits"), F.count("*").alias("occurrences"))
+    rows = grouped.agg(
+        F.first("probs").alias("probs"), F.first("logits").alias("logits"), F.count("*").alias("occurrences")
+    )
     return rows.orderBy("dt", "scene", "text_hash").toArrow()
 
 

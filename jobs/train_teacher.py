@@ -25,7 +25,7 @@ FIRST_THRESHOLD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A teacher's fine-tuning rows, ordered by hash: one a distinct text, with what the annotators say of each label."""
+    """A teacher's fine-tuning rows, ordered by hash: one a distinct text, with the annotators' word on each label."""
 
     text_ids: list[str]
     hashes: list[str]
@@ -50,7 +50,9 @@ def plan(context: Context) -> Work:
     for name in context.tasks():
         rows = fine_tuning_rows(context, name, layout)
         if not rows.hashes:
-            raise DataError(f"annotations: none for task {name} on {layout.train.first} to {layout.train.last}; import some")
+            raise DataError(
+                f"annotations: none for task {name} on {layout.train.first} to {layout.train.last}; import some"
+            )
         task = context.settings.task(name)
         decides = {
             "teacher": task.teacher.model_dump(mode="json"), "labels": task.label_names, "rows": rows.hashes,
@@ -106,13 +108,17 @@ def _train(context: Context, lesson: Lesson) -> None:
     folder = context.lake.bundles / "teachers" / f"{lesson.model_id.replace('/', '-')}-{teacher.digest[:8]}"
     teacher.save(folder)
     context.lake.replace(
-        base_rows(context, lesson), tables.ROUND_SAMPLES, context.stamp(), Scope(column="round_id", values=(lesson.model_id,))
+        base_rows(context, lesson),
+        tables.ROUND_SAMPLES,
+        context.stamp(),
+        Scope(column="round_id", values=(lesson.model_id,)),
     )
     now = datetime.now(UTC)
     _write_first_thresholds(context, lesson.model_id, task, now)
     row = (
         lesson.model_id, lesson.task, "bert", "teacher", list(task.label_names), None, None, str(folder),
-        {"content": teacher.digest}, context.settings.cleaning.version, task.teacher.model_dump_json(), now, context.run_id,
+        {"content": teacher.digest}, context.settings.cleaning.version, task.teacher.model_dump_json(), now,
+        context.run_id,
     )  # fmt: skip
     frame = context.spark.createDataFrame([row], tables.MODELS.schema)
     context.lake.append(frame, tables.MODELS, context.stamp(), once=lesson.model_id)
@@ -148,7 +154,19 @@ def base_rows(context: Context, lesson: Lesson) -> DataFrame:
     rows = lesson.rows
     columns = zip(rows.text_ids, rows.hashes, rows.texts, rows.targets, strict=True)
     values = [
-        (lesson.model_id, text_id, text_hash, text, None, position, "train", ["annotated"], 1.0, _nullable(targets), None)
+        (
+            lesson.model_id,
+            text_id,
+            text_hash,
+            text,
+            None,
+            position,
+            "train",
+            ["annotated"],
+            1.0,
+            _nullable(targets),
+            None,
+        )
         for position, (text_id, text_hash, text, targets) in enumerate(columns)
     ]
     return context.spark.createDataFrame(values, tables.ROUND_SAMPLES.schema)

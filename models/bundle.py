@@ -190,15 +190,11 @@ def _flush(path: Path) -> None:
 def _check_names(path: Path) -> None:
     """Exactly our four plain files. The folder itself may be a link: Spark unpacks archives behind one."""
     if not path.is_dir():
-        raise BundleError(
-            f"{path}: no such folder, expected a sealed bundle; check the path or export the model"
-        )
+        raise BundleError(f"{path}: no such folder, expected a sealed bundle; check the path or export the model")
     expected = {*PARTS, MANIFEST}
     found = {item.name: item for item in path.iterdir()}
     if missing := sorted(expected - found.keys()):
-        raise BundleError(
-            f"{path}: {', '.join(missing)} is missing; copy the bundle again or export the model"
-        )
+        raise BundleError(f"{path}: {', '.join(missing)} is missing; copy the bundle again or export the model")
     if surplus := sorted(found.keys() - expected):
         raise BundleError(
             f"{path}: holds {', '.join(surplus)}, which no bundle has; remove it or copy the bundle again"

@@ -49,16 +49,18 @@ class Cell:
     counts: Counts
 
 
-def search_thresholds(
-    scores: NDArray[np.float32], evidence: Evidence, targets: Sequence[Target]
-) -> tuple[Found, ...]:
+def search_thresholds(scores: NDArray[np.float32], evidence: Evidence, targets: Sequence[Target]) -> tuple[Found, ...]:
     """A threshold for each label over all scenes. Scores (n, labels), targets in the labels' order."""
     found = []
     for column, target in enumerate(targets):
         rows = evidence.known[:, column]
         found.append(
             search(
-                scores[rows, column], evidence.gold[rows, column], evidence.days[rows], evidence.weight[rows], target
+                scores[rows, column],
+                evidence.gold[rows, column],
+                evidence.days[rows],
+                evidence.weight[rows],
+                target,
             )
         )
     return tuple(found)
@@ -80,14 +82,13 @@ def tally(decisions: NDArray[np.bool_], evidence: Evidence, labels: Sequence[str
 
 
 def by_label(cells: Sequence[Cell]) -> dict[str, Quality]:
-    """Each label's quality over all days and scenes together."""
+    """Each label's quality over all days and scenes together; a label whose gold never holds is left out."""
     sums: dict[str, Counts] = {}
     for cell in cells:
         sums[cell.label] = sums.get(cell.label, Counts(0, 0, 0, 0)) + cell.counts
-    return {label: counts.quality for label, counts in sums.items()}
+    return {label: quality for label, counts in sums.items() if (quality := counts.quality) is not None}
 
 
 def macro_of(cells: Sequence[Cell]) -> Quality | None:
-    """The macro average over the labels; None where there is no cell."""
-    qualities = by_label(cells)
-    return macro(qualities.values()) if qualities else None
+    """The macro average over the labels whose gold holds somewhere; None where it never does."""
+    return macro(by_label(cells).values())

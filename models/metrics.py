@@ -23,14 +23,20 @@ class Counts:
         return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
 
     @property
-    def quality(self) -> Quality:
-        """Precision, recall and F1. Nothing predicted, nothing there: 1; one of the two empty: 0."""
-        if self.tp + self.fp + self.fn == 0:
-            return Quality(1.0, 1.0, 1.0)
+    def positives(self) -> int:
+        """How often the gold holds."""
+        return self.tp + self.fn
+
+    @property
+    def quality(self) -> Quality | None:
+        """Precision, recall and F1; None where the gold never holds: then there is nothing to be good at.
+
+        A model that predicts nothing although there was something to find has precision 0.
+        """
+        if not self.positives:
+            return None
         precision = self.tp / (self.tp + self.fp) if self.tp + self.fp else 0.0
-        recall = self.tp / (self.tp + self.fn) if self.tp + self.fn else 0.0
-        f1 = 2 * self.tp / (2 * self.tp + self.fp + self.fn)
-        return Quality(precision, recall, f1)
+        return Quality(precision, self.tp / self.positives, 2 * self.tp / (2 * self.tp + self.fp + self.fn))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,11 @@ def count(predicted: NDArray[np.bool_], gold: NDArray[np.bool_], weight: NDArray
     return Counts(tp=tp, fp=fp, fn=fn, tn=tn)
 
 
-def macro(qualities: Iterable[Quality]) -> Quality:
-    """The plain mean over labels of each measure; a mean of F1s, not the F1 of means."""
+def macro(qualities: Iterable[Quality]) -> Quality | None:
+    """The plain mean over labels of each measure (a mean of F1s, not the F1 of means); None of no labels."""
     rows = [(quality.precision, quality.recall, quality.f1) for quality in qualities]
     if not rows:
-        raise ValueError("no label to average over")
+        return None
     precision, recall, f1 = np.mean(np.asarray(rows, dtype=np.float64), axis=0)
     return Quality(float(precision), float(recall), float(f1))
 

@@ -99,7 +99,7 @@ def decide(
     """The next step after round `number`, from each label's quality on the test days.
 
     Promote when every label reaches its target; otherwise go on while rounds are left, else stop and leave the
-    choice to `promote`.
+    choice to `promote`. A label that is not among the qualities (no positive on the test days) has not reached its own.
     """
     short = [name for name, target in targets.items() if not _reached(qualities.get(name), target)]
     if not short:

@@ -28,7 +28,23 @@ _CJK = "\u2e80-\u303f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020
 _CJK_SPACE = re.compile(f"(?<=[{_CJK}]) | (?=[{_CJK}])")
 _REPEATED_SYMBOL = re.compile(r"((?:\[[^\[\]\s]{1,8}\])|[^\w\s\[\]])\1+")
 _REPEATED_LETTER = re.compile(r"([^\W\d])\1{3,}")
-_PUNCTUATION = str.maketrans({"。": ".", "、": ",", "“": '"', "”": '"', "‘": "'", "’": "'", "—": "-", "…": ".", "～": "~", "《": "<", "》": ">", "【": "[", "】": "]"})
+_PUNCTUATION = str.maketrans(
+    {
+        "。": ".",
+        "、": ",",
+        "“": '"',
+        "”": '"',
+        "‘": "'",
+        "’": "'",
+        "—": "-",
+        "…": ".",
+        "～": "~",
+        "《": "<",
+        "》": ">",
+        "【": "[",
+        "】": "]",
+    }
+)
 
 
 def clean(text: str, max_chars: int) -> str:

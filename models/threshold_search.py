@@ -22,12 +22,12 @@ class ThresholdSettings(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A threshold with the evidence for it. `worst_*` are those of the worst single day with gold positives."""
+    """A threshold with its evidence. `worst_*` are those of the worst day with gold positives, None without any."""
 
     value: float
     counts: Counts
-    worst_precision: float
-    worst_recall: float
+    worst_precision: float | None
+    worst_recall: float | None
     precision_interval: tuple[float, float]
     recall_interval: tuple[float, float]
     method: str
@@ -80,12 +80,12 @@ def _evidence(
     predicted = scores >= np.float32(value)
     whole = count(predicted, gold, weight)
     daily = [count(predicted[days == day], gold[days == day], weight[days == day]) for day in np.unique(days)]
-    judged = [counts.quality for counts in daily if counts.tp + counts.fn > 0] or [whole.quality]
+    judged = [quality for counts in daily if (quality := counts.quality) is not None]
     return Found(
         value=value,
         counts=whole,
-        worst_precision=min(quality.precision for quality in judged),
-        worst_recall=min(quality.recall for quality in judged),
+        worst_precision=min((quality.precision for quality in judged), default=None),
+        worst_recall=min((quality.recall for quality in judged), default=None),
         precision_interval=wilson(whole.tp, whole.tp + whole.fp),
         recall_interval=wilson(whole.tp, whole.tp + whole.fn),
         method=method,

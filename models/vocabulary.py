@@ -53,9 +53,7 @@ class Encoded:
         offsets = _offsets(lengths)
         return Encoded(self.ids[_positions(self.offsets[:-1][order], lengths, offsets)], offsets)
 
-    def padded(
-        self, rows: NDArray[np.int64], *, at_least: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def padded(self, rows: NDArray[np.int64], *, at_least: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Some rows as one matrix, filled up with PAD on the right.
 
         Args:
@@ -147,9 +145,7 @@ class Vocabulary:
         try:
             chars = json.loads(data)
         except ValueError as error:
-            raise BundleError(
-                f"{where}: not JSON, expected an array of characters; export the model again"
-            ) from error
+            raise BundleError(f"{where}: not JSON, expected an array of characters; export the model again") from error
         if not isinstance(chars, list) or not all(isinstance(char, str) for char in chars):
             raise BundleError(f"{where}: expected a JSON array of characters; export the model again")
         return cls(tuple(chars))
@@ -171,9 +167,7 @@ def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return offsets
 
 
-def _positions(
-    starts: NDArray[np.int64], lengths: NDArray[np.int64], offsets: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _positions(starts: NDArray[np.int64], lengths: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where the items of rows that start at `starts` are now, in the order they shall have at `offsets`."""
     return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
 

@@ -41,7 +41,7 @@ _MILLISECONDS_FROM = 100_000_000_000  # epoch numbers from here on are milliseco
 Batches = Iterator[pa.RecordBatch]
 
 
-class _Rejected(Exception):
+class _RejectedError(Exception):
     """A record that cannot be taken, with its reason code; never its content."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -99,15 +99,15 @@ def _json_lines(file: BufferedReader, first: int, last: int, _: SourceSettings) 
 
 def _json_object(record: bytes) -> Mapping[str, Any]:
     if len(record) >= MAX_RECORD_BYTES:
-        raise _Rejected("too_long", f"a record of {MAX_RECORD_BYTES} bytes or more")
+        raise _RejectedError("too_long", f"a record of {MAX_RECORD_BYTES} bytes or more")
     try:
         value = json.loads(record.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise _Rejected("not_utf8", f"byte {error.start} of the record") from None
+        raise _RejectedError("not_utf8", f"byte {error.start} of the record") from None
     except (ValueError, RecursionError):
-        raise _Rejected("malformed", "not a JSON value") from None
+        raise _RejectedError("malformed", "not a JSON value") from None
     if not isinstance(value, dict):
-        raise _Rejected("malformed", f"a JSON {type(value).__name__}, not an object")
+        raise _RejectedError("malformed", f"a JSON {type(value).__name__}, not an object")
     return value
 
 
@@ -127,7 +127,10 @@ class _Lines:
         if not line:
             raise StopIteration
         if self.position == 0:
-            self.position, line = len(line) - len(line.removeprefix(b"\xef\xbb\xbf")), line.removeprefix(b"\xef\xbb\xbf")
+            self.position, line = (
+                len(line) - len(line.removeprefix(b"\xef\xbb\xbf")),
+                line.removeprefix(b"\xef\xbb\xbf"),
+            )
         self.position += len(line)
         self.taken.append(line)
         return line.decode("utf-8", "surrogateescape")
@@ -152,7 +155,7 @@ def _delimited(file: BufferedReader, first: int, last: int, source: SourceSettin
 
 def _named(header: list[str], fields: list[str]) -> Mapping[str, Any]:
     if len(fields) != len(header):
-        raise _Rejected("malformed", f"{len(fields)} fields, the header has {len(header)}")
+        raise _RejectedError("malformed", f"{len(fields)} fields, the header has {len(header)}")
     return dict(zip(header, fields, strict=True))
 
 
@@ -179,33 +182,33 @@ def _row(
     source: SourceSettings,
     limits: IngestSettings,
 ) -> dict[str, Any]:
-    row = {"file": path, "position": position, "length": len(raw), "load_id": load_id}
+    row: dict[str, Any] = {"file": path, "position": position, "length": len(raw), "load_id": load_id}
     row["sha256"] = hashlib.sha256(raw).hexdigest()
     try:
         row |= _values(parse(), source, limits)
-    except _Rejected as rejected:
+    except _RejectedError as rejected:
         return row | {"reason": rejected.reason, "detail": rejected.detail, "raw": raw[:MAX_RAW_BYTES]}
     own = row["source_id"] if row["source_id"] is not None else f"\0{load_id}\0{position}"
     return row | {"text_id": digests.of_source(row["source"], own)}
 
 
 def _values(record: Mapping[str, Any], source: SourceSettings, limits: IngestSettings) -> dict[str, Any]:
-    found: dict[str, Any] = dict(source.constants)
+    found: dict[str, Any] = {ours: value for ours, value in source.constants.items()}
     for ours, theirs in source.columns.items():
         found[ours] = record.get(theirs)
     text = found["text"]
     if text is None or text == "":
-        raise _Rejected("no_text", "the text is missing, null or empty")
+        raise _RejectedError("no_text", "the text is missing, null or empty")
     identifier = found.get("source_id")
     if isinstance(identifier, int) and not isinstance(identifier, bool):
         identifier = str(identifier)
     strings = {"text": text, "scene": found["scene"], "source": found["source"], "source_id": identifier}
     for name, value in strings.items():
         if not isinstance(value, str) and not (name == "source_id" and value is None):
-            raise _Rejected("wrong_type", f"{name} is {type(value).__name__}, expected a string")
+            raise _RejectedError("wrong_type", f"{name} is {type(value).__name__}, expected a string")
         _check_encoding(name, value)
     if len(text) > limits.max_text_chars:
-        raise _Rejected("too_long", f"{len(text)} characters, at most {limits.max_text_chars} are taken")
+        raise _RejectedError("too_long", f"{len(text)} characters, at most {limits.max_text_chars} are taken")
     return strings | {"event_time": _moment(found["event_time"], source.timezone)}
 
 
@@ -218,8 +221,8 @@ def _check_encoding(name: str, value: str | None) -> None:
     except UnicodeEncodeError as error:
         code = ord(value[error.start])
         if 0xDC80 <= code <= 0xDCFF:
-            raise _Rejected("not_utf8", f"{name}, character {error.start}") from None
-        raise _Rejected("lone_surrogate", f"{name}, character {error.start}") from None
+            raise _RejectedError("not_utf8", f"{name}, character {error.start}") from None
+        raise _RejectedError("lone_surrogate", f"{name}, character {error.start}") from None
 
 
 def _moment(value: Any, zone: str) -> datetime:
@@ -231,6 +234,5 @@ def _moment(value: Any, zone: str) -> datetime:
         if isinstance(value, datetime):
             return value if value.tzinfo else value.replace(tzinfo=ZoneInfo(zone))
     except (ValueError, OverflowError, OSError):
-        raise _Rejected("wrong_type", "event_time is not a time") from None
-    raise _Rejected("wrong_type", f"event_time is {type(value).__name__}, expected a time")
-
+        raise _RejectedError("wrong_type", "event_time is not a time") from None
+    raise _RejectedError("wrong_type", f"event_time is {type(value).__name__}, expected a time")

@@ -90,7 +90,8 @@ def list_files(pattern: str) -> list[str]:
         if not found:
             found = [filesystem.get_file_info(path)]
         return sorted(base + info.path for info in found if info.type == pafs.FileType.File)
-    infos = pafs.LocalFileSystem().get_file_info(sorted(glob.glob(pattern)))
+    named = sorted(glob.glob(pattern))  # noqa: PTH207 (the pattern may start at any root)
+    infos = pafs.LocalFileSystem().get_file_info(named)
     paths = [info.path for info in infos if info.type == pafs.FileType.File]
     for info in infos:
         if info.type == pafs.FileType.Directory:

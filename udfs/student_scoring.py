@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.engine import OnnxEngine
 from models.errors import BundleError
@@ -67,13 +68,16 @@ def score_batch(batch: pa.RecordBatch, student: Served) -> pa.RecordBatch:
         "model_id": pa.repeat(pa.scalar(student.model_id), batch.num_rows),
         "scene": batch.column("scene"),
         "probs": _lists(probabilities, missing),
-        "error": pa.array(np.where(missing, "no_text", None), pa.string()),
+        "error": pc.if_else(null, "no_text", pa.scalar(None, pa.string())),
         "clean_version": batch.column("clean_version"),
     }
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _lists(values: np.ndarray[tuple[int, int], np.dtype[np.float32]], missing: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> pa.ListArray:
+def _lists(
+    values: np.ndarray[tuple[int, int], np.dtype[np.float32]],
+    missing: np.ndarray[tuple[int], np.dtype[np.bool_]],
+) -> pa.ListArray:
     """(rows, labels) as a list array without a Python object a row; missing rows are null."""
     rows, labels = values.shape
     flat = pa.array(values.reshape(-1), pa.float32())

@@ -49,7 +49,14 @@ def teacher_scorer(folder: str, model_id: str, *, batch: int, projection: int) -
 
 
 def score_bucket(
-    folder: str, model_id: str, bucket: int, hashes: list[str], texts: list[str], *, batch: int, projection: int
+    folder: str,
+    model_id: str,
+    bucket: int,
+    hashes: list[str],
+    texts: list[str],
+    *,
+    batch: int,
+    projection: int,
 ) -> pa.RecordBatch:
     """Score the texts of one bucket, in their order."""
     from models.training.teacher import PROJECTION_VERSION, project

@@ -57,9 +57,7 @@ def mix(scene: str, day: date, label_scale: float) -> tuple[float, ...]:
     """
     index = SCENES.index(scene)
     fixed = [f.rates[index] * topic_factor(f.topic, day) for f in FIXED_RATE]
-    fixed = [
-        rate * (label_scale if f in LABELLED else 1.0) for rate, f in zip(fixed, FIXED_RATE, strict=True)
-    ]
+    fixed = [rate * (label_scale if f in LABELLED else 1.0) for rate, f in zip(fixed, FIXED_RATE, strict=True)]
     spoken = [f.rates[index] * topic_factor(f.topic, day) for f in FILLING]
     rest = max(0.0, 1.0 - sum(fixed)) / sum(spoken)
     rates = [*fixed, *(rate * rest for rate in spoken)]
@@ -77,21 +75,14 @@ def compose(scene: str, day: date, count: int, settings: CorpusSettings, random:
     draw = random.random
     wordings = []
     for first, second in zip(firsts, seconds, strict=True):
-        chosen = (
-            (first, second) if draw() < settings.composed_share and _joinable(first, second) else (first,)
-        )
+        chosen = (first, second) if draw() < settings.composed_share and _joinable(first, second) else (first,)
         wordings.append(_worded(chosen, scene, settings, draw))
     return wordings
 
 
 def _joinable(first: int, second: int) -> bool:
     a, b = CLUSTERS[first], CLUSTERS[second]
-    return (
-        not a.alone
-        and not b.alone
-        and first != second
-        and compatible(frozenset(a.labels) | frozenset(b.labels))
-    )
+    return not a.alone and not b.alone and first != second and compatible(frozenset(a.labels) | frozenset(b.labels))
 
 
 def _worded(chosen: tuple[int, ...], scene: str, settings: CorpusSettings, draw: Draw) -> Wording:

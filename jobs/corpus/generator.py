@@ -41,9 +41,7 @@ _PHOTO_SCHEMA = pa.schema(
 )
 
 
-def generate(
-    settings: CorpusSettings, folder: Path, progress: Callable[[int], None] | None = None
-) -> dict[str, Any]:
+def generate(settings: CorpusSettings, folder: Path, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Write the corpus into a folder and return its manifest.
 
     The same settings (but `processes`) give the same bytes. The manifest is written last: a folder without
@@ -82,9 +80,7 @@ def _prepare(folder: Path) -> None:
         stale.unlink()
 
 
-def _generate(
-    settings: CorpusSettings, folder: Path, progress: Callable[[int], None] | None
-) -> dict[str, Any]:
+def _generate(settings: CorpusSettings, folder: Path, progress: Callable[[int], None] | None) -> dict[str, Any]:
     plans = plan(settings)
     tallies = {scene: Tally() for scene in SCENES}
     hashes: list[bytes] = []

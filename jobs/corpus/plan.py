@@ -78,9 +78,7 @@ def day_counts(settings: CorpusSettings) -> dict[str, list[int]]:
     counts = {}
     for scene, total in zip(SCENES, totals, strict=True):
         random = stream(settings, "volume", scene)
-        counts[scene] = allocate(
-            total, [volume(day) * (0.9 + 0.2 * random.random()) for day in settings.all_days]
-        )
+        counts[scene] = allocate(total, [volume(day) * (0.9 + 0.2 * random.random()) for day in settings.all_days])
     return counts
 
 
@@ -92,9 +90,7 @@ def plan(settings: CorpusSettings) -> list[ChunkPlan]:
     return [chunk for scene in SCENES for chunk in _scene_chunks(settings, scene, counts[scene], per_label)]
 
 
-def _scene_chunks(
-    settings: CorpusSettings, scene: str, counts: list[int], per_label: int
-) -> Iterator[ChunkPlan]:
+def _scene_chunks(settings: CorpusSettings, scene: str, counts: list[int], per_label: int) -> Iterator[ChunkPlan]:
     broken = _broken_records(settings, scene, counts)
     annotated = len(settings.annotated_days)
     first = 0
@@ -102,9 +98,7 @@ def _scene_chunks(
         for start in range(0, day_total, CHUNK):
             count = min(CHUNK, day_total - start)
             here = tuple(b for b in broken if first <= b.position < first + count)
-            yield ChunkPlan(
-                scene, day, start, count, day_total, first, here, per_label if number < annotated else 0
-            )
+            yield ChunkPlan(scene, day, start, count, day_total, first, here, per_label if number < annotated else 0)
             first += count
 
 

@@ -49,7 +49,9 @@ def model(lake: Lake, model_id: str) -> Model:
     """The model of this name, or `DataError`."""
     found = lake.read(tables.MODELS).where(F.col("model_id") == model_id).collect()
     if not found:
-        raise DataError(f"{lake.name(tables.MODELS)}: no model {model_id}; `pingti sql 'SELECT model_id FROM models'` lists them")
+        raise DataError(
+            f"{lake.name(tables.MODELS)}: no model {model_id}; `pingti sql 'SELECT model_id FROM models'` lists them"
+        )
     return _model(found[0].asDict())
 
 
@@ -92,7 +94,9 @@ def distinct_texts(lake: Lake, name: str, task: TaskSettings, layout: DateLayout
     """
     own = texts_of(lake.read(tables.TEXTS), name, task)
     texts = own.where(within(layout.window(part))).groupBy("text_hash")
-    grouped = texts.agg(F.first("text").alias("text"), F.first("text_b").alias("text_b"), F.min("text_id").alias("text_id"))
+    grouped = texts.agg(
+        F.first("text").alias("text"), F.first("text_b").alias("text_b"), F.min("text_id").alias("text_id")
+    )
     if part != "train":
         return grouped
     held_out = own.where(within(layout.test) | within(layout.gate)).select("text_hash").distinct()

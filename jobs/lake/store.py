@@ -53,7 +53,9 @@ class Scope:
         if self.column:
             for value in self.values:
                 if not _VALUE.fullmatch(value):
-                    raise SettingsError(f"{self.column}: {value!r} cannot name a partition; use letters, digits, _ . / -")
+                    raise SettingsError(
+                        f"{self.column}: {value!r} cannot name a partition; use letters, digits, _ . / -"
+                    )
             listed = ", ".join(f"'{value}'" for value in self.values)
             parts.append(f"{self.column} IN ({listed})")
         if not parts:
@@ -163,7 +165,13 @@ class Lake:
     # --- writing ----------------------------------------------------------------------------------------------
 
     def append(
-        self, frame: DataFrame, table: Table, stamp: Stamp, *, once: str | None = None, scope: Scope | None = None
+        self,
+        frame: DataFrame,
+        table: Table,
+        stamp: Stamp,
+        *,
+        once: str | None = None,
+        scope: Scope | None = None,
     ) -> Commit:
         """Add rows in one commit; with `once` the same name adds nothing a second time (Delta's transaction id)."""
         options = {"txnAppId": once, "txnVersion": "1"} if once else {}
@@ -243,7 +251,8 @@ class Lake:
     def _history(self, table: Table, limit: int) -> list[Row]:
         self.read(table)
         history = DeltaTable.forName(self.spark, self.name(table)).history(limit)
-        return history.select("version", "userMetadata", "operationMetrics").collect()
+        rows: list[Row] = history.select("version", "userMetadata", "operationMetrics").collect()
+        return rows
 
 
 def _commit(row: Row, stamp: Stamp) -> Commit:

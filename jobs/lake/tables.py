@@ -25,7 +25,9 @@ class Table:
     @cached_property
     def schema(self) -> StructType:
         """The columns as Spark sees them. Needs no session."""
-        return StructType.fromDDL(self.columns)
+        schema = StructType.fromDDL(self.columns)
+        assert isinstance(schema, StructType)  # fromDDL also parses a bare type; a table has columns
+        return schema
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -150,11 +152,11 @@ EVALUATIONS = Table(
     "evaluations",
     """round_id string not null, model_id string not null, dt date not null, scene string not null,
     label string not null, gold string not null, purpose string not null, tp bigint not null, fp bigint not null,
-    fn bigint not null, tn bigint not null, precision double not null, recall double not null, f1 double not null,
-    run_id string not null""",
+    fn bigint not null, tn bigint not null, precision double, recall double, f1 double, run_id string not null""",
     key=("round_id", "model_id", "dt", "scene", "label", "gold", "purpose"),
     partition=("round_id",),
-    comment="Agreement with the teacher or with humans, a row a day, scene and label, counted by occurrence.",
+    comment="Agreement with the teacher or with humans, a row a day, scene and label, counted by occurrence; "
+    "precision, recall and f1 are null where the gold holds nowhere.",
 )
 RUNS = Table(
     "runs",

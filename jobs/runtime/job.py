@@ -56,7 +56,9 @@ class Request:
     def described(self) -> str:
         """The request as JSON, for the `runs` table."""
         days = f"{self.days.first}..{self.days.last}" if self.days else None
-        return json.dumps({"dt": days, "task": self.task, **self.options}, default=str, sort_keys=True, ensure_ascii=False)
+        return json.dumps(
+            {"dt": days, "task": self.task, **self.options}, default=str, sort_keys=True, ensure_ascii=False
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,9 @@ class Reporter:
     def _bar(self) -> Progress:
         detail = TextColumn("{task.fields[detail]}")
         spinner, title = SpinnerColumn(), TextColumn("{task.description}")
-        return Progress(spinner, title, BarColumn(24), TimeElapsedColumn(), detail, console=self.console, transient=True)
+        return Progress(
+            spinner, title, BarColumn(24), TimeElapsedColumn(), detail, console=self.console, transient=True
+        )
 
 
 @contextmanager
@@ -84,7 +86,7 @@ def _watching(spark: SparkSession | None, stage: Stage) -> Iterator[None]:
 
 def _watch(spark: SparkSession, stage: Stage, ended: threading.Event) -> None:
     """Tell the rows of Spark's active stages; a stage that ends between two looks is simply not seen."""
-    store = spark.sparkContext._jsc.sc().statusStore()  # type: ignore[union-attr]
+    store = spark.sparkContext._jsc.sc().statusStore()
     while not ended.wait(_POLL_SECONDS):
         try:
             active = store.activeStages()

@@ -71,7 +71,7 @@ def _teacher(folder: str) -> Callable[[list[str]], Any]:
 
 
 def _bert_base() -> Callable[[list[str]], Any]:
-    """BERT-base in fp32 on ids of the texts' lengths ([CLS] and [SEP] included); tokenising is left out in its favour."""
+    """BERT-base in fp32 on ids of the texts' lengths, [CLS] and [SEP] included; without tokenising, in its favour."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 

@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 CHUNK = 64  # batches sorted together: enough to leave hardly any padding, few enough to keep batches mixed
 
 
-def length_batches(
-    lengths: NDArray[np.int64], batch: int, random: np.random.Generator
-) -> list[NDArray[np.int64]]:
+def length_batches(lengths: NDArray[np.int64], batch: int, random: np.random.Generator) -> list[NDArray[np.int64]]:
     """Every row once: shuffled, sorted by length within large chunks, cut into batches, the batches shuffled.
 
     Args:

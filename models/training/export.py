@@ -90,17 +90,13 @@ def export_student(
         min_length=student.min_length,
         clean_version=clean_version,
         opset=OPSET,
-        parity=check_parity(
-            student, model, vocabulary_size=len(vocabulary), max_length=max_length, where=str(folder)
-        ),
+        parity=check_parity(student, model, vocabulary_size=len(vocabulary), max_length=max_length, where=str(folder)),
         extra=dict(extra or {}),
     )
     return seal(folder, model=model, vocabulary=vocabulary, facts=facts)
 
 
-def model_id_of(
-    student: Student, *, task: str, kind: str, labels: tuple[str, ...], vocabulary: Vocabulary
-) -> str:
+def model_id_of(student: Student, *, task: str, kind: str, labels: tuple[str, ...], vocabulary: Vocabulary) -> str:
     """task/kind/digest of weights, labels and vocabulary: equal models get equal names."""
     weights = {
         name: digests.of_bytes(tensor.detach().cpu().contiguous().numpy().tobytes())

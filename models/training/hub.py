@@ -40,9 +40,7 @@ def load_base(base: str | Path, labels: tuple[str, ...]) -> tuple[Any, Any]:
         EnvError: It is no local folder, and the hub cannot be reached or does not have it.
     """
     if Path(base).is_dir():
-        expect_safetensors(
-            Path(base), SettingsError, "save the model with safe_serialization and name it again"
-        )
+        expect_safetensors(Path(base), SettingsError, "save the model with safe_serialization and name it again")
     try:
         return load(
             base,

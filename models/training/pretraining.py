@@ -50,14 +50,10 @@ def build_tokenizer(texts: Sequence[str], size: int) -> PreTrainedTokenizerFast:
     ranked = sorted((char for char in counts if not char.isspace()), key=lambda char: (-counts[char], char))
     tokens = [*SPECIALS, *ranked[: max(size - len(SPECIALS), 0)]]
     tokenizer = Tokenizer(
-        WordPiece(
-            {token: at for at, token in enumerate(tokens)}, unk_token="[UNK]", max_input_chars_per_word=1
-        )
+        WordPiece({token: at for at, token in enumerate(tokens)}, unk_token="[UNK]", max_input_chars_per_word=1)
     )
     tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.FixedLength(1)]
-    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.FixedLength(1)])
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -131,9 +127,7 @@ def mask_tokens(
         hidden.flat[int(draw.argmin())] = True
     kind = random.random(ids.shape)
     others = random.integers(len(SPECIALS), max(vocabulary_size, len(SPECIALS) + 1), ids.shape)
-    shown = np.where(
-        kind < 1 - REPLACED - KEPT, SPECIALS.index("[MASK]"), np.where(kind < 1 - KEPT, others, ids)
-    )
+    shown = np.where(kind < 1 - REPLACED - KEPT, SPECIALS.index("[MASK]"), np.where(kind < 1 - KEPT, others, ids))
     return np.where(hidden, shown, ids), hidden
 
 

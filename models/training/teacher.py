@@ -57,9 +57,7 @@ class Teacher:
         tokenizer, model = load(folder)
         config = model.config
         if getattr(config, "pingti_max_tokens", None) is None:
-            raise BundleError(
-                f"{folder}: config.json lacks pingti_max_tokens, expected a teacher trained here"
-            )
+            raise BundleError(f"{folder}: config.json lacks pingti_max_tokens, expected a teacher trained here")
         labels = tuple(config.id2label[at] for at in range(config.num_labels))
         return cls(labels, config.pingti_max_tokens, model.to(device()).eval(), tokenizer)
 
@@ -81,9 +79,7 @@ class Teacher:
         vocabulary = self.tokenizer.get_vocab()
         return digests.of_json({"weights": weights, "labels": self.labels, "vocabulary": vocabulary})
 
-    def score(
-        self, texts: Sequence[str], *, batch: int = 64
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def score(self, texts: Sequence[str], *, batch: int = 64) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits and [CLS] states of some texts.
 
         Batches are consecutive slices of the texts as given, never re-ordered: the same texts in the same
@@ -148,9 +144,7 @@ def fine_tune(
     with reproducible(seed):
         tokenizer, model = load_base(base, labels)
         _start_at_base_rates(model, targets, mask)
-        limit = min(
-            settings.max_tokens, getattr(model.config, "max_position_embeddings", settings.max_tokens)
-        )
+        limit = min(settings.max_tokens, getattr(model.config, "max_position_embeddings", settings.max_tokens))
         model.config.pingti_max_tokens = limit
         encoded = tokenise(tokenizer, texts, limit)
         _FineTuning(model.to(device()), tokenizer, encoded, targets, mask, settings).run(
@@ -220,9 +214,7 @@ class _FineTuning:
         return float(loss.detach())
 
 
-def _plan(
-    encoded: Encoded, settings: TeacherSettings, seed: int, max_steps: int | None
-) -> list[NDArray[np.int64]]:
+def _plan(encoded: Encoded, settings: TeacherSettings, seed: int, max_steps: int | None) -> list[NDArray[np.int64]]:
     random = np.random.default_rng(seed)
     lengths = encoded.lengths
     epochs = [length_batches(lengths, settings.batch, random) for _ in range(settings.epochs)]

@@ -54,15 +54,11 @@ class TrainingRows:
         expected = (len(self), labels)
         for name in ("hard", "hard_mask", "soft", "soft_mask"):
             if (got := getattr(self, name).shape) != expected:
-                raise DataError(
-                    f"training rows: {name} has shape {got}, expected {expected}; join them again"
-                )
+                raise DataError(f"training rows: {name} has shape {got}, expected {expected}; join them again")
         if self.weight.shape != expected[:1]:
             raise DataError(f"training rows: weight has shape {self.weight.shape}, expected {expected[:1]}")
         if len(self) == 0:
-            raise DataError(
-                "training rows: got none, expected at least one; widen the training days or the sample"
-            )
+            raise DataError("training rows: got none, expected at least one; widen the training days or the sample")
 
 
 @dataclass(frozen=True)
@@ -180,9 +176,7 @@ def _start_at_base_rates(student: Student, rows: TrainingRows, *, distil: bool) 
 class _Run:
     """The training loop's state: the rows as tensors, the student, its optimiser."""
 
-    def __init__(
-        self, student: Student, rows: TrainingRows, settings: StudentSettings, *, distil: bool
-    ) -> None:
+    def __init__(self, student: Student, rows: TrainingRows, settings: StudentSettings, *, distil: bool) -> None:
         self.student = student
         self.rows = rows
         self.settings = settings
@@ -192,9 +186,7 @@ class _Run:
             name: torch.from_numpy(np.ascontiguousarray(getattr(rows, name))).to(self.where)
             for name in ("hard", "hard_mask", "soft", "soft_mask", "weight")
         }
-        self.optimiser = AdamW(
-            student.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY, fused=True
-        )
+        self.optimiser = AdamW(student.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
 
     def epochs(self, plan: list[Batches], progress: Progress | None) -> tuple[float, ...]:
         """Train through the planned batches; the mean loss of each epoch."""
@@ -218,9 +210,7 @@ class _Run:
     def _step(self, batch: NDArray[np.int64]) -> float:
         ids, lengths = self.rows.texts.padded(batch, at_least=self.student.min_length)
         self.optimiser.zero_grad(set_to_none=True)
-        logits, _ = self.student(
-            torch.from_numpy(ids).to(self.where), torch.from_numpy(lengths).to(self.where)
-        )
+        logits, _ = self.student(torch.from_numpy(ids).to(self.where), torch.from_numpy(lengths).to(self.where))
         loss = self._loss(logits, torch.from_numpy(batch).to(self.where))
         value = float(loss.detach())
         if not np.isfinite(value):

@@ -163,9 +163,7 @@ def resealed(bundle: Path, folder: Path, model: bytes) -> Path:
     return seal(folder, model=model, vocabulary=VOCABULARY, facts=facts)
 
 
-def test_a_student_that_answers_no_probability_is_named_and_its_texts_are_not(
-    bundle: Path, tmp_path: Path
-) -> None:
+def test_a_student_that_answers_no_probability_is_named_and_its_texts_are_not(bundle: Path, tmp_path: Path) -> None:
     model = onnx.load_from_string(to_onnx(make_student()))
     bias = next(item for item in model.graph.initializer if item.name.endswith("head.bias"))
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(2, np.nan, np.float32), bias.name))

@@ -48,9 +48,7 @@ def recount(made: Made) -> Recount:
     """By file: (id, text, what is broken) of every record, judged from the bytes alone."""
     texts = made[0] / "texts"
     rows = {
-        "texts/live_chat.jsonl": [
-            _chat(line) for line in (texts / "live_chat.jsonl").read_bytes().splitlines()
-        ],
+        "texts/live_chat.jsonl": [_chat(line) for line in (texts / "live_chat.jsonl").read_bytes().splitlines()],
         "texts/teacher_speech.csv": _speech((texts / "teacher_speech.csv").read_bytes()),
         "texts/homework_photo.parquet": [
             (row["page_id"], row["ocr_text"], None if row["ocr_text"] else "no_text")
@@ -153,9 +151,7 @@ def test_manifest_counts_what_the_files_hold(made: Made, recount: Recount, truth
 
 def test_manifest_counts_labels_and_clusters_as_the_truth_has_them(made: Made, truth: Truth) -> None:
     manifest = made[1]
-    labels = Counter(
-        (task, label) for t in truth.values() for task, ls in t["labels"].items() for label in ls
-    )
+    labels = Counter((task, label) for t in truth.values() for task, ls in t["labels"].items() for label in ls)
     clusters = Counter(name for t in truth.values() for name in t["clusters"])
     for task, counted in manifest["labels"].items():
         assert {label: value["texts"] for label, value in counted.items()} == {
@@ -213,9 +209,7 @@ def _annotations(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
-def test_annotations_count_err_and_miss_as_the_manifest_says(
-    made: Made, truth: Truth, recount: Recount
-) -> None:
+def test_annotations_count_err_and_miss_as_the_manifest_says(made: Made, truth: Truth, recount: Recount) -> None:
     rows = _annotations(made[0])
     counts = made[1]["annotations"]
     by_words: dict[tuple[str, str], dict[str, Any]] = {}
@@ -238,17 +232,13 @@ def test_annotations_count_err_and_miss_as_the_manifest_says(
 
 
 def test_an_annotated_text_is_judged_for_every_label_of_its_task(made: Made) -> None:
-    judged = Counter(
-        (r["task"], r["source"], r["source_id"], r["text"], r["annotator"]) for r in _annotations(made[0])
-    )
+    judged = Counter((r["task"], r["source"], r["source_id"], r["text"], r["annotator"]) for r in _annotations(made[0]))
     assert {(key[0], number) for key, number in judged.items()} == {
         (task, len(labels)) for task, labels in TASK_LABELS.items()
     }
 
 
-def test_held_out_clusters_and_late_days_are_never_annotated(
-    made: Made, truth: Truth, recount: Recount
-) -> None:
+def test_held_out_clusters_and_late_days_are_never_annotated(made: Made, truth: Truth, recount: Recount) -> None:
     held_out = {c.name for c in CLUSTERS if c.held_out or c.settled}
     said = {t["source_id"] for t in truth.values() if held_out & set(t["clusters"])}
     hidden = {text for records in recount.values() for row_id, text, _ in records if row_id in said}

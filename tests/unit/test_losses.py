@@ -98,9 +98,7 @@ def test_masked_entries_contribute_nothing(rubbish: float) -> None:
         assert leaf.grad[0, 1] == 0
         results.append((loss.item(), leaf.grad.tolist()))
     assert results[0] == results[1]
-    kept = both(
-        logits[mask][:, None], *[x for _ in range(2) for x in (clean[mask][:, None], mask[mask][:, None])]
-    )
+    kept = both(logits[mask][:, None], *[x for _ in range(2) for x in (clean[mask][:, None], mask[mask][:, None])])
     assert results[0][0] == pytest.approx(kept.item(), rel=1e-6)
 
 

@@ -63,7 +63,7 @@ def teacher(base: Path) -> Teacher:
 
 
 def tuned(base: Path, seed: int = 2, **options: Any) -> Teacher:
-    texts = corpus()
+    texts = corpus(600)
     mask = np.ones((len(texts), 2), bool)
     return fine_tune(base, texts, truth(texts), mask, LABELS, SETTINGS, seed=seed, **options)
 

@@ -36,12 +36,8 @@ def rows(count: int = 600, seed: int = 0) -> TrainingRows:
     )
 
 
-def train(
-    given: TrainingRows, seed: int = 1, settings: StudentSettings = SETTINGS, **options: Any
-) -> TrainedStudent:
-    return train_student(
-        given, settings, vocabulary_size=len(VOCABULARY), labels=2, seed=seed, threads=1, **options
-    )
+def train(given: TrainingRows, seed: int = 1, settings: StudentSettings = SETTINGS, **options: Any) -> TrainedStudent:
+    return train_student(given, settings, vocabulary_size=len(VOCABULARY), labels=2, seed=seed, threads=1, **options)
 
 
 def weights(result: TrainedStudent) -> bytes:
@@ -78,9 +74,7 @@ def test_torch_is_left_as_it_was_found() -> None:
 def test_without_distillation_the_teacher_is_not_read() -> None:
     given = rows(128)
     silent = dataclasses.replace(given, soft=np.full_like(given.soft, np.nan))
-    assert weights(train(given, distil=False, max_steps=4)) == weights(
-        train(silent, distil=False, max_steps=4)
-    )
+    assert weights(train(given, distil=False, max_steps=4)) == weights(train(silent, distil=False, max_steps=4))
 
 
 def test_rows_of_weight_zero_and_masked_answers_do_not_matter() -> None:

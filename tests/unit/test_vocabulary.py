@@ -93,9 +93,7 @@ def test_a_column_without_strings_is_refused() -> None:
 @given(values=texts.filter(bool), at_least=st.integers(0, 6), data=st.data())
 def test_padded_and_take_keep_every_row(values: list[Any], at_least: int, data: st.DataObject) -> None:
     encoded = KNOWN.encode(as_string(values), 9)
-    order = np.array(
-        data.draw(st.lists(st.integers(0, len(values) - 1), min_size=1, max_size=9)), dtype=np.int64
-    )
+    order = np.array(data.draw(st.lists(st.integers(0, len(values) - 1), min_size=1, max_size=9)), dtype=np.int64)
     ids, lengths = encoded.padded(order, at_least=at_least)
     wanted = [naive(values[at], 9) for at in order]
     width = max(*map(len, wanted), at_least, 0)
@@ -115,9 +113,7 @@ def test_build_ranks_by_count_then_code_point() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.characters(codec=None), unique=True, max_size=30))
-def test_save_and_load_keep_odd_characters(
-    tmp_path_factory: pytest.TempPathFactory, chars: list[str]
-) -> None:
+def test_save_and_load_keep_odd_characters(tmp_path_factory: pytest.TempPathFactory, chars: list[str]) -> None:
     path = tmp_path_factory.mktemp("vocabulary") / "vocabulary.json"
     vocabulary = Vocabulary(tuple(chars))
     vocabulary.save(path)

@@ -213,9 +213,7 @@ FEEDBACK: tuple[Family, ...] = (
             ),
             Cluster(
                 "family_wants_refund",
-                (
-                    "{family}(说|要|让我问)(要|)(退课|退费|把(课|剩下的{3-50}节课)退了){sep}(不让我上了|{tail})",
-                ),
+                ("{family}(说|要|让我问)(要|)(退课|退费|把(课|剩下的{3-50}节课)退了){sep}(不让我上了|{tail})",),
                 _REFUND,
                 ALL,
             ),

@@ -1,5 +1,4 @@
 """Competitive negatives of the task `feedback`: the words of a label without its meaning."""
-# ruff: noqa: E501 - a template is one line, however long
 
 from __future__ import annotations
 
