@@ -150,7 +150,8 @@ def _write_model(context: Context, plan: RoundPlan, trained: Trained) -> None:
         context.settings.task(plan.task).student.model_dump_json(), datetime.now(UTC), context.run_id,
     )  # fmt: skip
     frame = context.spark.createDataFrame([row], tables.MODELS.schema)
-    context.lake.append(frame, tables.MODELS, context.stamp(), once=manifest.model_id)
+    scope = queries.scope_of_models(plan.task, "student")
+    context.lake.append(frame, tables.MODELS, context.stamp(), once=manifest.model_id, scope=scope)
 
 
 def _write_round(

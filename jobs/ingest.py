@@ -49,10 +49,10 @@ def plan(context: Context) -> Work:
 
     files = context.spark.createDataFrame(listed, "source_name string, path string").repartition(len(listed))
     rows = files.mapInArrow(survey_files, _SURVEY_DDL).orderBy("source_name", "path").collect()
-    loaded = _loaded(context)
+    names = [digests.of_json([row["sha256"], sources[row["source_name"]].digest], chars=32) for row in rows]
+    loaded = _loaded(context, names)
     new = []
-    for row in rows:
-        load_id = digests.of_json([row["sha256"], sources[row["source_name"]].digest], chars=32)
+    for row, load_id in zip(rows, names, strict=True):
         if loaded.get(load_id, 0) < row["records"]:
             new.append(
                 NewFile(
@@ -65,9 +65,12 @@ def plan(context: Context) -> Work:
     return Work(tuple(f"load {file.survey.records:,} records of {file.survey.path}" for file in new), tuple(new))
 
 
-def _loaded(context: Context) -> dict[str, int]:
-    """How many records of each load the tables hold."""
-    both = [context.lake.read(table).groupBy("load_id").count() for table in (tables.RAW_TEXTS, tables.REJECTED)]
+def _loaded(context: Context, load_ids: list[str]) -> dict[str, int]:
+    """How many records of these loads the tables hold. Delta's statistics spare it the files of all other loads."""
+    own = F.col("load_id").isin(load_ids)
+    both = [
+        context.lake.read(table).where(own).groupBy("load_id").count() for table in (tables.RAW_TEXTS, tables.REJECTED)
+    ]
     counted = both[0].unionByName(both[1]).groupBy("load_id").agg(F.sum("count").alias("rows"))
     return {row["load_id"]: row["rows"] for row in counted.collect()}
 

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import queries, tables
 from jobs.lake.queries import Model
+from jobs.lake.store import Scope
 from jobs.runtime.job import Context, Done, Job, Work
 from models.round_plan import PARTS, DateLayout, Part
 from udfs.teacher_scoring import TEACHER_SCORES_DDL, teacher_scorer
@@ -23,19 +24,32 @@ class Pending:
     texts: DataFrame  # text_hash, text, bucket
     count: int
     digest: str
+    fingerprint: str
 
 
 def plan(context: Context) -> Work:
     """Each task's newest teacher on its sample, less what it scored before."""
     layout = queries.date_layout(context.lake, context.settings.rounds)
+    version = context.lake.version(tables.TEXTS)
+    settings = context.settings.teacher_scoring.model_dump(mode="json")
     pending = []
     for name in context.tasks():
         teacher = queries.require_model(context.lake, name, "teacher", "run `pingti train-teacher` first")
-        found = _pending(context, name, teacher, layout)
+        fingerprint = context.fingerprint(
+            texts=version, teacher=teacher.model_id, layout=layout, settings=settings, seed=context.settings.rounds.seed
+        )
+        if context.unchanged(tables.TEACHER_SCORES, scope_of(teacher), fingerprint):
+            continue
+        found = _pending(context, name, teacher, layout, fingerprint)
         if found.count:
             pending.append(found)
     steps = tuple(f"score {one.count:,} distinct texts with {one.teacher.model_id}" for one in pending)
     return Work(steps, tuple(pending))
+
+
+def scope_of(teacher: Model) -> Scope:
+    """What a commit of a teacher's scores is about."""
+    return Scope(column="model_id", values=(teacher.model_id,))
 
 
 def execute(context: Context, work: Work) -> Done:
@@ -71,7 +85,7 @@ def _quota(context: Context, part: Part) -> int:
     }[part]  # fmt: skip
 
 
-def _pending(context: Context, name: str, teacher: Model, layout: DateLayout) -> Pending:
+def _pending(context: Context, name: str, teacher: Model, layout: DateLayout, fingerprint: str) -> Pending:
     scored = context.lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id).select("text_hash")
     wanted = sample(context, name, teacher, layout).join(scored, "text_hash", "left_anti")
     texts = wanted.withColumn("bucket", bucket()).localCheckpoint(eager=True)
@@ -79,7 +93,7 @@ def _pending(context: Context, name: str, teacher: Model, layout: DateLayout) ->
     row = texts.agg(
         F.count("*"), F.bit_xor(F.xxhash64("text_hash")), F.bit_xor(F.xxhash64("text_hash", F.lit(1)))
     ).collect()[0]
-    return Pending(teacher, texts, int(row[0]), f"{row[1] or 0:x}{row[2] or 0:x}")
+    return Pending(teacher, texts, int(row[0]), f"{row[1] or 0:x}{row[2] or 0:x}", fingerprint)
 
 
 def bucket() -> Column:
@@ -101,7 +115,9 @@ def _score_group(context: Context, pending: Pending, group: int, commits: int) -
     whole = mine.repartition(tasks, "bucket").sortWithinPartitions("bucket", F.length("text"), "text_hash")
     scores = whole.select("text_hash", "bucket", "text").mapInArrow(scorer, TEACHER_SCORES_DDL)
     once = f"{teacher.model_id}/{pending.digest}/{group}of{commits}"
-    context.lake.append(scores, tables.TEACHER_SCORES, context.stamp(), once=once)
+    # Only the last group's commit says that all were scored; without it the next run looks for what is left.
+    stamp = context.stamp(pending.fingerprint if group == commits - 1 else None)
+    context.lake.append(scores, tables.TEACHER_SCORES, stamp, once=once, scope=scope_of(teacher))
 
 
 JOB = Job("score_teacher", plan, execute)

@@ -41,13 +41,22 @@ class Lesson:
     model_id: str
     rows: Rows
     layout: DateLayout
+    fingerprint: str
 
 
 def plan(context: Context) -> Work:
     """A teacher for each task whose annotations or settings changed since its last one."""
     layout = queries.date_layout(context.lake, context.settings.rounds)
     lessons = []
+    versions = [context.lake.version(table) for table in (tables.ANNOTATIONS, tables.TEXTS)]
     for name in context.tasks():
+        fingerprint = context.fingerprint(
+            versions=versions, task=context.settings.task(name).model_dump(mode="json", exclude={"student"}),
+            layout=layout,
+            seed=context.settings.rounds.seed, scenes=sorted(_all_scenes(context)),
+        )  # fmt: skip
+        if context.unchanged(tables.MODELS, queries.scope_of_models(name, "teacher"), fingerprint):
+            continue
         rows = fine_tuning_rows(context, name, layout)
         if not rows.hashes:
             raise DataError(
@@ -62,7 +71,7 @@ def plan(context: Context) -> Work:
         model_id = f"{name}/teacher/{digests.of_json(decides, chars=12)}"
         known = context.lake.read(tables.MODELS).where(F.col("model_id") == model_id)
         if known.isEmpty():
-            lessons.append(Lesson(name, model_id, rows, layout))
+            lessons.append(Lesson(name, model_id, rows, layout, fingerprint))
     return Work(tuple(f"train {one.model_id} on {len(one.rows.hashes):,} texts" for one in lessons), tuple(lessons))
 
 
@@ -121,7 +130,8 @@ def _train(context: Context, lesson: Lesson) -> None:
         context.run_id,
     )  # fmt: skip
     frame = context.spark.createDataFrame([row], tables.MODELS.schema)
-    context.lake.append(frame, tables.MODELS, context.stamp(), once=lesson.model_id)
+    scope = queries.scope_of_models(lesson.task, "teacher")
+    context.lake.append(frame, tables.MODELS, context.stamp(lesson.fingerprint), once=lesson.model_id, scope=scope)
 
 
 def _pretrained(context: Context, task: TaskSettings, lesson: Lesson) -> Path:

@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import tables
-from jobs.lake.store import Lake
+from jobs.lake.store import Lake, Scope
 from models.errors import DataError
 from models.round_plan import DateLayout, Part, RoundSettings, Window, lay_out
 from models.rules import EVERY_TASK
@@ -43,6 +43,11 @@ def newest_model(lake: Lake, task: str, role: str) -> Model | None:
     rows = lake.read(tables.MODELS).where((F.col("task") == task) & (F.col("role") == role))
     found = rows.orderBy(F.col("created_at").desc(), "model_id").limit(1).collect()
     return _model(found[0].asDict()) if found else None
+
+
+def scope_of_models(task: str, role: str) -> Scope:
+    """What a commit of a task's new teacher or student is about."""
+    return Scope(column="task and role", values=(f"{task}/{role}",))
 
 
 def model(lake: Lake, model_id: str) -> Model:

@@ -95,14 +95,14 @@ class Lake:
 
     def init(self, wanted: Sequence[Table] = tables.ALL) -> list[str]:
         """Make the tables that are not there yet; returns their names."""
-        missing = [table for table in wanted if not self._registered(table)]
+        missing = [table for table in wanted if not self._exists(table)]
         with ThreadPoolExecutor(4) as pool:  # a creation waits for the disk more than for the processor
             list(pool.map(self._create, missing))
         return [table.name for table in missing]
 
     def missing(self) -> list[str]:
         """The declared tables that are not there yet."""
-        return [table.name for table in tables.ALL if not self._registered(table)]
+        return [table.name for table in tables.ALL if not self._exists(table)]
 
     def name(self, table: Table) -> str:
         """The table's name in SQL."""
@@ -118,10 +118,17 @@ class Lake:
         """The number of the newest commit."""
         return int(self._history(table, 1)[0]["version"])
 
+    def _exists(self, table: Table) -> bool:
+        """Whether the table was made, here or in another session."""
+        if self.root is not None:
+            return (self.root / table.name / "_delta_log").is_dir()
+        return bool(self.spark.catalog.tableExists(self.name(table)))
+
     def _registered(self, table: Table) -> bool:
+        """Make the catalog know the table, which the embedded one forgets between sessions."""
         if self.spark.catalog.tableExists(self.name(table)):
             return True
-        if self.root is None or not (self.root / table.name / "_delta_log").is_dir():
+        if self.root is None or not self._exists(table):
             return False
         self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}")
         self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.name(table)} USING DELTA LOCATION '{self._location(table)}'")
@@ -145,7 +152,7 @@ class Lake:
 
     def _create(self, table: Table) -> None:
         self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}")
-        indexed = ", ".join(dict.fromkeys(name for name in (*table.key, "dt") if self._indexed(table, name)))
+        indexed = ", ".join(dict.fromkeys(name for name in (*table.key, "dt", "load_id") if self._indexed(table, name)))
         properties = [f"'pingti.timezone' = '{self._timezone}'"]
         # Statistics over texts would copy pupils' words into the log; over keys and days they serve.
         properties += [f"'delta.dataSkippingStatsColumns' = '{indexed}'"] if indexed else []
