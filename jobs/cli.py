@@ -291,6 +291,7 @@ def demo(
     texts: Annotated[int, typer.Option(help="Records of the corpus.")] = 200_000,
     days: Annotated[int, typer.Option(help="Days they spread over.")] = 63,
     seed: Annotated[int, typer.Option(help="Of the corpus.")] = 1,
+    speed_seconds: Annotated[float, typer.Option(help="How long BERT-base is timed; 0 leaves the speeds out.")] = 10.0,
     settings: SettingsOption = None,
     plan: PlanOption = False,
 ) -> None:
@@ -306,7 +307,7 @@ def demo(
     from jobs import demo as job
 
     job.write_settings(loaded, out)
-    found = job.run_demo(loaded, corpus, out, context.spark, context.reporter)
+    found = job.run_demo(loaded, corpus, out, context.spark, context.reporter, speed_seconds)
     job.show(found, out, Console())
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pajson
 import yaml
+from numpy.typing import NDArray
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +23,7 @@ from jobs import (
     annotate,
     clean,
     distil,
+    distil_round,
     generate,
     ingest,
     label,
@@ -62,7 +67,12 @@ TRY_NEXT = (
 
 
 def run_demo(
-    settings: Settings, corpus: CorpusSettings, folder: Path, spark: Any, reporter: Reporter
+    settings: Settings,
+    corpus: CorpusSettings,
+    folder: Path,
+    spark: SparkSession,
+    reporter: Reporter,
+    speed_seconds: float = speed.BERT_SECONDS,
 ) -> dict[str, Any]:
     """Run every stage that is not up to date; returns the summary, made anew only where something changed."""
     started = time.monotonic()
@@ -82,7 +92,7 @@ def run_demo(
         reporter.say("Nothing changed since the last run.")
         return dict(json.loads(written.read_text("utf-8")))
     with reporter.stage("report"):
-        extra = _measured(context, folder, started)
+        extra = _measured(context, folder, started, speed_seconds)
         return report.run(context, folder, extra)
 
 
@@ -107,58 +117,90 @@ def write_settings(settings: Settings, folder: Path) -> Path:
     return path
 
 
-def _measured(context: Context, folder: Path, started: float) -> dict[str, Any]:
+def _measured(context: Context, folder: Path, started: float, speed_seconds: float) -> dict[str, Any]:
     rounds = summary.rounds(context)
-    for entry in rounds:
-        entry["truth"] = against_truth(context, entry["model_id"], folder / "corpus" / "truth.jsonl")
+    teachers = []
+    for name in context.settings.tasks:
+        test = _test_texts(context, name, folder / "corpus" / "truth.jsonl")
+        teachers.append({"task": name, "truth": _teacher_against_truth(context, name, test)})
+        for entry in rounds:
+            if entry["task"] == name:
+                entry["truth"] = _student_against_truth(context, entry["model_id"], test)
+    found: dict[str, Any] = {"rounds": rounds, "teachers": teachers}
+    if speed_seconds:
+        found["speed"] = _speed(context, speed_seconds)
+    return found | {"seconds": round(time.monotonic() - started, 1)}
+
+
+def _speed(context: Context, seconds: float) -> dict[str, float]:
+    """On the texts of the first task, with its newest models."""
     name = next(iter(context.settings.tasks))
     teacher = queries.require_model(context.lake, name, "teacher", "run `pingti train-teacher` first")
     student = queries.require_model(context.lake, name, "student", "run `pingti distil` first")
     own = queries.texts_of(context.lake.read(tables.TEXTS), name, context.settings.task(name))
     sample = own.orderBy(queries.drawn_by_hash("text_id", 1)).limit(_SPEED_TEXTS).select("text").toArrow()
-    measured = speed.measure(student.path, teacher.path, sample.column("text").to_pylist())
-    return {"rounds": rounds, "speed": measured, "seconds": round(time.monotonic() - started, 1)}
+    return speed.measure(student.path, teacher.path, sample.column("text").to_pylist(), seconds)
 
 
-def against_truth(context: Context, model_id: str, truth: Path) -> dict[str, float] | None:
-    """A student's macro quality on the test days against what the generator meant; None if no label was meant there.
+@dataclass(frozen=True, slots=True)
+class TestTexts:
+    """The test days' texts that a task's models score, and what the generator meant by each."""
 
-    Nothing is trained or chosen by it.
-    """
-    student = queries.model(context.lake, model_id)
-    task = context.settings.task(student.task)
-    layout = queries.date_layout(context.lake, context.settings.rounds)
-    texts = queries.texts_of(context.lake.read(tables.TEXTS), student.task, task).where(queries.within(layout.test))
-    rows = texts.select("text_id", "scene", "text").orderBy("text_id").toArrow()
-    meant = _meant(truth, student.task)
-    gold = np.array(
-        [[name in meant.get(text_id, ()) for name in student.labels] for text_id in rows.column("text_id").to_pylist()]
-    )
-    version = (
-        context.lake.read(tables.THRESHOLDS).where(F.col("model_id") == model_id).agg(F.min("version")).collect()[0][0]
-    )
-    limits = queries.threshold_row(queries.thresholds(context.lake, model_id, version), EVERY_SCENE, student.labels)
-    decisions = OnnxEngine.open(student.path).probabilities(rows.column("text")) >= np.array(limits, np.float32)
-    ones = np.ones(rows.num_rows, np.int64)
-    scenes = np.array(rows.column("scene").to_pylist(), np.str_)
-    evidence = Evidence(np.zeros(rows.num_rows, np.int32), scenes, ones, gold, np.ones_like(gold))
-    quality = macro_of(tally(decisions, evidence, student.labels))
-    if quality is None:
-        return None
-    return {name: round(getattr(quality, name), 4) for name in ("precision", "recall", "f1")}
+    texts: pa.ChunkedArray
+    hashes: NDArray[np.object_]
+    gold: NDArray[np.bool_]  # (texts, labels), the labels as the settings order them
+
+
+def _test_texts(context: Context, name: str, truth: Path) -> TestTexts:
+    task = context.settings.task(name)
+    window = queries.date_layout(context.lake, context.settings.rounds).test
+    texts = queries.texts_of(context.lake.read(tables.TEXTS), name, task).where(queries.within(window))
+    rows = texts.select("text_id", "text_hash", "text").orderBy("text_id").toArrow()
+    meant = _meant(truth, name)
+    ids = rows.column("text_id").to_pylist()
+    gold = np.array([[label in meant.get(text_id, ()) for label in task.label_names] for text_id in ids], np.bool_)
+    return TestTexts(rows.column("text"), rows.column("text_hash").to_numpy(zero_copy_only=False), gold)
 
 
 def _meant(truth: Path, task: str) -> dict[str, frozenset[str]]:
     """The true labels of a task by text_id; texts without any are left out."""
-    table: pa.Table = pajson.read_json(truth)
+    table = pajson.read_json(truth)
     found = {}
-    for source, own, tasks in zip(
-        *(table.column(name).to_pylist() for name in ("source", "source_id", "labels")), strict=True
-    ):
-        names = (tasks or {}).get(task)
+    columns = (table.column(name).to_pylist() for name in ("source", "source_id", "labels"))
+    for source, own, labels in zip(*columns, strict=True):
+        names = (labels or {}).get(task)
         if names:
             found[digests.of_source(source, own)] = frozenset(names)
     return found
+
+
+def _student_against_truth(context: Context, model_id: str, test: TestTexts) -> dict[str, float] | None:
+    """A student's macro quality by its round's thresholds. Nothing is trained or chosen by it."""
+    student = queries.model(context.lake, model_id)
+    limits = queries.threshold_row(queries.thresholds(context.lake, model_id, 1), EVERY_SCENE, student.labels)
+    scores = OnnxEngine.open(student.path).probabilities(test.texts)
+    return _macro(scores >= np.array(limits, np.float32), test.gold, student.labels)
+
+
+def _teacher_against_truth(context: Context, name: str, test: TestTexts) -> dict[str, float] | None:
+    """The teacher's, on those of the texts that it scored: what a student that copied it would reach."""
+    teacher = queries.require_model(context.lake, name, "teacher", "run `pingti train-teacher` first")
+    scored = context.lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
+    hard = scored.select("text_hash", distil_round.decided(context, teacher, "logits").alias("hard")).toArrow()
+    place = {text_hash: row for row, text_hash in enumerate(hard.column("text_hash").to_pylist())}
+    rows = np.array([place.get(text_hash, -1) for text_hash in test.hashes])
+    decisions = hard.column("hard").combine_chunks().flatten().to_numpy().reshape(-1, len(teacher.labels)) > 0
+    return _macro(decisions[rows[rows >= 0]], test.gold[rows >= 0], teacher.labels)
+
+
+def _macro(decisions: NDArray[np.bool_], gold: NDArray[np.bool_], labels: Sequence[str]) -> dict[str, float] | None:
+    rows = len(gold)
+    same_day, same_scene = np.zeros(rows, np.int32), np.full(rows, EVERY_SCENE)
+    evidence = Evidence(same_day, same_scene, np.ones(rows, np.int64), gold, np.ones_like(gold))
+    quality = macro_of(tally(decisions, evidence, labels))
+    if quality is None:
+        return None
+    return {name: round(getattr(quality, name), 4) for name in ("precision", "recall", "f1")}
 
 
 def _shown(value: float | None) -> str:
@@ -202,16 +244,23 @@ def show(found: dict[str, Any], folder: Path, console: Console) -> None:
             f"{name}: {task['settled']:,} texts settled by rule, {task['scored']:,} scored, "
             f"[bold]{task['positive_labels']:,}[/bold] positive labels", highlight=False,
         )  # fmt: skip
+    for teacher in found["teachers"]:
+        console.print(
+            f"{teacher['task']}: the teacher's own F1 against the truth {_shown((teacher['truth'] or {}).get('f1'))}"
+        )
+    if "speed" in found:
+        _show_speed(found, console)
+    console.print(f"\nWritten: {folder / 'summary.json'}, {folder / 'report.html'}. Try next:")
+    for statement in TRY_NEXT:
+        console.print(
+            f'  pingti sql --settings {folder / "settings.yaml"} "{statement}"', highlight=False, soft_wrap=True
+        )
+
+
+def _show_speed(found: dict[str, Any], console: Console) -> None:
     measured = found["speed"]
     console.print(
         f"one core: student [bold]{measured['student_rows_per_s']:,.0f}[/bold] rows/s, teacher "
         f"{measured['teacher_rows_per_s']:,.0f}, BERT-base {measured['bert_base_rows_per_s']:,.1f}: "
         f"[bold]{measured['ratio']:,.0f}×[/bold] BERT-base; whole run {found['seconds']:,.0f} s", highlight=False,
     )  # fmt: skip
-    console.print(f"\nWritten: {folder / 'summary.json'}, {folder / 'report.html'}. Try next:")
-    for statement in TRY_NEXT:
-        console.print(
-            f'  pingti sql --settings {folder / "settings.yaml"} "{statement}"',
-            highlight=False,
-            soft_wrap=True,
-        )

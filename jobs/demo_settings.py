@@ -9,7 +9,8 @@ from jobs.corpus.records import COLUMNS, FILES
 from jobs.corpus.rules import DEMO_RULES
 
 _TARGET = {"precision": 0.80, "recall": 0.80}
-_TEACHER = {"pretrain_seconds": 60, "pretrain_steps": 4000}
+_TEACHER = {"pretrain_steps": 1500, "pretrain_seconds": 90}  # steps end it first: the same teacher every time
+_STUDENT = {"epochs": 4}
 TASKS: dict[str, Any] = {
     "praise": {
         "kind": "multi_label",
@@ -22,6 +23,7 @@ TASKS: dict[str, Any] = {
             "thanks_teacher": {"target": _TARGET},
         },
         "teacher": _TEACHER,
+        "student": _STUDENT,
     },
     "feedback": {
         "kind": "multi_label",
@@ -35,6 +37,7 @@ TASKS: dict[str, Any] = {
             "technical_problem": {"target": _TARGET},
         },
         "teacher": _TEACHER,
+        "student": _STUDENT,
     },
 }
 _FORMATS = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}

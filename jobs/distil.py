@@ -112,7 +112,7 @@ def sample(context: Context, plan: RoundPlan, layout: DateLayout) -> DataFrame:
         drawn = pool.limit(context.settings.rounds.random_texts).withColumns(
             {
                 "reasons": F.array(F.lit("random")),
-                "hard": distil_round.decided(context, plan.teacher),
+                "hard": distil_round.decided(context, plan.teacher, "soft"),
             }
         )
         rows = rows.unionByName(drawn.select(*rows.columns))

@@ -54,13 +54,13 @@ def in_hash_order(seed: int) -> WindowSpec:
     return Window.orderBy(queries.drawn_by_hash("text_hash", seed), "text_hash")
 
 
-def decided(context: Context, teacher: Model) -> Column:
-    """The teacher's decisions as hard targets, from the column `soft` (its logits)."""
+def decided(context: Context, teacher: Model, logits: str) -> Column:
+    """The teacher's decisions as hard targets, 0 or 1, from a column of its logits."""
     version = queries.threshold_version(context.lake, teacher.model_id) or 1
     found = queries.thresholds(context.lake, teacher.model_id, version)
     limits = F.array(*[F.lit(value) for value in queries.threshold_row(found, EVERY_SCENE, teacher.labels)])
     return F.zip_with(
-        "soft",
+        logits,
         limits,
         lambda logit, limit: F.when(_sigmoid(logit) >= limit, 1.0).otherwise(0.0).cast("float"),
     )

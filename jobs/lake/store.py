@@ -18,6 +18,7 @@ from pathlib import Path
 from delta import DeltaTable
 from delta.exceptions import DeltaConcurrentModificationException
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 
 from jobs.lake import stop_points, tables
 from jobs.lake.contracts import conform
@@ -90,6 +91,7 @@ class Lake:
         self.root = Path(settings.location).resolve() if settings.location else None
         self.bundles = Path(settings.bundles).resolve()
         self._timezone = timezone
+        self._in_zone: set[str] = set()
 
     # --- tables -----------------------------------------------------------------------------------------------
 
@@ -126,13 +128,15 @@ class Lake:
 
     def _registered(self, table: Table) -> bool:
         """Make the catalog know the table, which the embedded one forgets between sessions."""
-        if self.spark.catalog.tableExists(self.name(table)):
-            return True
-        if self.root is None or not self._exists(table):
-            return False
-        self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}")
-        self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.name(table)} USING DELTA LOCATION '{self._location(table)}'")
-        self._check_zone(table)
+        if not self.spark.catalog.tableExists(self.name(table)):
+            if self.root is None or not self._exists(table):
+                return False
+            location = self._location(table)
+            self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}")
+            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.name(table)} USING DELTA LOCATION '{location}'")
+        if table.name not in self._in_zone:
+            self._check_zone(table)
+            self._in_zone.add(table.name)
         return True
 
     def _check_zone(self, table: Table) -> None:
@@ -198,7 +202,8 @@ class Lake:
         same_key = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
         compared = [name for name in table.names if name not in (*table.key, "run_id", "file")]
         current = self.read(table)
-        changed = frame.join(current.select(*table.key, *compared), [*table.key, *compared], "left_anti")
+        equal = [F.col(f"s.{name}").eqNullSafe(F.col(f"t.{name}")) for name in (*table.key, *compared)]
+        changed = frame.alias("s").join(current.alias("t"), equal, "left_anti")
         rows = changed.localCheckpoint(eager=True)
         if rows.isEmpty():
             return Commit(self.version(table), 0, stamp.fingerprint)

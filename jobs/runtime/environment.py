@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from models.errors import EnvError
@@ -47,3 +48,11 @@ def _check_disk(workplace: Path) -> None:
             f"disk: {free >> 20} MiB are free under {existing}, {MIN_FREE_BYTES >> 20} MiB are needed; "
             "free some space, or set lake.location to another disk"
         )
+
+
+if __name__ == "__main__":
+    try:
+        check(Path(sys.argv[1]))
+    except EnvError as error:
+        sys.stderr.write(f"pingti: {error}\n")
+        sys.exit(error.exit_code)

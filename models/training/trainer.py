@@ -183,7 +183,7 @@ class _Run:
         self.distil = distil
         self.where = next(student.parameters()).device
         self.tensors = {
-            name: torch.from_numpy(np.ascontiguousarray(getattr(rows, name))).to(self.where)
+            name: torch.from_numpy(np.array(getattr(rows, name))).to(self.where)
             for name in ("hard", "hard_mask", "soft", "soft_mask", "weight")
         }
         self.optimiser = AdamW(student.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)

@@ -1,0 +1,81 @@
+# The environment holds what the constraints pin, and is shared by all clones with the same constraints;
+# .venv holds this clone's own `pingti` on top of it and is made in two seconds.
+PYTHON ?= python3
+CACHE := $(or $(PINGTI_CACHE),$(HOME)/.cache/pingti)
+DIGEST := $(shell (cat constraints.txt; $(PYTHON) .ci/requirements.py dev) | $(PYTHON) -c 'import hashlib,sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:12])')
+VENV ?= $(CACHE)/venv-$(DIGEST)
+RUN := .venv/bin/python
+export PYTHONUNBUFFERED = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env jars demo test test-unit test-spark test-contract e2e check format golden bench package clean
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
+
+$(VENV)/.ready:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "pingti: Python 3.11 or newer is needed, $(PYTHON) is older; set PYTHON= to one")'
+	@echo "Making the environment in $(VENV) (a few minutes, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) .ci/requirements.py dev > $(VENV)/requirements.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r $(VENV)/requirements.txt
+	@touch $@
+
+.venv/.ready: $(VENV)/.ready pyproject.toml
+	@rm -rf .venv
+	@$(VENV)/bin/python -m venv --without-pip .venv
+	@$(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
+	@$(VENV)/bin/python -m pip --python $(RUN) install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+env: .venv/.ready ## Make the environment
+
+jars: .venv/.ready ## Fetch Delta's JARs, once, checked by digest
+	@$(RUN) -m jobs.runtime.jars
+
+demo: .venv/.ready ## The main job end to end on the demo corpus, under 10 minutes
+	@$(RUN) -m jobs.runtime.environment build/demo
+	@$(MAKE) --no-print-directory jars
+	@.venv/bin/pingti demo
+
+test: jars ## Every test but the long ones, under 8 minutes
+	@$(RUN) -m pytest tests/unit tests/contract tests/spark
+
+test-unit: .venv/.ready ## Tests without a JVM
+	@$(RUN) -m pytest tests/unit
+
+test-spark: jars ## Tests with the shared local session
+	@$(RUN) -m pytest tests/spark
+
+test-contract: jars ## torch = ONNX, Spark = plain
+	@$(RUN) -m pytest tests/contract
+
+e2e: jars ## The long tests, under 12 minutes
+	@$(RUN) -m pytest tests/e2e
+
+check: .venv/.ready ## ruff, mypy strict, import contracts
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m ruff check .
+	@$(RUN) -m mypy
+	@$(RUN) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+format: .venv/.ready ## Format the code
+	@$(RUN) -m ruff format .
+	@$(RUN) -m ruff check --fix .
+
+golden: .venv/.ready ## Rewrite the golden files; read the difference before you commit it
+	@$(RUN) tests/golden_update.py
+
+bench: jars ## Speed of teacher, BERT-base and student, side by side, to build/bench/
+	@$(RUN) benchmarks/student.py
+
+package: .venv/.ready ## dist/pingti.zip for spark-submit --py-files
+	@rm -rf dist
+	@$(RUN) -m build --wheel --no-isolation --outdir dist . > /dev/null
+	@cp dist/pingti-*.whl dist/pingti.zip
+	@cp jobs/submit.py dist/submit.py
+	@echo "dist/pingti.zip; submit a job with:"
+	@echo "  spark-submit --py-files dist/pingti.zip dist/submit.py JOB --settings FILE"
+
+clean: ## Remove what was built here
+	@rm -rf build dist .venv
