@@ -8,7 +8,7 @@ RUN := .venv/bin/python
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env jars demo test test-unit test-spark test-contract e2e check format golden bench package clean
+.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e check format golden bench package clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -33,9 +33,12 @@ env: .venv/.ready ## Make the environment
 jars: .venv/.ready ## Fetch Delta's JARs, once, checked by digest
 	@$(RUN) -m jobs.runtime.jars
 
-demo: .venv/.ready ## The main job end to end on the demo corpus, under 10 minutes
-	@$(RUN) -m jobs.runtime.environment build/demo
-	@$(MAKE) --no-print-directory jars
+# Before anything is installed: Java, and room for the environment (10 GiB) and for the warehouse (2 GiB).
+preflight:
+	@test -e $(VENV)/.ready || $(PYTHON) -m jobs.runtime.environment $(VENV) 10
+	@$(PYTHON) -m jobs.runtime.environment build 2
+
+demo: preflight jars ## The main job end to end on the demo corpus, under 10 minutes
 	@.venv/bin/pingti demo
 
 test: jars ## Every test but the long ones, under 8 minutes

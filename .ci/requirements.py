@@ -1,4 +1,4 @@
-"""Prints what an extra of pyproject.toml asks for, one requirement a line, so that it can be installed without the project.
+"""Prints what an extra of pyproject.toml asks for, one requirement a line, to be installed without the project.
 
 The environment is shared by every clone with the same constraints; the project itself is not part of it.
 """

@@ -38,7 +38,10 @@ def plan(context: Context) -> Work:
             f"--file: no file at {', '.join(missing) or given}; give a CSV or JSONL file, or a folder of them"
         )
     contents = {path.name: digests.of_file(path) for path in files}
-    fingerprint = context.fingerprint(files=contents, texts=context.lake.version(tables.TEXTS))
+    labels = {name: sorted(task.labels) for name, task in context.settings.tasks.items()}
+    fingerprint = context.fingerprint(
+        files=contents, texts=context.lake.version(tables.TEXTS), labels=labels, rules=context.settings.cleaning.version
+    )
     if context.unchanged(tables.ANNOTATIONS, Scope(), fingerprint):
         return Work(())
     return Work(tuple(f"import the annotations of {path}" for path in files), (tuple(files), fingerprint))

@@ -89,14 +89,9 @@ def _launch(
 @app.command(epilog=EXIT_CODES)
 def init(settings: SettingsOption = None, plan: PlanOption = False) -> None:
     """Make the tables that are not there yet."""
-    from jobs import init as job
+    from jobs.init import JOB
 
-    context = _context("init", _load(settings), None, None, {})
-    if plan:
-        typer.echo("\n".join(f"would make {name}" for name in context.lake.missing()) or "nothing to do")
-        return
-    made = job.run(context)
-    typer.echo(f"made {', '.join(made)}" if made else "nothing to do, every table is there")
+    _launch(JOB, settings, None, None, plan)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -274,13 +269,9 @@ def report(
     plan: PlanOption = False,
 ) -> None:
     """One HTML page of counts, rounds, thresholds and labels; and summary.json."""
-    if plan:
-        typer.echo(f"would write {out / 'report.html'} and {out / 'summary.json'}")
-        return
-    from jobs import report as job
+    from jobs.report import JOB
 
-    job.run(_context("report", _load(settings), None, None, {}), out)
-    typer.echo(f"written: {out / 'report.html'}, {out / 'summary.json'}")
+    _launch(JOB, settings, None, None, plan, {"out": out})
 
 
 @app.command(epilog=EXIT_CODES)

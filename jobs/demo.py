@@ -26,6 +26,7 @@ from jobs import (
     distil_round,
     generate,
     ingest,
+    init,
     label,
     promote,
     report,
@@ -47,6 +48,7 @@ from models.evaluation import Evidence, macro_of, tally
 from models.threshold_search import EVERY_SCENE
 
 STAGES: tuple[tuple[str, Job, dict[str, Any]], ...] = (
+    ("init", init.JOB, {}),
     ("ingest", ingest.JOB, {}),
     ("clean", clean.JOB, {}),
     ("annotate import", annotate.JOB, {"file": "annotations"}),
@@ -78,8 +80,6 @@ def run_demo(
     started = time.monotonic()
     made = _corpus(corpus, folder, reporter)
     context = make_context("demo", settings, spark, Request(), reporter)
-    with reporter.stage("init", following=STAGES[0][0]):
-        context.lake.init()
     changed = made
     titles = [title for title, _, _ in STAGES]
     for number, (title, job, options) in enumerate(STAGES):
@@ -93,7 +93,7 @@ def run_demo(
         return dict(json.loads(written.read_text("utf-8")))
     with reporter.stage("report"):
         extra = _measured(context, folder, started, speed_seconds)
-        return report.run(context, folder, extra)
+        return report.write(context, folder, extra)
 
 
 def _corpus(corpus: CorpusSettings, folder: Path, reporter: Reporter) -> bool:

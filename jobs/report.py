@@ -11,12 +11,24 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from jobs import summary
-from jobs.runtime.job import Context
+from jobs.runtime.job import Context, Done, Job, Work
 
 _TEMPLATE = "report.html.j2"
 
 
-def run(context: Context, folder: Path, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+def plan(context: Context) -> Work:
+    """Always writes: the page is of now."""
+    folder = Path(context.request.options["out"])
+    return Work((f"write {folder / 'report.html'} and {folder / 'summary.json'}",), folder)
+
+
+def execute(context: Context, work: Work) -> Done:
+    """Write the page and the summary."""
+    found = write(context, work.payload)
+    return Done(counts={"texts": found["counts"]["texts"]})
+
+
+def write(context: Context, folder: Path, extra: dict[str, Any] | None = None) -> dict[str, Any]:
     """Check the counts and write `summary.json` and `report.html` into the folder; returns the summary."""
     found: dict[str, Any] = {"counts": summary.counts(context), "rounds": summary.rounds(context)}
     summary.check(found["counts"])
@@ -60,3 +72,6 @@ def _chart(days: list[dict[str, Any]]) -> str:
     plt.close(figure)
     drawn = buffer.getvalue()
     return drawn[drawn.index("<svg") :]
+
+
+JOB = Job("report", plan, execute)

@@ -37,7 +37,9 @@ def plan(context: Context) -> Work:
     days = context.days(tables.TEXTS)
     students = serving(context)
     version = context.lake.version(tables.TEXTS)
-    fingerprint = context.fingerprint(texts=version, models=[student.model_id for student in students])
+    scenes = {student.task: context.settings.task(student.task).scenes for student in students}
+    models = [student.model_id for student in students]
+    fingerprint = context.fingerprint(texts=version, models=models, scenes=scenes)
     scoring = Scoring(days, students, version, fingerprint)
     if context.unchanged(tables.STUDENT_SCORES, scoring.scope, fingerprint):
         return Work(())

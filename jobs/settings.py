@@ -6,7 +6,7 @@ breaks where `conf/` is absent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,7 +17,7 @@ from pydantic import Field, PositiveInt, ValidationError, field_validator, model
 from models import dependencies, digests
 from models.errors import SettingsError
 from models.round_plan import RoundSettings
-from models.rules import CleaningSettings
+from models.rules import EVERY_TASK, CleaningSettings
 from models.tasks import Frozen, Name, TaskSettings
 from models.threshold_search import ThresholdSettings
 from udfs.sources import IngestSettings, SourceSettings
@@ -80,8 +80,12 @@ class Settings(Frozen):
     thresholds: ThresholdSettings = ThresholdSettings()
 
     @model_validator(mode="after")
-    def _dependencies_hold(self) -> Settings:
+    def _names_hold(self) -> Settings:
         dependencies.order(self.tasks)
+        for rule in self.cleaning.rules:
+            task = self.tasks.get(rule.task)
+            if (rule.task != EVERY_TASK and task is None) or (task and rule.label and rule.label not in task.labels):
+                raise ValueError(f"cleaning rule {rule.name} settles {rule.task}.{rule.label}, which no task declares")
         return self
 
     @property
@@ -102,10 +106,13 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def _mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    if not all(isinstance(key, Hashable) for key in keys):
+        raise yaml.constructor.ConstructorError(None, None, "a key is no plain text", node.start_mark)
     twice = sorted({str(key) for key in keys if keys.count(key) > 1})
     if twice:
-        raise SettingsError(f"{node.start_mark}: key given twice: {', '.join(twice)}; keep one")
+        told = f"key given twice: {', '.join(twice)}; keep one"
+        raise yaml.constructor.ConstructorError(None, None, told, node.start_mark)
     return dict(zip(keys, (loader.construct_object(v, deep=True) for _, v in node.value), strict=True))
 
 
@@ -140,8 +147,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file}: {file.stat().st_size} bytes, at most {MAX_SETTINGS_BYTES} are read")
     try:
         value = yaml.load(file.read_text("utf-8"), Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: not readable as YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none, bytes not UTF-8
+        raise SettingsError(f"{file}: not readable as YAML, mend it: {error}") from None
     if value is None:
         return {}
     if not isinstance(value, dict):

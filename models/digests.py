@@ -35,12 +35,13 @@ def of_file(path: Path) -> str:
 def of_text(text: str, text_b: str | None = None) -> str:
     """The `text_hash` of a clean text, or of a pair.
 
-    A pair is hashed with the first text's length in front, so that ("ab", "c") and ("a", "bc") differ. For a single
+    A pair is hashed with a NUL (which no clean text has) and the first text's length in front, so that ("ab", "c"),
+    ("a", "bc") and any single text differ. For a single
     text the same digits come from SQL: `left(sha2(text, 256), 32)`.
     """
     if text_b is None:
         return of_bytes(text.encode("utf-8", "surrogatepass"))[:TEXT_HASH_CHARS]
-    return of_bytes(f"{len(text)}:{text}{text_b}".encode("utf-8", "surrogatepass"))[:TEXT_HASH_CHARS]
+    return of_bytes(f"\0{len(text)}:{text}{text_b}".encode("utf-8", "surrogatepass"))[:TEXT_HASH_CHARS]
 
 
 def of_source(source: str, own: str) -> str:

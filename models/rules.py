@@ -82,9 +82,7 @@ class Cleaner:
             (re.compile(rule.pattern), Settled(rule.task, rule.label, rule.outcome, rule.name))
             for rule in settings.rules
         ]
-        # One alternation of all patterns tells most texts apart from every rule at once.
-        named = "|".join(f"(?:{rule.pattern})" for rule in settings.rules)
-        self._any = re.compile(named) if named else None
+        self._sieves = _sieves([pattern for pattern, _ in self._rules])
 
     def clean(self, text: str) -> str:
         """The clean form of a text."""
@@ -94,10 +92,21 @@ class Cleaner:
         """What the rules say of a clean text: at most one outcome a task, none for most texts."""
         if not text:
             return (EMPTY,)
-        if self._any is None or not self._any.fullmatch(text):
+        if not any(sieve.fullmatch(text) for sieve in self._sieves):
             return ()
         found: dict[str, Settled] = {}
         for pattern, settled in self._rules:
             if settled.task not in found and EVERY_TASK not in found and pattern.fullmatch(text):
                 found[settled.task] = settled
         return tuple(found.values())
+
+
+def _sieves(patterns: Sequence[re.Pattern[str]]) -> list[re.Pattern[str]]:
+    """Patterns of which one matches wherever one of the given does, as few as can be.
+
+    One alternation tells most texts apart from every rule at once. A pattern with groups or flags would mean
+    something else within it (a back reference counts the groups of the whole), so it stands for itself.
+    """
+    plain = [pattern for pattern in patterns if not pattern.groups and pattern.flags == re.UNICODE]
+    joined = [re.compile("|".join(f"(?:{pattern.pattern})" for pattern in plain))] if plain else []
+    return joined + [pattern for pattern in patterns if pattern not in plain]

@@ -68,8 +68,8 @@ class StudentSettings(Frozen):
     vocabulary_size: PositiveInt = 6000
     epochs: PositiveInt = 6
     batch: PositiveInt = 64
-    learning_rate: PositiveFloat = 1e-3
-    temperature: PositiveFloat = 2.0
+    learning_rate: PositiveFloat = 2e-3
+    temperature: PositiveFloat = 1.0
     soft_weight: Share = 0.7  # the soft term's share of the loss, the hard term has the rest
 
 

@@ -60,7 +60,7 @@ def search(
     tp = np.cumsum(np.where(hit, weight[order], 0))
     predicted = np.cumsum(weight[order])
     cuts = np.append(ranked[1:] != ranked[:-1], True)  # a threshold cannot part equal scores
-    reaching = cuts & (tp >= target.precision * predicted) & (tp >= target.recall * tp[-1])
+    reaching = cuts & (tp / predicted >= target.precision) & (tp / tp[-1] >= target.recall)  # as `Counts.quality`
     f1 = 2 * tp / (predicted + tp[-1])
     best = int(np.argmax(np.where(reaching if reaching.any() else cuts, f1, -1.0)))
     below = ranked[best + 1] if best + 1 < len(ranked) else np.float32(0)

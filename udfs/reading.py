@@ -10,16 +10,15 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from io import BufferedReader
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models import digests
 from models.errors import DataError
+from udfs.records import RejectedError, values_of
 from udfs.sources import IngestSettings, SourceSettings, open_file
 
 RECORD_DDL = (
@@ -36,17 +35,8 @@ RANGES_DDL = "source_name string, file string, load_id string, first bigint, las
 MAX_RAW_BYTES = 64 << 10
 MAX_RECORD_BYTES = 32 << 20
 _BATCH_ROWS = 4096
-_MILLISECONDS_FROM = 100_000_000_000  # epoch numbers from here on are milliseconds (seconds reach it in the year 5138)
 
 Batches = Iterator[pa.RecordBatch]
-
-
-class _RejectedError(Exception):
-    """A record that cannot be taken, with its reason code; never its content."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason)
-        self.reason, self.detail = reason, detail
 
 
 def record_reader(sources: Mapping[str, SourceSettings], limits: IngestSettings) -> Callable[[Batches], Batches]:
@@ -94,20 +84,20 @@ def _json_lines(file: BufferedReader, first: int, last: int, _: SourceSettings) 
             whole = more.endswith(b"\n") or not more
         record = line.removeprefix(b"\xef\xbb\xbf" if start == 0 else b"").strip()
         if record:
-            yield start, record, lambda record=record: _json_object(record)  # type: ignore[misc]
+            yield start + line.index(record), record, lambda record=record: _json_object(record)  # type: ignore[misc]
 
 
 def _json_object(record: bytes) -> Mapping[str, Any]:
     if len(record) >= MAX_RECORD_BYTES:
-        raise _RejectedError("too_long", f"a record of {MAX_RECORD_BYTES} bytes or more")
+        raise RejectedError("too_long", f"a record of {MAX_RECORD_BYTES} bytes or more")
     try:
         value = json.loads(record.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise _RejectedError("not_utf8", f"byte {error.start} of the record") from None
+        raise RejectedError("not_utf8", f"byte {error.start} of the record") from None
     except (ValueError, RecursionError):
-        raise _RejectedError("malformed", "not a JSON value") from None
+        raise RejectedError("malformed", "not a JSON value") from None
     if not isinstance(value, dict):
-        raise _RejectedError("malformed", f"a JSON {type(value).__name__}, not an object")
+        raise RejectedError("malformed", f"a JSON {type(value).__name__}, not an object")
     return value
 
 
@@ -140,32 +130,58 @@ def _delimited(file: BufferedReader, first: int, last: int, source: SourceSettin
     lines = _Lines(file)
     csv.field_size_limit(MAX_RECORD_BYTES)
     reader = csv.reader(lines, delimiter="\t" if source.format == "tsv" else ",")
-    header = next(reader, None)
-    missing = sorted(set(source.columns.values()) - set(header or ()))
+    header = next(_fields(reader), None) or []
+    missing = sorted(set(source.columns.values()) - set(header))
     if missing:
         raise DataError(f"header: no column {', '.join(missing)}; mend sources.*.columns, or the file")
     lines.taken.clear()
     start = lines.position
-    for fields in reader:
+    for fields in _fields(reader):
         raw, lines.taken = b"".join(lines.taken).rstrip(b"\r\n"), []
-        if fields:
-            yield start, raw, lambda fields=fields: _named(header or [], fields)  # type: ignore[misc]
+        if fields != []:
+            yield start, raw, lambda fields=fields: _named(header, fields)  # type: ignore[misc]
         start = lines.position
 
 
-def _named(header: list[str], fields: list[str]) -> Mapping[str, Any]:
+def _fields(reader: Iterator[list[str]]) -> Iterator[list[str] | None]:
+    """The fields of each record; None where csv cannot tell them (a bare carriage return, a field past its limit)."""
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield None
+
+
+def _named(header: list[str], fields: list[str] | None) -> Mapping[str, Any]:
+    if fields is None:
+        raise RejectedError("malformed", "a carriage return outside quotes, or a field past the limit")
     if len(fields) != len(header):
-        raise _RejectedError("malformed", f"{len(fields)} fields, the header has {len(header)}")
+        raise RejectedError("malformed", f"{len(fields)} fields, the header has {len(header)}")
     return dict(zip(header, fields, strict=True))
 
 
 def _parquet(file: BufferedReader, first: int, last: int, source: SourceSettings) -> Iterator[Parsed]:
     position = 0
     for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS, columns=sorted(set(source.columns.values()))):
-        for values in batch.to_pylist():
+        for values in _rows_of(batch):
             raw = json.dumps(values, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
             yield position, raw, lambda values=values: values  # type: ignore[misc]
             position += 1
+
+
+def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a batch. Strings that are not UTF-8 come out with surrogates, as those of the other formats."""
+    try:
+        return batch.to_pylist()  # type: ignore[no-any-return]
+    except UnicodeDecodeError:
+        columns = []
+        for column in batch.columns:
+            text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+            values = (column.cast(pa.large_binary()) if text else column).to_pylist()
+            columns.append([v.decode("utf-8", "surrogateescape") if text and v is not None else v for v in values])
+        return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 _RECORDS: dict[str, Callable[[BufferedReader, int, int, SourceSettings], Iterator[Parsed]]] = {
@@ -185,54 +201,8 @@ def _row(
     row: dict[str, Any] = {"file": path, "position": position, "length": len(raw), "load_id": load_id}
     row["sha256"] = hashlib.sha256(raw).hexdigest()
     try:
-        row |= _values(parse(), source, limits)
-    except _RejectedError as rejected:
+        row |= values_of(parse(), source, limits)
+    except RejectedError as rejected:
         return row | {"reason": rejected.reason, "detail": rejected.detail, "raw": raw[:MAX_RAW_BYTES]}
     own = row["source_id"] if row["source_id"] is not None else f"\0{load_id}\0{position}"
     return row | {"text_id": digests.of_source(row["source"], own)}
-
-
-def _values(record: Mapping[str, Any], source: SourceSettings, limits: IngestSettings) -> dict[str, Any]:
-    found: dict[str, Any] = {ours: value for ours, value in source.constants.items()}
-    for ours, theirs in source.columns.items():
-        found[ours] = record.get(theirs)
-    text = found["text"]
-    if text is None or text == "":
-        raise _RejectedError("no_text", "the text is missing, null or empty")
-    identifier = found.get("source_id")
-    if isinstance(identifier, int) and not isinstance(identifier, bool):
-        identifier = str(identifier)
-    strings = {"text": text, "scene": found["scene"], "source": found["source"], "source_id": identifier}
-    for name, value in strings.items():
-        if not isinstance(value, str) and not (name == "source_id" and value is None):
-            raise _RejectedError("wrong_type", f"{name} is {type(value).__name__}, expected a string")
-        _check_encoding(name, value)
-    if len(text) > limits.max_text_chars:
-        raise _RejectedError("too_long", f"{len(text)} characters, at most {limits.max_text_chars} are taken")
-    return strings | {"event_time": _moment(found["event_time"], source.timezone)}
-
-
-def _check_encoding(name: str, value: str | None) -> None:
-    """Surrogates are bytes that were not UTF-8 (below U+DC00 + 256, by surrogateescape), or lone halves from JSON."""
-    if value is None or value.isascii():
-        return
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        code = ord(value[error.start])
-        if 0xDC80 <= code <= 0xDCFF:
-            raise _RejectedError("not_utf8", f"{name}, character {error.start}") from None
-        raise _RejectedError("lone_surrogate", f"{name}, character {error.start}") from None
-
-
-def _moment(value: Any, zone: str) -> datetime:
-    try:
-        if isinstance(value, str):
-            value = float(value) if value.replace(".", "", 1).isdigit() else datetime.fromisoformat(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000 if abs(value) >= _MILLISECONDS_FROM else value, UTC)
-        if isinstance(value, datetime):
-            return value if value.tzinfo else value.replace(tzinfo=ZoneInfo(zone))
-    except (ValueError, OverflowError, OSError):
-        raise _RejectedError("wrong_type", "event_time is not a time") from None
-    raise _RejectedError("wrong_type", f"event_time is {type(value).__name__}, expected a time")

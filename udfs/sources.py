@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from typing import Literal
-from urllib.parse import urlparse
+from urllib.parse import quote, urlparse
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -84,12 +84,7 @@ class Survey:
 def list_files(pattern: str) -> list[str]:
     """The files that a path names, sorted: a file, a folder's files, or a glob; any URI that Arrow can open."""
     if urlparse(pattern).scheme and "://" in pattern:
-        filesystem, path = pafs.FileSystem.from_uri(pattern)
-        base = pattern[: len(pattern) - len(path)]
-        found = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
-        if not found:
-            found = [filesystem.get_file_info(path)]
-        return sorted(base + info.path for info in found if info.type == pafs.FileType.File)
+        return sorted(_list_uri(pattern))
     named = sorted(glob.glob(pattern))  # noqa: PTH207 (the pattern may start at any root)
     infos = pafs.LocalFileSystem().get_file_info(named)
     paths = [info.path for info in infos if info.type == pafs.FileType.File]
@@ -97,7 +92,27 @@ def list_files(pattern: str) -> list[str]:
         if info.type == pafs.FileType.Directory:
             inside = pafs.LocalFileSystem().get_file_info(pafs.FileSelector(info.path))
             paths += [child.path for child in inside if child.type == pafs.FileType.File]
-    return sorted(path for path in paths if not path.rsplit("/", 1)[-1].startswith((".", "_")))
+    return sorted(path for path in paths if _is_data(path))
+
+
+def _list_uri(pattern: str) -> Iterator[str]:
+    uri = urlparse(pattern)
+    try:
+        filesystem, path = pafs.FileSystem.from_uri(pattern)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{pattern}: not a place that can be read ({type(error).__name__}); mend its path") from None
+    found = [filesystem.get_file_info(path)]
+    if found[0].type == pafs.FileType.Directory:
+        found = filesystem.get_file_info(pafs.FileSelector(path))
+    for info in found:
+        if info.type == pafs.FileType.File and _is_data(info.path):
+            inside = quote(info.path.removeprefix(path.rstrip("/")))  # empty for the file itself
+            yield uri._replace(path=uri.path.rstrip("/") + inside).geturl()
+
+
+def _is_data(path: str) -> bool:
+    """Hidden files and marks such as `_SUCCESS` are none."""
+    return not path.rsplit("/", 1)[-1].startswith((".", "_"))
 
 
 @contextmanager
@@ -142,13 +157,18 @@ class _LineCounter:
     def __init__(self) -> None:
         self._count = 0
         self._rest = b""
+        self._first = True  # the file's first line may begin with a byte order mark
 
     def feed(self, block: bytes) -> None:
         *lines, self._rest = (self._rest + block).split(b"\n")
-        self._count += sum(1 for line in lines if line.strip())
+        self._count += sum(1 for line in lines if self._filled(line))
 
     def records(self) -> int:
-        return self._count + bool(self._rest.strip())
+        return self._count + self._filled(self._rest)
+
+    def _filled(self, line: bytes) -> bool:
+        mark, self._first = b"\xef\xbb\xbf" if self._first else b"", False
+        return bool(line.removeprefix(mark).strip())
 
 
 class _CsvCounter:

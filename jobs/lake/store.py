@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 
 from delta import DeltaTable
-from delta.exceptions import DeltaConcurrentModificationException
+from delta import exceptions as delta_errors
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -28,6 +28,13 @@ from models.errors import ConflictError, DataError, SettingsError
 
 _VALUE = re.compile(r"[A-Za-z0-9_./*-]{1,200}")
 _HISTORY = 500  # commits looked back through; a nightly job makes a few a day
+# In Python none of Delta's conflicts is a subclass of the one that is called their base.
+_CONFLICTS = (
+    delta_errors.DeltaConcurrentModificationException, delta_errors.ConcurrentWriteException,
+    delta_errors.MetadataChangedException, delta_errors.ProtocolChangedException,
+    delta_errors.ConcurrentAppendException, delta_errors.ConcurrentDeleteReadException,
+    delta_errors.ConcurrentDeleteDeleteException, delta_errors.ConcurrentTransactionException,
+)  # fmt: skip
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
@@ -43,15 +50,26 @@ class Scope:
     def overlaps(self, other: Scope) -> bool:
         """Whether two commits can have touched the same rows."""
         days_apart = self.first and other.last and (self.first > other.last or (self.last or self.first) < other.first)  # type: ignore[operator]
-        values_apart = self.values and other.values and not set(self.values) & set(other.values)
+        same_column = self.column == other.column
+        values_apart = same_column and self.values and other.values and not set(self.values) & set(other.values)
         return not (days_apart or values_apart)
+
+    def covers(self, other: Scope) -> bool:
+        """Whether a commit over this scope made every row of the other one."""
+        days = not (self.first and self.last) or bool(
+            other.first and other.last and self.first <= other.first and other.last <= self.last
+        )
+        values = not self.values or (
+            self.column == other.column and bool(other.values) and set(other.values) <= set(self.values)
+        )
+        return days and values
 
     def predicate(self) -> str:
         """The scope in SQL, with literal values that are parsed or allow-listed, never pasted."""
         parts = []
         if self.first and self.last:
-            parts.append(f"dt >= DATE'{self.first:%Y-%m-%d}' AND dt <= DATE'{self.last:%Y-%m-%d}'")
-        if self.column:
+            parts.append(f"dt >= DATE'{self.first.isoformat()}' AND dt <= DATE'{self.last.isoformat()}'")
+        if self.column and self.values:
             for value in self.values:
                 if not _VALUE.fullmatch(value):
                     raise SettingsError(
@@ -80,6 +98,7 @@ class Commit:
     version: int
     rows: int
     fingerprint: str | None
+    scope: Scope = Scope()
 
 
 class Lake:
@@ -231,7 +250,7 @@ class Lake:
         stop_points.reach(f"{stamp.job}:{table.name}:before_commit")
         try:
             yield
-        except DeltaConcurrentModificationException as error:
+        except _CONFLICTS as error:
             raise ConflictError(
                 f"{self.name(table)}: another run wrote the same part first ({type(error).__name__}); "
                 "nothing of this run was committed, run it again"
@@ -249,7 +268,7 @@ class Lake:
         for row in self._history(table, _HISTORY):
             found = _parse(row["userMetadata"])
             if found is not None and found[1].overlaps(scope):
-                return _commit(row, found[0])
+                return _commit(row, *found)
         return None
 
     def _read_back(self, table: Table, stamp: Stamp) -> Commit:
@@ -257,7 +276,7 @@ class Lake:
         for row in self._history(table, 20):
             found = _parse(row["userMetadata"])
             if found is not None and found[0].run_id == stamp.run_id:
-                return _commit(row, found[0])
+                return _commit(row, *found)
         return Commit(self.version(table), 0, stamp.fingerprint)
 
     def _history(self, table: Table, limit: int) -> list[Row]:
@@ -267,10 +286,10 @@ class Lake:
         return rows
 
 
-def _commit(row: Row, stamp: Stamp) -> Commit:
+def _commit(row: Row, stamp: Stamp, scope: Scope) -> Commit:
     metrics = row["operationMetrics"] or {}
     rows = metrics.get("numOutputRows") or metrics.get("numTargetRowsInserted") or "0"
-    return Commit(int(row["version"]), int(rows), stamp.fingerprint)
+    return Commit(int(row["version"]), int(rows), stamp.fingerprint, scope)
 
 
 def _parse(metadata: str | None) -> tuple[Stamp, Scope] | None:

@@ -15,14 +15,14 @@ MIN_JAVA = 17
 MIN_FREE_BYTES = 2 << 30
 
 
-def check(workplace: Path) -> None:
+def check(workplace: Path, free_bytes: int = MIN_FREE_BYTES) -> None:
     """Java is there and new enough, and the disk of `workplace` has room.
 
     Raises:
         EnvError: naming what is missing and what to do.
     """
     _check_java()
-    _check_disk(workplace)
+    _check_disk(workplace, free_bytes)
 
 
 def _check_java() -> None:
@@ -40,19 +40,19 @@ def _check_java() -> None:
         raise EnvError(f"Java: {java} is {got}; Spark needs {MIN_JAVA} or newer: install one, or set JAVA_HOME to it")
 
 
-def _check_disk(workplace: Path) -> None:
+def _check_disk(workplace: Path, free_bytes: int) -> None:
     existing = next(folder for folder in (workplace, *workplace.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
-    if free < MIN_FREE_BYTES:
+    if free < free_bytes:
         raise EnvError(
-            f"disk: {free >> 20} MiB are free under {existing}, {MIN_FREE_BYTES >> 20} MiB are needed; "
+            f"disk: {free >> 20} MiB are free under {existing}, {free_bytes >> 20} MiB are needed; "
             "free some space, or set lake.location to another disk"
         )
 
 
 if __name__ == "__main__":
     try:
-        check(Path(sys.argv[1]))
+        check(Path(sys.argv[1]), int(sys.argv[2]) << 30)
     except EnvError as error:
         sys.stderr.write(f"pingti: {error}\n")
         sys.exit(error.exit_code)

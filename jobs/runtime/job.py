@@ -110,9 +110,9 @@ class Context:
         return digests.of_json({"job": self.job, "code": code_version(), **decides}, chars=32)
 
     def unchanged(self, table: Table, scope: Scope, fingerprint: str) -> bool:
-        """Whether the newest commit over the scope was computed from the very same things."""
+        """Whether the newest commit over the scope made all of it, and from the very same things."""
         latest = self.lake.latest(table, scope)
-        return latest is not None and latest.fingerprint == fingerprint
+        return latest is not None and latest.fingerprint == fingerprint and latest.scope.covers(scope)
 
     def tasks(self) -> tuple[str, ...]:
         """The tasks this run is about: the one asked for, or all."""

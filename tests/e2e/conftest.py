@@ -1,0 +1,55 @@
+"""The main job at a small size: once undisturbed, once killed at five places and finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.running import Ran, demo
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from jobs.lake.store import Lake
+
+STOPS = (
+    "ingest:rejected:after_commit",
+    "clean:texts:before_commit",
+    "score_teacher:teacher_scores:after_commit",
+    "distil:evaluations:after_commit",
+    "label:labels:before_commit",
+)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = demo(folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return Ran(folder, done.stdout + done.stderr)
+
+
+@pytest.fixture(scope="session")
+def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("disturbed")
+    for stop in STOPS:
+        killed = demo(folder, stop)
+        assert killed.returncode == -9, f"{stop}: the run was to die there, it ended with {killed.returncode}"
+    done = demo(folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return Ran(folder, done.stdout + done.stderr)
+
+
+@pytest.fixture(scope="session")
+def open_lake(spark: SparkSession) -> Callable[[Ran, str], Lake]:
+    from jobs.lake.store import Lake
+    from jobs.settings import LakeSettings
+
+    def make(ran: Ran, name: str) -> Lake:
+        folder = ran.folder / "demo"
+        settings = LakeSettings(schema_name=name, location=str(folder / "warehouse"), bundles=str(folder / "bundles"))
+        return Lake(spark, settings, "Asia/Shanghai")
+
+    return make

@@ -1,0 +1,37 @@
+"""Rewrites the golden outputs with what the cleaner answers today; review the change in git.   make golden"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from models.rules import CleaningSettings
+from models.text import clean
+
+GOLDEN = Path(__file__).with_name("golden") / "clean.jsonl"
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The cases of a file, one a line."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def answer(case: dict[str, Any]) -> str:
+    """What the cleaner makes of a case's `in`, cut to its `max_chars` or else to the default length."""
+    return clean(case["in"], case.get("max_chars", CleaningSettings().max_chars))
+
+
+def render(cases: list[dict[str, Any]]) -> str:
+    """The cases as lines that a reader can check: what shows is written as it is, what does not is escaped."""
+    lines = (json.dumps(case | {"out": answer(case)}, ensure_ascii=False) for case in cases)
+    return "".join("".join(map(_shown, line)) + "\n" for line in lines)
+
+
+def _shown(character: str) -> str:
+    joining = "\u0300" <= character <= "\u036f" or "\ufe00" <= character <= "\ufe0f"
+    return character if character.isprintable() and not joining else json.dumps(character)[1:-1]
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(render(read(GOLDEN)), "utf-8")

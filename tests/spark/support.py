@@ -1,0 +1,122 @@
+"""What the Spark tests share: frames by declaration, seeded lakes, contexts, and rows that are easy to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.lake.store import Commit, Lake, Stamp
+from jobs.lake.tables import Table
+from jobs.runtime.job import Context, Days, Done, Job, Request, make_context, quiet_reporter
+from jobs.settings import LakeSettings, Settings
+from models import digests
+
+DAY = date(2026, 3, 2)
+STAMP = Stamp("seed", "seed")
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def day(number: int) -> date:
+    """The day `number` days after `DAY`."""
+    return DAY + timedelta(days=number)
+
+
+def frame(spark: SparkSession, table: Table, *rows: Mapping[str, Any]) -> DataFrame:
+    """A frame with the columns the table declares; what a row leaves out is null."""
+    unknown = {name for row in rows for name in row} - set(table.names)
+    assert not unknown, f"{table.name} has no {unknown}"
+    return spark.createDataFrame([tuple(row.get(name) for name in table.names) for row in rows], table.schema)
+
+
+def add(lake: Lake, table: Table, *rows: Mapping[str, Any]) -> Commit:
+    """Rows appended to a table."""
+    return lake.append(frame(lake.spark, table, *rows), table, STAMP)
+
+
+def fill(lake: Lake, content: Mapping[Table, Iterable[Mapping[str, Any]]]) -> Lake:
+    """Several tables filled at once; a commit mostly waits."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda item: add(lake, item[0], *item[1]), content.items()))
+    return lake
+
+
+def context_of(
+    lake: Lake, job: str = "test", *, days: Days | None = None, task: str | None = None,
+    options: Mapping[str, Any] | None = None, **settings: Any,
+) -> Context:  # fmt: skip
+    """A quiet context over the lake, with these settings."""
+    place = LakeSettings(schema_name=lake.schema_name, location=str(lake.root), bundles=str(lake.bundles))
+    request = Request(days, task, options or {})
+    return make_context(
+        job, Settings.model_validate({"lake": place, **settings}), lake.spark, request, quiet_reporter()
+    )
+
+
+def do(job: Job, context: Context) -> Done | None:
+    """Plan and do a job, without its row in `runs`; None where the plan has no steps."""
+    work = job.plan(context)
+    return job.execute(context, work) if work.steps else None
+
+
+def rows_of(frame: DataFrame, *columns: str) -> list[tuple[Any, ...]]:
+    """The columns of all rows, sorted; nulls are written as None and sort first."""
+    rows = [tuple(row) for row in (frame.select(*columns) if columns else frame).collect()]
+    return sorted(rows, key=lambda row: tuple((value is not None, str(value)) for value in row))
+
+
+def versions(lake: Lake, *tables: Table) -> dict[str, int]:
+    """The newest commit of each table."""
+    return {table.name: lake.version(table) for table in tables}
+
+
+def text_row(text_id: str, text: str | None = None, **values: Any) -> dict[str, Any]:
+    """A row of `texts`; by default a chat of `DAY` that no rule settled, whose text is its id."""
+    text = text_id if text is None else text
+    when = values.get("dt", DAY)
+    return {
+        "text_id": text_id, "dt": when, "source": "chat", "scene": "live_chat", "text": text,
+        "text_hash": digests.of_text(text), "length": len(text), "clean_version": "1", "settled": [], "occurrences": 1,
+        "event_time": datetime(when.year, when.month, when.day, 4, tzinfo=UTC),
+    } | values  # fmt: skip
+
+
+def rule(task: str, outcome: str, label: str | None = None, name: str = "rule") -> dict[str, Any]:
+    """An entry of `settled`."""
+    return {"task": task, "label": label, "outcome": outcome, "rule": name}
+
+
+def model_row(model_id: str, labels: Iterable[str], **values: Any) -> dict[str, Any]:
+    """A row of `models`: a student of the task its name begins with."""
+    return {
+        "model_id": model_id, "task": model_id.split("/")[0], "kind": "textcnn", "role": "student",
+        "labels": list(labels), "path": "/nowhere", "digests": {}, "clean_version": "1", "settings": "{}",
+        "created_at": NEW_YEAR, "run_id": "seed",
+    } | values  # fmt: skip
+
+
+def threshold_row(model_id: str, label: str, value: float, **values: Any) -> dict[str, Any]:
+    """A row of `thresholds`: version 1, for every scene."""
+    return {
+        "model_id": model_id, "label": label, "scene": "*", "version": 1, "value": value, "method": "target",
+        "gold": "teacher", "created_at": NEW_YEAR, "run_id": "seed",
+    } | values  # fmt: skip
+
+
+def promotion_row(model_id: str, from_ts: datetime, version: int = 1) -> dict[str, Any]:
+    """A row of `promotions`."""
+    return {
+        "task": model_id.split("/")[0], "from_ts": from_ts, "model_id": model_id, "threshold_version": version,
+        "reason": "seed", "run_id": "seed",
+    }  # fmt: skip
+
+
+def score_row(text_id: str, model_id: str, probs: list[float] | None, **values: Any) -> dict[str, Any]:
+    """A row of `student_scores` for a text of `DAY`."""
+    return {
+        "text_id": text_id, "dt": DAY, "model_id": model_id, "scene": "live_chat", "probs": probs,
+        "error": "no_text" if probs is None else None, "clean_version": "1",
+    } | values  # fmt: skip

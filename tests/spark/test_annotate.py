@@ -1,0 +1,137 @@
+"""Human labels find their texts in three ways; what finds none is set aside and told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs import annotate
+from jobs.lake import tables
+from jobs.lake.store import Lake
+from jobs.runtime.job import Context, Done
+from models import digests
+from models.errors import DataError
+from tests.spark.support import add, context_of, day, do, rows_of, text_row, versions
+
+pytestmark = pytest.mark.spark
+
+TASKS = {"praise": {"scenes": ["live_chat"], "labels": {"asks": {}, "got": {}}}}
+TEXTS = [
+    text_row("t1", "夸夸我", source_id="1"), text_row("t2", "好", source_id="2"),
+    text_row("t3", "好", dt=day(-1), source_id="3"), text_row("t4", "好", dt=day(-1), source="asr"),
+    text_row("t5", "老师,好"),
+]  # fmt: skip
+BOTH = (tables.ANNOTATIONS, tables.REJECTED)
+
+
+def record(**values: Any) -> dict[str, Any]:
+    return {"task": "praise", "label": "asks", "value": True, "annotator": "li"} | values
+
+
+RECORDS = [
+    record(text_id="t1", annotated_at="2026-03-05T08:00:00"),
+    record(source="chat", source_id="2", label="got", value="是"),
+    record(source="chat", text="好", value=0),
+    record(source="chat", text="老师， 好", annotator="wu", value="No"),
+    record(text_id="t1", value="no", annotated_at="2026-03-04T08:00:00"),
+    record(text_id="nowhere"),
+    record(source="chat", source_id="99", text="好"),
+    record(source="chat", text="从来没有"),
+    record(text_id="t1", label="unknown"),
+    record(text_id="t1", value="maybe"),
+    record(text_id="t1", annotator=""),
+    record(),
+]
+
+
+def context_for(lake: Lake, file: Path) -> Context:
+    return context_of(lake, "annotate", tasks=TASKS, options={"file": str(file)})
+
+
+def write(file: Path, records: list[dict[str, Any]]) -> Path:
+    file.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records), "utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def imported(shared_lake: Callable[..., Lake], tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Done, Path]:
+    lake = shared_lake(tables.TEXTS, *BOTH)
+    add(lake, tables.TEXTS, *TEXTS)
+    file = write(tmp_path_factory.mktemp("annotations") / "a.jsonl", RECORDS)
+    done = do(annotate.JOB, context_for(lake, file))
+    assert done is not None
+    return lake, done, file
+
+
+def test_texts_are_found_by_id_by_the_sources_id_and_by_source_and_text(imported: tuple[Lake, Done, Path]) -> None:
+    found = imported[0].read(tables.ANNOTATIONS)
+    assert rows_of(found, "text_id", "label", "annotator", "value") == [
+        ("t1", "asks", "li", True), ("t2", "got", "li", True), ("t3", "asks", "li", False), ("t5", "asks", "wu", False),
+    ]  # fmt: skip
+
+
+def test_an_annotation_carries_its_texts_hash_and_day(imported: tuple[Lake, Done, Path]) -> None:
+    found = imported[0].read(tables.ANNOTATIONS)
+    assert rows_of(found.where("text_id = 't3'"), "text_hash", "dt") == [(digests.of_text("好"), day(-1))]
+    when = found.where("text_id = 't1'").selectExpr("cast(annotated_at as double)").collect()[0][0]
+    assert when == datetime(2026, 3, 5, tzinfo=UTC).timestamp()
+
+
+def test_what_cannot_be_used_is_set_aside_and_counted(imported: tuple[Lake, Done, Path]) -> None:
+    lake, done, _ = imported
+    reasons = {
+        "annotation_unmatched": 3, "annotation_unknown_label": 1, "annotation_wrong_value": 1,
+        "annotation_incomplete": 2,
+    }  # fmt: skip
+    assert done.counts == {"read": 12, "set_aside": 7, "annotations": 5} | reasons
+    rejected = lake.read(tables.REJECTED)
+    assert rows_of(rejected, "position", "reason") == sorted(
+        [
+            (5, "annotation_unmatched"), (6, "annotation_unmatched"), (7, "annotation_unmatched"),
+            (8, "annotation_unknown_label"), (9, "annotation_wrong_value"), (10, "annotation_incomplete"),
+            (11, "annotation_incomplete"),
+        ],
+        key=lambda row: (str(row[0]), row[1]),
+    )  # fmt: skip
+    raw = rejected.where("position = 7").collect()[0]["raw"]
+    assert json.loads(bytes(raw)) == RECORDS[7]
+
+
+def test_the_same_file_again_changes_nothing(imported: tuple[Lake, Done, Path]) -> None:
+    lake, _, file = imported
+    assert annotate.plan(context_for(lake, file)).steps == ()
+    more = {"praise": {"scenes": ["live_chat"], "labels": {"asks": {}, "got": {}, "unknown": {}}}}
+    assert annotate.plan(context_of(lake, "annotate", tasks=more, options={"file": str(file)})).steps != ()
+
+
+def test_the_same_annotations_under_new_texts_change_nothing(imported: tuple[Lake, Done, Path]) -> None:
+    lake, _, file = imported
+    before = versions(lake, tables.ANNOTATIONS)
+    add(lake, tables.TEXTS, text_row("t9", "别的"))
+    done = do(annotate.JOB, context_for(lake, file))
+    assert done is not None
+    assert done.counts["set_aside"] == 0
+    assert versions(lake, tables.ANNOTATIONS) == before
+    assert lake.read(tables.REJECTED).count() == 7
+
+
+def test_a_changed_value_updates_its_row(imported: tuple[Lake, Done, Path], tmp_path: Path) -> None:
+    lake = imported[0]
+    file = tmp_path / "b.csv"
+    file.write_text("task,label,value,annotator,text_id\npraise,got,否,li,t2\npraise,got,是,wu,t2\n", "utf-8-sig")
+    do(annotate.JOB, context_for(lake, file))
+    found = lake.read(tables.ANNOTATIONS).where("label = 'got'")
+    assert rows_of(found, "text_id", "annotator", "value") == [("t2", "li", False), ("t2", "wu", True)]
+
+
+def test_a_file_that_is_not_there_or_of_another_kind_is_told(imported: tuple[Lake, Done, Path], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--file: no file at"):
+        annotate.plan(context_for(imported[0], tmp_path / "none.csv"))
+    (tmp_path / "a.xlsx").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"got the suffix '.xlsx', expected .csv or .jsonl"):
+        do(annotate.JOB, context_for(imported[0], tmp_path / "a.xlsx"))

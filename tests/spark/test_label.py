@@ -1,0 +1,175 @@
+"""Decisions: thresholds by scene, rules of the cleaner, and labels that depend on others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import label
+from jobs.label import Decider, decide
+from jobs.lake import tables
+from jobs.lake.queries import Model
+from jobs.lake.store import Lake
+from jobs.promote import Promotion
+from jobs.runtime.job import Days
+from jobs.settings import Settings
+from models.errors import DataError
+from tests.spark.support import (
+    DAY,
+    NEW_YEAR,
+    add,
+    context_of,
+    day,
+    do,
+    fill,
+    frame,
+    model_row,
+    promotion_row,
+    rows_of,
+    rule,
+    score_row,
+    text_row,
+    threshold_row,
+    versions,
+)  # fmt: skip
+
+pytestmark = pytest.mark.spark
+
+TASKS: dict[str, Any] = {
+    "praise": {
+        "scenes": ["live_chat", "photo"],
+        "labels": {"asks": {"excludes": ["got"]}, "got": {}, "unfair": {"requires": ["feedback.complaint"]}},
+    },
+    "feedback": {"scenes": ["live_chat"], "labels": {"complaint": {}}},
+    "mood": {"scenes": ["live_chat"], "labels": {"angry": {"requires": ["praise.unfair"]}}},
+}
+PRAISE, FEEDBACK, MOOD = "praise/textcnn/a", "feedback/textcnn/b", "mood/textcnn/c"
+LABELS = {PRAISE: ("asks", "got", "unfair"), FEEDBACK: ("complaint",), MOOD: ("angry",)}
+
+
+def decider(model_id: str, thresholds: Mapping[tuple[str, str], float]) -> Decider:
+    task, labels = model_id.split("/")[0], LABELS[model_id]
+    model = Model(model_id, task, "textcnn", "student", labels, None, None, "/nowhere", "1")
+    return Decider(Promotion(task, model_id, 3, "test"), model, thresholds)
+
+
+def decided(spark: SparkSession, texts: list[dict[str, Any]], scores: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    found = decide(
+        frame(spark, tables.TEXTS, *texts),
+        frame(spark, tables.STUDENT_SCORES, *scores),
+        Settings.model_validate({"tasks": TASKS}).tasks,
+        {
+            "praise": decider(
+                PRAISE, {("*", "asks"): 0.5, ("*", "got"): 0.5, ("*", "unfair"): 0.5, ("photo", "asks"): 0.8}
+            ),
+            "feedback": decider(FEEDBACK, {("*", "complaint"): 0.5}),
+        },
+    )
+    assert found.columns == list(tables.LABELS.names)
+    return rows_of(found, "text_id", "task", "label")
+
+
+def test_a_score_at_its_threshold_holds_and_a_scene_may_have_its_own(spark: SparkSession) -> None:
+    texts = [text_row("at"), text_row("below"), text_row("photo", scene="photo"), text_row("high", scene="photo")]
+    scores = [
+        score_row("at", PRAISE, [0.5, 0.0, 0.0]), score_row("below", PRAISE, [0.4999999, 0.0, 0.0]),
+        score_row("photo", PRAISE, [0.7, 0.0, 0.0], scene="photo"), score_row("high", PRAISE, [0.9, 0.0, 0.0], scene="photo"),
+    ]  # fmt: skip
+    assert decided(spark, texts, scores) == [("at", "praise", "asks"), ("high", "praise", "asks")]
+
+
+def test_a_label_that_holds_removes_what_it_excludes(spark: SparkSession) -> None:
+    texts = [text_row("both"), text_row("one")]
+    scores = [score_row("both", PRAISE, [0.9, 0.9, 0.0]), score_row("one", PRAISE, [0.1, 0.9, 0.0])]
+    assert decided(spark, texts, scores) == [("both", "praise", "asks"), ("one", "praise", "got")]
+
+
+def test_a_requirement_reaches_across_tasks(spark: SparkSession) -> None:
+    texts = [text_row("met"), text_row("unmet"), text_row("unscored")]
+    scores = [
+        score_row("met", PRAISE, [0.0, 0.0, 0.9]), score_row("met", FEEDBACK, [0.9]),
+        score_row("unmet", PRAISE, [0.0, 0.0, 0.9]), score_row("unmet", FEEDBACK, [0.1]),
+        score_row("unscored", PRAISE, [0.0, 0.0, 0.9]),
+    ]  # fmt: skip
+    assert decided(spark, texts, scores) == [("met", "feedback", "complaint"), ("met", "praise", "unfair")]
+
+
+def test_a_rule_that_settles_a_text_as_positive_needs_no_score(spark: SparkSession) -> None:
+    texts = [
+        text_row("ruled", settled=[rule("praise", "positive", "asks", "flower")]),
+        text_row("negative", settled=[rule("praise", "negative")]), text_row("useless", settled=[rule("*", "useless")]),
+        text_row("failed"),
+    ]  # fmt: skip
+    scores = frame(spark, tables.STUDENT_SCORES, score_row("failed", PRAISE, None))
+    found = decide(
+        frame(spark, tables.TEXTS, *texts), scores, Settings.model_validate({"tasks": TASKS}).tasks,
+        {"praise": decider(PRAISE, {("*", "asks"): 0.5, ("*", "got"): 0.5, ("*", "unfair"): 0.5})},
+    )  # fmt: skip
+    columns = ("text_id", "label", "rule", "score", "threshold", "model_id", "threshold_version")
+    assert rows_of(found, *columns) == [("ruled", "asks", "flower", None, None, PRAISE, 3)]
+
+
+def test_a_label_without_a_threshold_is_told(spark: SparkSession) -> None:
+    with pytest.raises(DataError, match=f"{PRAISE} lacks got, unfair; run `pingti thresholds`"):
+        decide(
+            frame(spark, tables.TEXTS), frame(spark, tables.STUDENT_SCORES),
+            Settings.model_validate({"tasks": TASKS}).tasks, {"praise": decider(PRAISE, {("*", "asks"): 0.5})},
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def house(shared_lake: Callable[..., Lake]) -> Lake:
+    """Two promoted tasks of three, over two days."""
+    lake = shared_lake(
+        tables.TEXTS, tables.STUDENT_SCORES, tables.MODELS, tables.THRESHOLDS, tables.PROMOTIONS, tables.LABELS
+    )
+    promoted = {model_id: LABELS[model_id] for model_id in (PRAISE, FEEDBACK)}
+    return fill(lake, {
+        tables.TEXTS: [text_row("a"), text_row("b", dt=day(1))],
+        tables.STUDENT_SCORES: [
+            score_row("a", PRAISE, [0.9, 0.9, 0.9]), score_row("a", FEEDBACK, [0.9]),
+            score_row("b", PRAISE, [0.1, 0.9, 0.9], dt=day(1)), score_row("b", FEEDBACK, [0.1], dt=day(1)),
+        ],
+        tables.MODELS: [model_row(model_id, labels) for model_id, labels in promoted.items()],
+        tables.THRESHOLDS: [threshold_row(one, name, 0.5) for one, labels in promoted.items() for name in labels],
+        tables.PROMOTIONS: [promotion_row(model_id, NEW_YEAR) for model_id in promoted],
+    })  # fmt: skip
+
+
+def test_the_plan_decides_all_that_depend_on_the_task_and_are_promoted(house: Lake) -> None:
+    def planned(**asked: Any) -> tuple[str, ...]:
+        return tuple(label.plan(context_of(house, "label", tasks=TASKS, **asked)).payload.tasks)
+
+    assert planned(task="feedback") == ("feedback", "praise")
+    assert planned(task="praise") == ("praise",)
+    assert set(planned()) == {"feedback", "praise"}
+    with pytest.raises(DataError, match="none of mood has a promoted model; run `pingti promote`"):
+        planned(task="mood")
+
+
+def test_labels_are_written_once_for_the_days_asked_for(house: Lake) -> None:
+    first = do(label.JOB, context_of(house, "label", tasks=TASKS, days=Days(DAY, DAY)))
+    assert first is not None
+    assert first.counts == {"labels": 3}
+    do(label.JOB, context_of(house, "label", tasks=TASKS))
+    found = house.read(tables.LABELS)
+    keys = rows_of(found, *tables.LABELS.key)
+    assert keys == [
+        ("a", "feedback", "complaint"), ("a", "praise", "asks"), ("a", "praise", "unfair"), ("b", "praise", "got"),
+    ]  # fmt: skip
+    assert rows_of(found.where("text_id = 'b'"), "dt", "threshold", "threshold_version") == [(day(1), 0.5, 1)]
+    before = versions(house, tables.LABELS)
+    assert do(label.JOB, context_of(house, "label", tasks=TASKS)) is None
+    assert versions(house, tables.LABELS) == before
+
+
+def test_a_new_promotion_decides_again_without_new_scores(house: Lake) -> None:
+    add(house, tables.THRESHOLDS, *[threshold_row(PRAISE, name, 0.95, version=2) for name in LABELS[PRAISE]])
+    scores = versions(house, tables.STUDENT_SCORES)
+    add(house, tables.PROMOTIONS, promotion_row(PRAISE, NEW_YEAR.replace(month=2), version=2))
+    do(label.JOB, context_of(house, "label", tasks=TASKS))
+    assert rows_of(house.read(tables.LABELS), *tables.LABELS.key) == [("a", "feedback", "complaint")]
+    assert versions(house, tables.STUDENT_SCORES) == scores

@@ -1,0 +1,85 @@
+"""What is in force is told by rows that are only ever added."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobs import promote
+from jobs.lake import tables
+from jobs.lake.store import Lake
+from jobs.runtime.job import Context
+from models.errors import DataError
+from tests.spark.support import NEW_YEAR, add, context_of, do, fill, model_row, promotion_row, threshold_row
+
+pytestmark = pytest.mark.spark
+
+TASKS = {name: {"scenes": ["live_chat"], "labels": {"asks": {}}} for name in ("praise", "feedback")}
+OLD, NEW, OTHER = "praise/textcnn/old", "praise/textcnn/new", "feedback/textcnn/a"
+
+
+@pytest.fixture(scope="module")
+def trained(shared_lake: Callable[..., Lake]) -> Lake:
+    """Two students of one task, one of another, none promoted."""
+    models = [model_row(OLD, ["asks"]), model_row(NEW, ["asks"], created_at=datetime(2026, 2, 1, tzinfo=UTC))]
+    thresholds = [threshold_row(model_id, "asks", 0.5) for model_id in (OLD, NEW, OTHER)]
+    lake = shared_lake(tables.MODELS, tables.THRESHOLDS, tables.PROMOTIONS)
+    return fill(lake, {tables.MODELS: [*models, model_row(OTHER, ["asks"])], tables.THRESHOLDS: thresholds})
+
+
+def context_for(lake: Lake, task: str | None = None, **options: str) -> Context:
+    return context_of(lake, "promote", task=task, tasks=TASKS, options=options)
+
+
+def in_force(lake: Lake, at: datetime | None = None) -> dict[str, tuple[str, int]]:
+    found = promote.live(context_for(lake), at)
+    return {name: (one.model_id, one.threshold_version) for name, one in found.items()}
+
+
+def test_promotions_and_rollbacks_over_a_life(trained: Lake) -> None:
+    assert in_force(trained) == {}
+    with pytest.raises(DataError, match="rollback: nothing else was in force before"):
+        promote.plan_rollback(context_for(trained))
+
+    done = do(promote.JOB, context_for(trained))
+    assert done is not None
+    assert done.counts == {"promotions": 2}
+    assert in_force(trained) == {"praise": (NEW, 1), "feedback": (OTHER, 1)}
+    assert trained.read(tables.PROMOTIONS).select("from_ts").distinct().count() == 1
+
+    assert do(promote.JOB, context_for(trained)) is None
+    with pytest.raises(DataError, match="nothing else was in force before"):
+        promote.plan_rollback(context_for(trained))
+
+    add(trained, tables.THRESHOLDS, threshold_row(NEW, "asks", 0.7, version=2))
+    done = do(promote.JOB, context_for(trained, reason="new thresholds"))
+    assert done is not None
+    assert done.counts == {"promotions": 1}
+    assert in_force(trained) == {"praise": (NEW, 2), "feedback": (OTHER, 1)}
+
+    do(promote.ROLLBACK, context_for(trained))
+    assert in_force(trained) == {"praise": (NEW, 1), "feedback": (OTHER, 1)}
+    rows = trained.read(tables.PROMOTIONS).where("task = 'praise'").orderBy("from_ts").collect()
+    assert [row["reason"] for row in rows] == ["newest student and thresholds", "new thresholds", "rollback"]
+
+
+def test_what_was_in_force_at_a_moment_is_told_to_the_moment(lake: Callable[..., Lake]) -> None:
+    own = lake(tables.PROMOTIONS)
+    second = NEW_YEAR + timedelta(days=1)
+    add(own, tables.PROMOTIONS, promotion_row(OLD, NEW_YEAR), promotion_row(NEW, second), promotion_row(OTHER, second))
+    assert in_force(own, NEW_YEAR - timedelta(microseconds=1)) == {}
+    assert in_force(own, NEW_YEAR) == {"praise": (OLD, 1)}
+    assert in_force(own, second - timedelta(microseconds=1)) == {"praise": (OLD, 1)}
+    assert in_force(own, second) == {"praise": (NEW, 1), "feedback": (OTHER, 1)}
+    assert in_force(own) == in_force(own, second)
+
+
+def test_a_student_without_thresholds_is_not_promoted(lake: Callable[..., Lake]) -> None:
+    own = lake(tables.MODELS, tables.THRESHOLDS, tables.PROMOTIONS)
+    with pytest.raises(DataError, match="no student of task praise; run `pingti distil` first"):
+        promote.plan(context_for(own, "praise"))
+    add(own, tables.MODELS, model_row(OLD, ["asks"]))
+    with pytest.raises(DataError, match=f"{OLD} has no thresholds; run `pingti thresholds` first"):
+        promote.plan(context_for(own, "praise"))

@@ -1,0 +1,104 @@
+"""A run leaves one row when it did something or failed, and none when nothing was to be done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jobs.lake import tables
+from jobs.lake.store import Lake, Scope
+from jobs.runtime.job import Context, Days, Done, Job, Work, code_version, run
+from models.errors import DataError
+from tests.spark.support import DAY, context_of, day
+
+pytestmark = pytest.mark.spark
+
+
+@pytest.fixture(scope="module")
+def house(shared_lake: Callable[..., Lake]) -> Lake:
+    return shared_lake(tables.RUNS, tables.TEXTS)
+
+
+def context_for(lake: Lake, job: str) -> Context:
+    return context_of(lake, job, days=Days(DAY, day(1)), task="praise", options={"reason": "why"})
+
+
+def job_that(name: str, execute: Callable[[Context, Work], Done]) -> Job:
+    return Job(name, lambda _: Work(("step",)), execute)
+
+
+def rows_for(lake: Lake, job: str) -> list[dict[str, Any]]:
+    return [row.asDict() for row in lake.read(tables.RUNS).where(f"job = '{job}'").collect()]
+
+
+def test_a_run_tells_what_it_was_asked_and_what_it_did(house: Lake) -> None:
+    done = Done(counts={"texts": 3}, inputs={"raw_texts": 1}, outputs={"texts": 2}, headline="texts")
+    context = context_for(house, "works")
+    assert run(job_that("works", lambda *_: done), context) == done
+    (row,) = rows_for(house, "works")
+    assert json.loads(row["arguments"]) == {"dt": "2026-03-02..2026-03-03", "task": "praise", "reason": "why"}
+    assert (row["run_id"], row["outcome"], row["reason"]) == (context.run_id, "done", None)
+    assert (row["row_counts"], row["inputs"], row["outputs"]) == ({"texts": 3}, {"raw_texts": 1}, {"texts": 2})
+    assert row["settings_digest"] == context.settings.digest
+    assert row["code_version"] == code_version()
+
+
+def test_a_run_with_nothing_to_do_leaves_no_row(house: Lake) -> None:
+    def execute(*_: Any) -> Done:
+        raise AssertionError("there was nothing to do")
+
+    assert run(Job("idle", lambda _: Work(()), execute), context_for(house, "idle")) is None
+    assert rows_for(house, "idle") == []
+
+
+def test_a_failed_run_keeps_our_reason_and_only_the_kind_of_a_foreign_one(house: Lake) -> None:
+    def refuse(*_: Any) -> Done:
+        raise DataError("counts differ")
+
+    def break_down(*_: Any) -> Done:
+        raise ValueError("电话13812345678金丝雀")
+
+    with pytest.raises(DataError, match="counts differ"):
+        run(job_that("refuses", refuse), context_for(house, "refuses"))
+    with pytest.raises(ValueError, match="金丝雀"):
+        run(job_that("breaks", break_down), context_for(house, "breaks"))
+    assert [(row["outcome"], row["reason"]) for row in rows_for(house, "refuses")] == [("DataError", "counts differ")]
+    assert [(row["outcome"], row["reason"]) for row in rows_for(house, "breaks")] == [("bug", "ValueError")]
+
+
+def test_a_failure_is_told_even_where_its_row_cannot_be_kept(lake: Callable[..., Lake]) -> None:
+    def refuse(*_: Any) -> Done:
+        raise DataError("counts differ")
+
+    own = lake()
+    with pytest.raises(DataError, match="counts differ"):
+        run(job_that("refuses", refuse), context_for(own, "refuses"))
+    with pytest.raises(DataError, match="no such table"):
+        run(job_that("works", lambda *_: Done()), context_for(own, "works"))
+
+
+def test_work_counts_as_done_only_where_all_of_it_was_made_from_the_same(lake: Callable[..., Lake]) -> None:
+    own = lake(tables.LABELS)
+    context = context_of(own)
+    empty = own.spark.createDataFrame([], tables.LABELS.schema)
+
+    def replace(scope: Scope, fingerprint: str) -> None:
+        own.replace(empty, tables.LABELS, context.stamp(fingerprint), scope)
+
+    def unchanged(first: int, last: int, *tasks: str) -> bool:
+        return context.unchanged(tables.LABELS, Scope(day(first), day(last), "task", tasks), "same")
+
+    assert not unchanged(0, 0, "a")
+    replace(Scope(day(0), day(2), "task", ("a", "b")), "same")
+    assert unchanged(0, 2, "a", "b")
+    assert unchanged(1, 1, "b")
+    assert not unchanged(0, 3, "a")
+    assert not unchanged(0, 2, "a", "c")
+    assert not unchanged(0, 2)
+    replace(Scope(day(1), day(1), "task", ("a",)), "other")
+    assert not unchanged(0, 2, "a", "b")
+    assert unchanged(2, 2, "a")
+    assert unchanged(1, 1, "b")

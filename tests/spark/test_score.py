@@ -1,0 +1,182 @@
+"""Scores of a sealed student: one row for every text it is for, whatever the batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs import score
+from jobs.lake import tables
+from jobs.lake.store import Lake
+from jobs.runtime.job import Context, Days
+from models.engine import OnnxEngine
+from models.errors import DataError
+from models.tasks import StudentSettings
+from models.training.export import export_student
+from models.training.students import TextCNN
+from models.vocabulary import Vocabulary
+from tests.spark.support import (
+    DAY,
+    NEW_YEAR,
+    add,
+    context_of,
+    day,
+    do,
+    fill,
+    model_row,
+    promotion_row,
+    rows_of,
+    rule,
+    text_row,
+    versions,
+)
+
+pytestmark = pytest.mark.spark
+
+CHARACTERS = "老师好棒夸我差评abc"
+TASKS: dict[str, Any] = {
+    "praise": {"scenes": ["live_chat", "photo"], "labels": {"asks": {}, "got": {}}},
+    "feedback": {"scenes": ["live_chat"], "labels": {"complaint": {}}},
+}
+TEXTS = [
+    *[text_row(f"n{n}", CHARACTERS[n % 7 : n % 11] + "好" * (n % 5), dt=day(n % 2)) for n in range(40)],
+    text_row("empty", ""), text_row("photo", "棒", scene="photo"), text_row("elsewhere", "棒", scene="speech"),
+    text_row("settled", "好", settled=[rule("praise", "positive", "asks")]),
+    text_row("useless", "好", settled=[rule("*", "useless")]),
+]  # fmt: skip
+EXPECTED = {"praise": 42, "feedback": 42}  # all but elsewhere, useless, and: settled or photo
+
+
+def make_bundle(folder: Path, task: str, labels: tuple[str, ...], seed: int) -> Path:
+    """A sealed student with random weights."""
+    torch.manual_seed(seed)
+    vocabulary = Vocabulary(tuple(CHARACTERS))
+    student = TextCNN(StudentSettings(embedding=4, filters=3, widths=(1, 3)), len(vocabulary), len(labels))
+    return export_student(
+        student, folder=folder, task=task, kind="textcnn", labels=labels, vocabulary=vocabulary, max_length=16,
+        clean_version="1", model_id=f"{task}/textcnn/{seed}",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("students")
+    return {
+        task: make_bundle(folder / task, task, tuple(settings["labels"]), seed)
+        for seed, (task, settings) in enumerate(TASKS.items())
+    }
+
+
+@pytest.fixture(scope="module")
+def scored(shared_lake: Callable[..., Lake], bundles: dict[str, Path]) -> Lake:
+    lake = shared_lake(tables.TEXTS, tables.MODELS, tables.PROMOTIONS, tables.STUDENT_SCORES)
+    models = [
+        model_row(f"{task}/textcnn/{seed}", TASKS[task]["labels"], path=str(bundles[task]))
+        for seed, task in enumerate(TASKS)
+    ]
+    fill(lake, {tables.TEXTS: TEXTS, tables.MODELS: models})
+    done = do(score.JOB, context_for(lake))
+    assert done is not None
+    assert done.counts == {"scores": 84, "praise_scores": 42, "feedback_scores": 42}
+    return lake
+
+
+def context_for(lake: Lake, **asked: Any) -> Context:
+    return context_of(lake, "score", tasks=TASKS, **asked)
+
+
+def scores_of(lake: Lake, texts: DataFrame) -> DataFrame:
+    context = context_for(lake)
+    students = score.serving(context)
+    return score.score(texts, students, {student.model_id: score._wanted(context, student) for student in students})
+
+
+def probabilities(scores: DataFrame) -> dict[tuple[str, str], list[float]]:
+    found = {(row["text_id"], row["model_id"]): row["probs"] for row in scores.collect()}
+    assert len(found) == sum(EXPECTED.values())
+    return found
+
+
+def test_every_text_that_no_rule_settled_has_one_row_a_student(scored: Lake) -> None:
+    found = scored.read(tables.STUDENT_SCORES)
+    got = {task: {row["text_id"] for row in found.where(f"model_id like '{task}/%'").collect()} for task in TASKS}
+    numbered = {f"n{n}" for n in range(40)} | {"empty"}
+    assert got == {"praise": numbered | {"photo"}, "feedback": numbered | {"settled"}}
+    assert found.count() == 84
+    assert found.where("probs is null or error is not null").count() == 0
+    assert rows_of(found.where("text_id = 'photo'"), "dt", "scene", "clean_version") == [(DAY, "photo", "1")]
+
+
+def test_a_score_is_what_the_engine_says_of_the_text_alone(scored: Lake, bundles: dict[str, Path]) -> None:
+    found = probabilities(scored.read(tables.STUDENT_SCORES))
+    texts = {row["text_id"]: row["text"] for row in TEXTS}
+    for task, bundle in bundles.items():
+        engine = OnnxEngine.open(bundle)
+        mine = {text_id: probs for (text_id, model_id), probs in found.items() if model_id.startswith(f"{task}/")}
+        for text_id, probs in mine.items():
+            np.testing.assert_allclose(probs, engine.probabilities(pa.array([texts[text_id]]))[0], rtol=0, atol=1e-6)
+    assert len({tuple(probs) for probs in found.values()}) > 20
+
+
+@pytest.mark.parametrize(("rows", "partitions"), [("7", 3), ("1", 1), ("4096", 1)])
+def test_batches_and_partitions_do_not_show(scored: Lake, rows: str, partitions: int) -> None:
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = scored.spark.conf.get(key)
+    scored.spark.conf.set(key, rows)
+    try:
+        found = probabilities(scores_of(scored, scored.read(tables.TEXTS).repartition(partitions)))
+    finally:
+        scored.spark.conf.set(key, str(before))
+    stored = probabilities(scored.read(tables.STUDENT_SCORES))
+    assert found.keys() == stored.keys()
+    flat = [np.concatenate([one[key] for key in sorted(one)]) for one in (found, stored)]
+    np.testing.assert_allclose(*flat, rtol=0, atol=1e-6)
+
+
+def test_a_null_text_keeps_its_row_and_says_why(scored: Lake) -> None:
+    nulled = scored.read(tables.TEXTS).where("text_id in ('n1', 'n2')")
+    nulled = nulled.withColumn("text", F.when(F.col("text_id") == "n2", F.col("text")))
+    found = scores_of(scored, nulled)
+    assert rows_of(found.where("probs is null"), "text_id", "error") == [("n1", "no_text"), ("n1", "no_text")]
+    assert rows_of(found.where("probs is not null"), "text_id", "error") == [("n2", None), ("n2", None)]
+
+
+def test_all_students_share_one_read_of_the_texts(scored: Lake) -> None:
+    plan = scores_of(scored, scored.read(tables.TEXTS))._jdf.queryExecution().executedPlan().toString()
+    assert plan.count("FileScan parquet") == 1
+    assert plan.count("MapInArrow") == 1
+
+
+def test_nothing_is_left_to_do_until_something_changes(scored: Lake) -> None:
+    before = versions(scored, tables.STUDENT_SCORES)
+    assert do(score.JOB, context_for(scored)) is None
+    assert do(score.JOB, context_for(scored, days=Days(DAY, DAY))) is None
+    assert versions(scored, tables.STUDENT_SCORES) == before
+    wider = TASKS | {"feedback": TASKS["feedback"] | {"scenes": ["live_chat", "photo"]}}
+    assert len(score.plan(context_of(scored, "score", tasks=wider)).steps) == 2
+    assert len(score.plan(context_for(scored, days=Days(DAY, day(7)))).steps) == 2
+
+
+def test_the_promoted_student_goes_on_scoring_beside_a_newer_one(scored: Lake, bundles: dict[str, Path]) -> None:
+    newer = model_row("praise/textcnn/9", ["asks"], path="/nowhere", created_at=NEW_YEAR.replace(month=2))
+    add(scored, tables.MODELS, newer)
+    serving = [student.model_id for student in score.serving(context_for(scored, task="praise"))]
+    assert serving == ["praise/textcnn/9"]
+    add(scored, tables.PROMOTIONS, promotion_row("praise/textcnn/0", NEW_YEAR))
+    serving = [student.model_id for student in score.serving(context_for(scored, task="praise"))]
+    assert serving == ["praise/textcnn/0", "praise/textcnn/9"]
+
+
+def test_a_task_without_a_student_is_told(lake: Callable[..., Lake]) -> None:
+    own = lake(tables.TEXTS, tables.MODELS, tables.PROMOTIONS)
+    add(own, tables.TEXTS, text_row("a"))
+    with pytest.raises(DataError, match="no student of task praise; run `pingti distil` first"):
+        score.plan(context_for(own))

@@ -1,0 +1,142 @@
+"""What other teams query: the views, the labels as of a moment, and an answer that can be read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from jobs import label, sql
+from jobs.lake import tables
+from jobs.lake.store import Lake
+from jobs.runtime.job import Context
+from models.errors import SettingsError
+from tests.spark.support import (
+    add,
+    context_of,
+    do,
+    fill,
+    model_row,
+    promotion_row,
+    rows_of,
+    rule,
+    score_row,
+    text_row,
+    threshold_row,
+)
+
+pytestmark = pytest.mark.spark
+
+TASKS: dict[str, Any] = {
+    "praise": {"scenes": ["live_chat"], "labels": {"asks": {}, "got": {}}},
+    "feedback": {"scenes": ["live_chat"], "labels": {"complaint": {}}},
+}
+OLD, NEW = "praise/textcnn/old", "praise/textcnn/new"
+FIRST, SECOND = (datetime(2026, 3, day, tzinfo=UTC) for day in (10, 20))
+
+
+@pytest.fixture(scope="module")
+def house(shared_lake: Callable[..., Lake]) -> Lake:
+    """All tables; one task whose second model, promoted later, decides otherwise."""
+    lake = shared_lake(*tables.ALL)
+    fill(lake, {
+        tables.TEXTS: [
+            text_row("a", "夸我"), text_row("b", "棒"), text_row("c", "无"),
+            text_row("d", "[花]", settled=[rule("praise", "positive", "got", "flower")]),
+        ],
+        tables.MODELS: [model_row(OLD, ["asks", "got"]), model_row(NEW, ["got", "asks"])],
+        tables.THRESHOLDS: [threshold_row(one, name, 0.5) for one in (OLD, NEW) for name in ("asks", "got")],
+        tables.PROMOTIONS: [promotion_row(OLD, FIRST), promotion_row(NEW, SECOND)],
+        tables.STUDENT_SCORES: [
+            score_row("a", OLD, [0.75, 0.25]), score_row("b", OLD, [0.25, 0.25]), score_row("c", OLD, None),
+            score_row("a", NEW, [0.75, 0.75]), score_row("b", NEW, [0.75, 0.25]), score_row("c", NEW, [0.0, 0.125]),
+        ],
+    })  # fmt: skip
+    do(label.JOB, context_for(lake))
+    return lake
+
+
+def context_for(lake: Lake) -> Context:
+    return context_of(lake, "sql", tasks=TASKS)
+
+
+def asked(lake: Lake, query: str, as_of: str | None = None) -> list[tuple[Any, ...]]:
+    sql.prepare(context_for(lake), as_of)
+    return rows_of(lake.spark.sql(query))
+
+
+def printed(lake: Lake, statement: str, limit: int = 20) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    sql.run(context_for(lake), statement, limit, None, console)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_scores_are_told_by_label_whatever_the_models_order(house: Lake) -> None:
+    found = asked(house, "SELECT model_id, label, score FROM student_scores_long WHERE text_id = 'b'")
+    assert found == [(NEW, "asks", 0.25), (NEW, "got", 0.75), (OLD, "asks", 0.25), (OLD, "got", 0.25)]
+    nulls = asked(
+        house, "SELECT label, score, error FROM student_scores_long WHERE text_id = 'c' AND model_id LIKE '%old'"
+    )
+    assert nulls == [("asks", None, "no_text"), ("got", None, "no_text")]
+
+
+def test_current_labels_come_with_their_texts(house: Lake) -> None:
+    found = asked(house, "SELECT text_id, label, text, score, rule, model_id, source FROM current_labels")
+    assert found == [
+        ("a", "asks", "夸我", 0.75, None, NEW, "chat"), ("a", "got", "夸我", 0.75, None, NEW, "chat"),
+        ("b", "got", "棒", 0.75, None, NEW, "chat"), ("d", "got", "[花]", None, "flower", NEW, "chat"),
+    ]  # fmt: skip
+
+
+def test_the_wide_view_has_every_text_and_a_column_a_label(house: Lake) -> None:
+    found = asked(house, "SELECT text_id, praise_asks, praise_got, feedback_complaint FROM label_wide")
+    assert found == [
+        ("a", True, True, False), ("b", False, True, False), ("c", False, False, False), ("d", False, True, False),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("as_of", "labels"),
+    [
+        ("2026-03-10T07:59:59", []),
+        ("2026-03-10T08:00:00", [("a", "asks", OLD), ("d", "got", OLD)]),
+        ("2026-03-19T23:59:59Z", [("a", "asks", OLD), ("d", "got", OLD)]),
+        ("2026-03-20T00:00:00Z", [("a", "asks", NEW), ("a", "got", NEW), ("b", "got", NEW), ("d", "got", NEW)]),
+        (None, [("a", "asks", NEW), ("a", "got", NEW), ("b", "got", NEW), ("d", "got", NEW)]),
+    ],
+)
+def test_labels_as_of_a_moment_are_those_of_the_model_then_in_force(
+    house: Lake, as_of: str | None, labels: list[tuple[str, ...]]
+) -> None:
+    assert asked(house, "SELECT text_id, label, model_id FROM label_as_of", as_of) == labels
+
+
+def test_views_follow_the_tables_without_being_made_anew(house: Lake) -> None:
+    asked(house, "SELECT 1")
+    add(house, tables.TEXTS, text_row("late", scene="photo"))
+    assert house.spark.sql("SELECT count(*) FROM label_wide WHERE text_id = 'late'").collect()[0][0] == 1
+
+
+def test_an_answer_is_cut_at_the_limit_and_says_so(house: Lake) -> None:
+    told = printed(house, "SELECT text_id, score FROM current_labels ORDER BY text_id, label", limit=2)
+    assert "only the first 2 rows" in told
+    assert "0.75" in told
+    assert "flower" not in told
+    told = printed(house, "SELECT score, rule FROM current_labels WHERE text_id = 'd'")
+    assert "–" in told
+    assert "only the first" not in told
+
+
+@pytest.mark.parametrize("statement", ["SELECT * FROM lables", "SELEKT 1", "SELECT nothing FROM labels"])
+def test_a_statement_that_cannot_be_run_names_what_is_there(house: Lake, statement: str) -> None:
+    with pytest.raises(SettingsError, match=r"^sql: .*; tables and views: raw_texts, .*label_wide, label_as_of$"):
+        printed(house, statement)
+
+
+def test_a_moment_that_is_none_is_told(house: Lake) -> None:
+    with pytest.raises(SettingsError, match="--as-of: got 'yesterday'"):
+        sql.prepare(context_for(house), "yesterday")

@@ -1,0 +1,92 @@
+"""Agreement by day, scene and label."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.evaluation import Cell, Evidence, by_label, macro_of, search_thresholds, tally
+from models.metrics import Counts, Quality, count
+from models.tasks import Target
+from models.threshold_search import search
+
+LABELS = ("asks", "got")
+BOOLS = st.tuples(st.booleans(), st.booleans())
+ROW = st.tuples(st.integers(-3, 400), st.sampled_from(["chat", "speech", "10"]), st.integers(1, 5), BOOLS, BOOLS, BOOLS)
+
+
+def evidence_of(rows: list[tuple]) -> tuple[Evidence, np.ndarray]:
+    def column(at: int, kind: type) -> np.ndarray:
+        values = [row[at] for row in rows]
+        return np.array(values, kind).reshape(len(rows), 2) if at > 2 else np.array(values, kind)
+
+    evidence = Evidence(column(0, np.int32), column(1, np.str_), column(2, np.int64), column(3, bool), column(4, bool))
+    return evidence, column(5, bool)
+
+
+@given(st.lists(ROW, min_size=1, max_size=40))
+@settings(deadline=None)
+def test_the_cells_hold_every_known_row_once(rows: list[tuple]) -> None:
+    evidence, decisions = evidence_of(rows)
+    cells = tally(decisions, evidence, LABELS)
+    assert len({(cell.day, cell.scene, cell.label) for cell in cells}) == len(cells)
+    for column, label in enumerate(LABELS):
+        known = evidence.known[:, column]
+        whole = count(decisions[known, column], evidence.gold[known, column], evidence.weight[known])
+        assert sum((cell.counts for cell in cells if cell.label == label), Counts(0, 0, 0, 0)) == whole
+        assert by_label(cells).get(label) == whole.quality
+    for cell in cells:
+        here = (evidence.days == cell.day) & (evidence.scenes == cell.scene)
+        own = here & evidence.known[:, LABELS.index(cell.label)]
+        assert evidence.weight[own].sum() == cell.counts.tp + cell.counts.fp + cell.counts.fn + cell.counts.tn > 0
+
+
+def test_what_the_gold_does_not_say_is_not_counted() -> None:
+    evidence, decisions = evidence_of([(1, "chat", 2, (True, True), (True, False), (True, True))])
+    assert tally(decisions, evidence, LABELS) == [Cell(1, "chat", "asks", Counts(tp=2, fp=0, fn=0, tn=0))]
+
+
+def test_no_rows_give_no_cells_and_no_quality() -> None:
+    evidence, decisions = evidence_of([])
+    assert tally(decisions, evidence, LABELS) == []
+    assert macro_of([]) is None
+
+
+def test_macro_leaves_out_labels_whose_gold_never_holds() -> None:
+    cells = [
+        Cell(1, "chat", "asks", Counts(tp=1, fp=1, fn=0, tn=0)),
+        Cell(2, "chat", "asks", Counts(tp=1, fp=0, fn=2, tn=0)),
+        Cell(1, "chat", "got", Counts(tp=0, fp=9, fn=0, tn=9)),
+    ]
+    assert by_label(cells) == {"asks": Quality(2 / 3, 1 / 2, 4 / 7)}
+    assert macro_of(cells) == pytest.approx(Quality(2 / 3, 1 / 2, 4 / 7))
+
+
+def test_rows_are_chosen_together() -> None:
+    evidence, _ = evidence_of(
+        [(day, "chat", day, (day > 1, False), (True, day > 2), (True, True)) for day in (1, 2, 3)]
+    )
+    chosen = evidence.where(np.array([True, False, True]))
+    assert len(chosen) == 2
+    assert chosen.days.tolist() == chosen.weight.tolist() == [1, 3]
+    assert chosen.gold[:, 0].tolist() == [False, True]
+    assert chosen.known[:, 1].tolist() == [False, True]
+
+
+def test_each_label_is_searched_on_its_own_known_rows() -> None:
+    rows = [
+        (1, "chat", 1, (True, False), (True, True), (False, False)),
+        (2, "chat", 2, (False, True), (False, True), (False, False)),
+        (2, "speech", 3, (False, True), (True, False), (False, False)),
+    ]
+    evidence, _ = evidence_of(rows)
+    scores = np.array([[0.9, 0.2], [0.8, 0.7], [0.1, 0.9]], np.float32)
+    targets = (Target(), Target(precision=0.1))
+    found = search_thresholds(scores, evidence, targets)
+    for column, target in enumerate(targets):
+        own = evidence.known[:, column]
+        gold, days, weight = evidence.gold[own, column], evidence.days[own], evidence.weight[own]
+        assert found[column] == search(scores[own, column], gold, days, weight, target)
+    assert [one.value for one in found] == pytest.approx([0.5, 0.45])

@@ -1,0 +1,83 @@
+"""The four windows of days, and what follows a round."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.errors import DataError
+from models.metrics import Quality
+from models.round_plan import PARTS, DateLayout, RoundSettings, decide, lay_out
+from models.tasks import Target
+
+SMALL = RoundSettings(threshold_days=1, test_days=2, gate_days=3, min_train_days=2)
+FIRST = date(2026, 1, 1)
+
+
+def members(layout: DateLayout, days: list[date]) -> dict[str, list[date]]:
+    return {part: [day for day in sorted(set(days)) if day in layout.window(part)] for part in PARTS}
+
+
+@given(
+    st.lists(st.dates(FIRST, date(2026, 12, 31)), min_size=8, max_size=80).filter(lambda days: len(set(days)) >= 8),
+)
+@settings(deadline=None)
+def test_every_day_is_in_exactly_one_window(days: list[date]) -> None:
+    parts = members(lay_out(days, SMALL), days)
+    assert [day for part in PARTS for day in parts[part]] == sorted(set(days))
+    assert [len(parts[part]) for part in PARTS[1:]] == [1, 2, 3]
+    assert len(parts["train"]) >= 2
+
+
+def test_the_gate_is_the_most_recent_week() -> None:
+    days = [FIRST + timedelta(days=at) for at in range(63)]
+    layout = lay_out(days, RoundSettings())
+    assert members(layout, days)["gate"] == days[-7:]
+    assert layout.train.first == FIRST
+    assert len(members(layout, days)["train"]) == 42
+
+
+def test_days_without_texts_count_for_no_window() -> None:
+    days = [FIRST + timedelta(days=2 * at) for at in range(8)]
+    layout = lay_out(days, SMALL)
+    assert (layout.gate.first, layout.gate.last) == (days[5], days[7])
+
+
+def test_too_few_days_are_refused_with_both_numbers() -> None:
+    days = [FIRST + timedelta(days=at) for at in range(7)]
+    with pytest.raises(DataError, match="got 7 days with texts, expected at least 8"):
+        lay_out([*days, *days], SMALL)
+
+
+TARGETS = {"asks": Target(precision=0.8, recall=0.7), "got": Target(precision=0.5, recall=0.5)}
+GOOD = {"asks": Quality(0.8, 0.7, 0.75), "got": Quality(0.5, 0.5, 0.5)}
+
+
+def test_a_round_that_reaches_every_target_is_promoted_even_the_last() -> None:
+    for number in (1, 2, 3):
+        assert decide(number, GOOD, TARGETS, SMALL).action == "promote"
+
+
+@pytest.mark.parametrize("short", [Quality(0.79, 0.9, 0.8), Quality(0.9, 0.69, 0.8), None])
+def test_a_label_below_its_target_asks_for_another_round_while_there_is_one(short: Quality | None) -> None:
+    qualities = {"got": GOOD["got"]} | ({"asks": short} if short else {})
+    first, last = (decide(number, qualities, TARGETS, SMALL) for number in (1, 2))
+    assert (first.action, first.sampling) == ("go_on", "random")
+    assert (last.action, last.sampling) == ("stop", None)
+    for decision in (first, last):
+        assert "asks" in decision.reason
+        assert "got" not in decision.reason
+
+
+@given(
+    st.integers(1, 4), st.lists(st.tuples(*[st.sampled_from([0.4, 0.5, 0.7, 0.8, 1.0])] * 2), min_size=2, max_size=2)
+)
+@settings(deadline=None)
+def test_a_better_round_is_never_decided_worse(number: int, shares: list[tuple[float, float]]) -> None:
+    qualities = {name: Quality(*share, 0.0) for name, share in zip(TARGETS, shares, strict=True)}
+    better = {name: Quality(1.0, it.recall, 0.0) for name, it in qualities.items()}
+    if decide(number, qualities, TARGETS, SMALL).action == "promote":
+        assert decide(number, better, TARGETS, SMALL).action == "promote"

@@ -1,0 +1,90 @@
+"""A bucket's scores are its own, bit for bit, however its rows arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import BertConfig, BertForSequenceClassification
+
+from models.training.pretraining import build_tokenizer
+from models.training.teacher import PROJECTION_VERSION, Teacher, project
+from udfs.teacher_scoring import PROJECTION_SEED, teacher_scorer
+
+TEXTS = ["好", "老师", "ab", "老师好", "abc", "好好好好", "a" * 9, "老师讲得好", "", "b" * 13, "师" * 20]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(1)
+    tokenizer = build_tokenizer(TEXTS, 40)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    model = BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), num_labels=2, **sizes))
+    model.config.pingti_max_tokens = 16
+    return Teacher(("asks", "got"), 16, model.eval(), tokenizer).save(tmp_path_factory.mktemp("teacher") / "teacher")
+
+
+def rows_of(sizes: dict[int, int]) -> list[dict[str, object]]:
+    """Rows as the job sorts them: by bucket, length and hash."""
+    return [
+        {"text_hash": f"{bucket:02}{at:02}", "bucket": bucket, "text": text}
+        for bucket, size in sorted(sizes.items())
+        for at, text in enumerate(sorted((TEXTS[at % len(TEXTS)] for at in range(size)), key=len))
+    ]
+
+
+def scored(folder: Path, rows: list[dict[str, object]], cuts: list[int]) -> list[pa.RecordBatch]:
+    schema = pa.schema([("text_hash", pa.string()), ("bucket", pa.int32()), ("text", pa.string())])
+    places = [0, *sorted(cut % (len(rows) + 1) for cut in cuts), len(rows)]
+    batches = [pa.RecordBatch.from_pylist(rows[first:last], schema) for first, last in pairwise(places)]
+    return list(teacher_scorer(str(folder), "praise/teacher/1", batch=4, projection=3)(iter(batches)))
+
+
+@given(st.dictionaries(st.integers(0, 63), st.integers(1, 14), max_size=4), st.lists(st.integers(0, 60), max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_batches_are_buckets_whatever_arrives(folder: Path, sizes: dict[int, int], cuts: list[int]) -> None:
+    rows = rows_of(sizes)
+    whole, cut = scored(folder, rows, []), scored(folder, rows, cuts)
+    assert [batch.column("bucket").to_pylist() for batch in cut] == [[b] * size for b, size in sorted(sizes.items())]
+    assert [batch.column("text_hash").to_pylist() for batch in cut] == [
+        [row["text_hash"] for row in rows if row["bucket"] == bucket] for bucket in sorted(sizes)
+    ]
+    for one, other in zip(whole, cut, strict=True):
+        assert one.equals(other)
+
+
+def test_a_buckets_bits_do_not_depend_on_other_buckets(folder: Path) -> None:
+    (alone,) = scored(folder, rows_of({7: 11}), [])
+    among = scored(folder, rows_of({3: 5, 7: 11, 9: 6}), [2, 9])
+    assert among[1].equals(alone)
+
+
+def test_scores_are_the_teachers_with_their_projection(folder: Path) -> None:
+    rows = rows_of({1: 11})
+    (out,) = scored(folder, rows, [])
+    logits, states = Teacher.open(folder).score([str(row["text"]) for row in rows], batch=4)
+    assert np.array_equal(np.array(out.column("logits").to_pylist(), np.float32), logits)
+    projected = project(states, 3, PROJECTION_SEED)
+    assert np.array_equal(np.array(out.column("cls").to_pylist(), np.float32), projected)
+    assert set(out.column("projection_version").to_pylist()) == {PROJECTION_VERSION}
+    assert set(out.column("model_id").to_pylist()) == {"praise/teacher/1"}
+    assert out.schema.field("logits").type == out.schema.field("cls").type == pa.list_(pa.float32())
+    assert len(set(map(tuple, logits.tolist()))) > 5
+
+
+def test_no_rows_open_no_teacher(tmp_path: Path) -> None:
+    assert scored(tmp_path / "none", [], [0, 0]) == []

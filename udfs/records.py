@@ -1,0 +1,75 @@
+"""What a record's values must be to be taken; those of another kind are rejected with a reason, never with content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from udfs.sources import IngestSettings, SourceSettings
+
+_MILLISECONDS_FROM = 100_000_000_000  # epoch numbers from here on are milliseconds (seconds reach it in the year 5138)
+_DATE_DIGITS = 8  # 20260301 is a day, not a second of 1970
+
+
+class RejectedError(Exception):
+    """A record that cannot be taken, with its reason code; never its content."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason)
+        self.reason, self.detail = reason, detail
+
+
+def values_of(record: Mapping[str, Any], source: SourceSettings, limits: IngestSettings) -> dict[str, Any]:
+    """Our columns of a source's record: text, scene, source, source_id (may be null) and event_time (in UTC).
+
+    Raises:
+        RejectedError: with `no_text`, `wrong_type`, `not_utf8`, `lone_surrogate` or `too_long`.
+    """
+    found: dict[str, Any] = {ours: value for ours, value in source.constants.items()}
+    for ours, theirs in source.columns.items():
+        found[ours] = record.get(theirs)
+    text = found["text"]
+    if text is None or text == "":
+        raise RejectedError("no_text", "the text is missing, null or empty")
+    identifier = found.get("source_id")
+    if isinstance(identifier, int) and not isinstance(identifier, bool):
+        identifier = str(identifier)
+    identifier = identifier or None  # CSV writes a missing id as an empty one
+    strings = {"text": text, "scene": found["scene"], "source": found["source"], "source_id": identifier}
+    for name, value in strings.items():
+        if not isinstance(value, str) and not (name == "source_id" and value is None):
+            raise RejectedError("wrong_type", f"{name} is {type(value).__name__}, expected a string")
+        _check_encoding(name, value)
+    if len(text) > limits.max_text_chars:
+        raise RejectedError("too_long", f"{len(text)} characters, at most {limits.max_text_chars} are taken")
+    return strings | {"event_time": _moment(found["event_time"], source.timezone)}
+
+
+def _check_encoding(name: str, value: str | None) -> None:
+    """Surrogates are bytes that were not UTF-8 (below U+DC00 + 256, by surrogateescape), or lone halves from JSON."""
+    if value is None or value.isascii():
+        return
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        code = ord(value[error.start])
+        if 0xDC80 <= code <= 0xDCFF:
+            raise RejectedError("not_utf8", f"{name}, character {error.start}") from None
+        raise RejectedError("lone_surrogate", f"{name}, character {error.start}") from None
+
+
+def _moment(value: Any, zone: str) -> datetime:
+    try:
+        if isinstance(value, str):
+            number = value.replace(".", "", 1).isdigit() and len(value) != _DATE_DIGITS
+            value = float(value) if number else datetime.fromisoformat(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000 if abs(value) >= _MILLISECONDS_FROM else value, UTC)
+        if isinstance(value, datetime):
+            aware = value if value.tzinfo else value.replace(tzinfo=ZoneInfo(zone))
+            return aware.astimezone(UTC)  # fails here, and not in Arrow, for the first and last hours of all years
+    except (ValueError, OverflowError, OSError):
+        raise RejectedError("wrong_type", "event_time is not a time") from None
+    raise RejectedError("wrong_type", f"event_time is {type(value).__name__}, expected a time")
