@@ -82,12 +82,12 @@ def execute(context: Context, work: Work) -> Done:
     try:
         judged = mark_duplicates(records, context.lake.read(tables.RAW_TEXTS))
         judged = judged.persist(StorageLevel.MEMORY_AND_DISK)
-        counts = {
+        judged_counts = {
             row["bad"]: row["count"]
             for row in judged.groupBy(F.col("reason").isNotNull().alias("bad")).count().collect()
         }
         counted = sum(file.survey.records for file in files)
-        good, bad = counts.get(False, 0), counts.get(True, 0)
+        good, bad = judged_counts.get(False, 0), judged_counts.get(True, 0)
         _check(context, counted, good, bad)
         load = digests.of_json(sorted(file.load_id for file in files), chars=32)
         arrived = judged.withColumn("arrived_dt", F.current_date()).withColumn("run_id", F.lit(context.run_id))
@@ -95,12 +95,14 @@ def execute(context: Context, work: Work) -> Done:
         kept = context.lake.append(
             _rejected(context, arrived), tables.REJECTED, context.stamp(), once=f"{load}/rejected"
         )
-        written = context.lake.append(_raw(arrived), tables.RAW_TEXTS, context.stamp(), once=f"{load}/raw")
+        counts = {"read": counted, "raw": good, "rejected": bad}
+        stamp = context.stamp(counts=counts)
+        written = context.lake.append(_raw(arrived), tables.RAW_TEXTS, stamp, once=f"{load}/raw")
         judged.unpersist()
     finally:
         records.unpersist()
     return Done(
-        counts={"read": counted, "raw": good, "rejected": bad},
+        counts=counts,
         outputs={"raw_texts": written.version, "rejected": kept.version},
         headline="read",
     )
@@ -163,4 +165,4 @@ def _rejected(context: Context, judged: DataFrame) -> DataFrame:
     return bad.join(there, ["load_id", "file", "position"], "left_anti").select(*tables.REJECTED.names)
 
 
-JOB = Job("ingest", plan, execute)
+JOB = Job("ingest", plan, execute, witness=tables.RAW_TEXTS)

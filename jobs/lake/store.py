@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -89,6 +89,7 @@ class Stamp:
     run_id: str
     job: str
     fingerprint: str | None = None
+    counts: Mapping[str, int] | None = None  # what the run will tell in `runs`, should it die before it can
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +271,11 @@ class Lake:
             if found is not None and found[1].overlaps(scope):
                 return _commit(row, *found)
         return None
+
+    def stamps(self, table: Table, limit: int = 50) -> list[Stamp]:
+        """The stamps of the newest commits."""
+        parsed = [_parse(row["userMetadata"]) for row in self._history(table, limit)]
+        return [found[0] for found in parsed if found is not None]
 
     def _read_back(self, table: Table, stamp: Stamp) -> Commit:
         """The commit just made. One skipped by its transaction id was made by an earlier run: 0 rows now."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from jobs.lake import tables
 from jobs.lake.store import Lake, Scope, Stamp
@@ -93,9 +94,9 @@ class Context:
     run_id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}")
     stage: Stage = field(default_factory=lambda: Stage(None, None))
 
-    def stamp(self, fingerprint: str | None = None) -> Stamp:
+    def stamp(self, fingerprint: str | None = None, counts: Mapping[str, int] | None = None) -> Stamp:
         """The stamp of this run's commits."""
-        return Stamp(self.run_id, self.job, fingerprint)
+        return Stamp(self.run_id, self.job, fingerprint, counts)
 
     def teller(self, what: str) -> Callable[[int, int, float], None]:
         """A progress callback of a trainer (done, total, loss) that tells the stage under way."""
@@ -135,11 +136,15 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job: its name, what it would do, and doing it."""
+    """A job: its name, what it would do, and doing it.
+
+    `witness` is the table whose commits tell the counts of a run that died before its row in `runs`.
+    """
 
     name: str
     plan: Callable[[Context], Work]
     execute: Callable[[Context, Work], Done]
+    witness: Table | None = None
 
 
 def run(job: Job, context: Context, *, title: str | None = None, following: str = "") -> Done | None:
@@ -148,6 +153,7 @@ def run(job: Job, context: Context, *, title: str | None = None, following: str 
     try:
         with context.reporter.stage(title or job.name, context.spark, following) as stage:
             context.stage = stage
+            _record_the_dead(job, context, started)
             work = job.plan(context)
             if not work.steps:
                 context.reporter.say(f"  {title or job.name}: nothing to do, everything is up to date")
@@ -165,15 +171,30 @@ def run(job: Job, context: Context, *, title: str | None = None, following: str 
     return done
 
 
-def _record(context: Context, started: datetime, clock: float, done: Done, outcome: str) -> None:
+def _record_the_dead(job: Job, context: Context, now: datetime) -> None:
+    """Write the rows of runs that were killed between their commit and their row, as their commits tell them."""
+    if job.witness is None:
+        return
+    told = {stamp.run_id: stamp for stamp in context.lake.stamps(job.witness) if stamp.job == job.name and stamp.counts}
+    known = context.lake.read(tables.RUNS).where(F.col("run_id").isin(list(told))).select("run_id").collect()
+    for run_id in sorted(told.keys() - {row["run_id"] for row in known}):
+        counts = told[run_id].counts or {}
+        done = Done(counts=counts, reason=f"killed after its commit, recorded by {context.run_id}")
+        _record(context, now, time.monotonic(), done, "done", run_id=run_id)
+
+
+def _record(
+    context: Context, started: datetime, clock: float, done: Done, outcome: str, *, run_id: str | None = None
+) -> None:
+    run_id = run_id or context.run_id
     row = (
-        context.run_id, context.job, context.request.described(), context.settings.digest, code_version(),
+        run_id, context.job, context.request.described(), context.settings.digest, code_version(),
         context.settings.cleaning.version, dict(done.inputs), dict(done.outputs), dict(done.counts), started,
         time.monotonic() - clock, outcome, done.reason,
     )  # fmt: skip
     try:
         frame = context.spark.createDataFrame([row], tables.RUNS.schema)
-        context.lake.append(frame, tables.RUNS, context.stamp(), once=context.run_id)
+        context.lake.append(frame, tables.RUNS, context.stamp(), once=run_id)
     except Exception:
         if outcome == "done":
             raise  # a failed run is told by its own error, not by that of its bookkeeping

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jobs.lake.store import Lake
 
 STOPS = (
-    "ingest:rejected:after_commit",
+    "ingest:raw_texts:after_commit",
     "clean:texts:before_commit",
     "score_teacher:teacher_scores:after_commit",
     "distil:evaluations:after_commit",

@@ -76,7 +76,8 @@ def test_a_score_at_its_threshold_holds_and_a_scene_may_have_its_own(spark: Spar
     texts = [text_row("at"), text_row("below"), text_row("photo", scene="photo"), text_row("high", scene="photo")]
     scores = [
         score_row("at", PRAISE, [0.5, 0.0, 0.0]), score_row("below", PRAISE, [0.4999999, 0.0, 0.0]),
-        score_row("photo", PRAISE, [0.7, 0.0, 0.0], scene="photo"), score_row("high", PRAISE, [0.9, 0.0, 0.0], scene="photo"),
+        score_row("photo", PRAISE, [0.7, 0.0, 0.0], scene="photo"),
+        score_row("high", PRAISE, [0.9, 0.0, 0.0], scene="photo"),
     ]  # fmt: skip
     assert decided(spark, texts, scores) == [("at", "praise", "asks"), ("high", "praise", "asks")]
 

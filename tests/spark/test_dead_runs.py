@@ -1,0 +1,33 @@
+"""The row of a run that died before it could write it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs.lake import tables
+from jobs.lake.store import Lake
+from jobs.runtime.job import Context, Done, Job, Work, run
+from tests.spark.support import NEW_YEAR, context_of, frame, promotion_row
+
+pytestmark = pytest.mark.spark
+
+
+def _job(execute: Callable[[Context, Work], Done], *, steps: bool = True) -> Job:
+    return Job("promote", lambda _: Work(("step",) if steps else ()), execute, witness=tables.PROMOTIONS)
+
+
+def test_a_run_killed_after_its_commit_is_recorded_by_the_next(spark: SparkSession, lake: Callable[..., Lake]) -> None:
+    one = lake(tables.RUNS, tables.PROMOTIONS)
+    dead = context_of(one, "promote")
+    one.append(
+        frame(spark, tables.PROMOTIONS, promotion_row("praise/textcnn/1", NEW_YEAR)),
+        tables.PROMOTIONS,
+        dead.stamp(counts={"read": 7}),
+    )
+    for _ in range(2):
+        assert run(_job(lambda *_: Done(), steps=False), context_of(one, "promote")) is None
+    (row,) = one.read(tables.RUNS).collect()
+    assert (row["run_id"], row["row_counts"], row["outcome"]) == (dead.run_id, {"read": 7}, "done")
