@@ -26,9 +26,9 @@ Batches = Iterator[pa.RecordBatch]
 
 @lru_cache(maxsize=2)
 def _teacher(folder: str) -> Teacher:
-    import torch
+    from models.training.teacher import Teacher  # before torch: it decides how torch's threads wait
 
-    from models.training.teacher import Teacher
+    import torch  # isort: skip
 
     torch.set_num_threads(1)  # a task has one core; the executors' other cores have tasks of their own
     return Teacher.open(Path(folder))
