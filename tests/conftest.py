@@ -27,7 +27,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     from jobs.settings import SessionSettings
 
     # The JVM lives for minutes: its quick compiler is enough.
-    os.environ["SPARK_SUBMIT_OPTS"] = "-Xshare:auto"
+    os.environ["SPARK_SUBMIT_OPTS"] = "-XX:TieredStopAtLevel=1"
     folder = tmp_path_factory.mktemp("catalog")
     settings = SessionSettings(
         master="local[2,4]",

@@ -15,7 +15,7 @@ from jobs.lake.store import Lake
 from jobs.runtime.job import Days
 from models import digests
 from models.errors import DataError
-from tests.spark.support import DAY, add, context_of, day, do, rows_of
+from tests.spark.support import add, context_of, day, do, rows_of
 
 pytestmark = pytest.mark.spark
 
@@ -26,6 +26,7 @@ RULES = {
         {"name": "digits", "pattern": r"\d+", "outcome": "negative", "task": "praise"},
     ]
 }
+SETTINGS = {"cleaning": RULES, "tasks": {"praise": {"scenes": ["live_chat"], "labels": {"asks": {}}}}}
 RAW = [
     ("a", "老师，好", 0), ("b", "老师,好", 0), ("c", "老师,好", 1), ("d", "哈哈哈哈哈", 0), ("e", "[花][花]", 0),
     ("f", "１２３", 0), ("g", " \u200b", 0), ("h", "A\u0301b  c", 1), ("i", "老师,好", 0),
@@ -42,11 +43,12 @@ def raw_row(text_id: str, text: str, number: int = 0, **values: Any) -> dict[str
 
 @pytest.fixture(scope="module")
 def cleaned(shared_lake: Callable[..., Lake]) -> Lake:
+    """The texts cleaned once; the last test adds other days."""
     lake = shared_lake(tables.RAW_TEXTS, tables.TEXTS)
     rows = [raw_row(*one) for one in RAW]
     rows[-1]["scene"] = "photo"
     add(lake, tables.RAW_TEXTS, *rows)
-    done = do(clean.JOB, context_of(lake, "clean", cleaning=RULES))
+    done = do(clean.JOB, context_of(lake, "clean", **SETTINGS))
     assert done is not None
     assert done.counts == {"texts": len(RAW)}
     return lake
@@ -79,29 +81,28 @@ def test_occurrences_count_equal_texts_of_the_day_and_scene(cleaned: Lake) -> No
 
 
 def test_nothing_is_left_to_do_until_the_rules_change(cleaned: Lake) -> None:
-    assert clean.plan(context_of(cleaned, "clean", cleaning=RULES)).steps == ()
-    assert clean.plan(context_of(cleaned, "clean", cleaning=RULES, days=Days(day(1), day(1)))).steps == ()
-    assert len(clean.plan(context_of(cleaned, "clean", cleaning={"max_chars": 9})).steps) == 1
+    assert clean.plan(context_of(cleaned, "clean", **SETTINGS)).steps == ()
+    assert clean.plan(context_of(cleaned, "clean", **SETTINGS, days=Days(day(1), day(1)))).steps == ()
+    assert len(clean.plan(context_of(cleaned, "clean", **SETTINGS | {"cleaning": RULES | {"max_chars": 9}})).steps) == 1
 
 
 def test_the_partitioning_does_not_show(cleaned: Lake) -> None:
-    context, raw = context_of(cleaned, cleaning=RULES), cleaned.read(tables.RAW_TEXTS)
+    context, raw = context_of(cleaned, **SETTINGS), cleaned.read(tables.RAW_TEXTS)
     for number in (1, 3):
         assertDataFrameEqual(clean.clean(raw.repartition(number), context), cleaned.read(tables.TEXTS))
-
-
-def test_a_late_text_makes_only_its_day_anew(lake: Callable[..., Lake]) -> None:
-    own = lake(tables.RAW_TEXTS, tables.TEXTS)
-    add(own, tables.RAW_TEXTS, raw_row("a", "好"), raw_row("b", "好", 1))
-    do(clean.JOB, context_of(own, "clean"))
-    add(own, tables.RAW_TEXTS, raw_row("late", "好", arrived_dt=day(9)), raw_row("other", "好", 1))
-    done = do(clean.JOB, context_of(own, "clean", days=Days(DAY, DAY)))
-    assert done is not None
-    assert done.counts == {"texts": 2}
-    found = rows_of(own.read(tables.TEXTS), "text_id", "occurrences")
-    assert found == [("a", 2), ("b", 1), ("late", 2)]
 
 
 def test_an_empty_table_is_told(lake: Callable[..., Lake]) -> None:
     with pytest.raises(DataError, match="raw_texts is empty; run the job before"):
         clean.plan(context_of(lake(tables.RAW_TEXTS), "clean"))
+
+
+def test_a_late_text_makes_only_its_day_anew(cleaned: Lake) -> None:
+    add(cleaned, tables.RAW_TEXTS, raw_row("p", "好", 7), raw_row("q", "好", 8))
+    do(clean.JOB, context_of(cleaned, "clean", days=Days(day(7), day(8)), **SETTINGS))
+    add(cleaned, tables.RAW_TEXTS, raw_row("late", "好", 7, arrived_dt=day(9)), raw_row("other", "好", 8))
+    done = do(clean.JOB, context_of(cleaned, "clean", days=Days(day(7), day(7)), **SETTINGS))
+    assert done is not None
+    assert done.counts == {"texts": 2}
+    found = cleaned.read(tables.TEXTS).where("text = '好'")
+    assert rows_of(found, "text_id", "occurrences") == [("late", 2), ("p", 2), ("q", 1)]

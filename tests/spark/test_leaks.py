@@ -14,7 +14,7 @@ from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, run
 from models.errors import DataError
-from tests.spark.support import context_of
+from tests.spark.support import context_of, do
 
 pytestmark = pytest.mark.spark
 
@@ -52,7 +52,7 @@ def assert_nothing_leaked(captured: pytest.CaptureFixture[str], *told: object) -
     assert [piece for piece in PIECES if piece in everything] == []
 
 
-def test_no_text_leaves_the_tables(
+def test_no_text_leaves_the_tables_for_a_screen_an_error_a_run_or_a_log(
     lake: Callable[..., Lake], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PINGTI_VERBOSE", "1")
@@ -66,10 +66,10 @@ def test_no_text_leaves_the_tables(
     assert caught.value.__cause__ is None
     assert_nothing_leaked(capfd, caught.value)
 
-    done = run(ingest.JOB, context_for(own, "ingest", folder))
+    done = do(ingest.JOB, context_for(own, "ingest", folder))
     assert done is not None
     assert done.counts == {"read": 9, "raw": 1, "rejected": 8}
-    assert run(clean.JOB, context_for(own, "clean", folder)) is not None
+    assert do(clean.JOB, context_for(own, "clean", folder)) is not None
     file = tmp_path / "annotations.jsonl"
     records = [
         {"task": "praise", "label": "asks", "value": 1, "annotator": "li", "source": "chat", "text": CANARY + "?"},
@@ -89,16 +89,7 @@ def test_no_text_leaves_the_tables(
     told = [row["detail"] for row in rejected] + [row.asDict() for row in runs]
     assert_nothing_leaked(capfd, printed, *told)
 
-
-def test_no_text_reaches_a_tables_log(lake: Callable[..., Lake], tmp_path: Path) -> None:
-    own = lake(tables.RAW_TEXTS, tables.REJECTED, tables.TEXTS)
-    (tmp_path / "a.jsonl").write_bytes(b"\n".join([line("1", CANARY), *BAD]))
-    run_quietly = context_for(own, "ingest", tmp_path)
-    ingest.execute(run_quietly, ingest.plan(run_quietly))
-    context = context_for(own, "clean", tmp_path)
-    clean.execute(context, clean.plan(context))
     assert own.root is not None
     logs = [file.read_text("utf-8") for file in own.root.glob("*/_delta_log/*.json")]
-    assert len(logs) == 6
     assert any("minValues" in log for log in logs)
-    assert [piece for piece in PIECES for log in logs if piece in log] == []
+    assert_nothing_leaked(capfd, *logs)

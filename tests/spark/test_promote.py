@@ -17,20 +17,27 @@ from tests.spark.support import NEW_YEAR, add, context_of, do, fill, model_row, 
 pytestmark = pytest.mark.spark
 
 TASKS = {name: {"scenes": ["live_chat"], "labels": {"asks": {}}} for name in ("praise", "feedback")}
+MORE = TASKS | {name: TASKS["praise"] for name in ("mood", "manners")}
 OLD, NEW, OTHER = "praise/textcnn/old", "praise/textcnn/new", "feedback/textcnn/a"
 
 
 @pytest.fixture(scope="module")
 def trained(shared_lake: Callable[..., Lake]) -> Lake:
-    """Two students of one task, one of another, none promoted."""
+    """Two students of one task, one of another, one without thresholds; none promoted."""
     models = [model_row(OLD, ["asks"]), model_row(NEW, ["asks"], created_at=datetime(2026, 2, 1, tzinfo=UTC))]
     thresholds = [threshold_row(model_id, "asks", 0.5) for model_id in (OLD, NEW, OTHER)]
     lake = shared_lake(tables.MODELS, tables.THRESHOLDS, tables.PROMOTIONS)
-    return fill(lake, {tables.MODELS: [*models, model_row(OTHER, ["asks"])], tables.THRESHOLDS: thresholds})
+    return fill(
+        lake,
+        {
+            tables.MODELS: [*models, model_row(OTHER, ["asks"]), model_row("mood/textcnn/a", ["asks"])],
+            tables.THRESHOLDS: thresholds,
+        },
+    )
 
 
-def context_for(lake: Lake, task: str | None = None, **options: str) -> Context:
-    return context_of(lake, "promote", task=task, tasks=TASKS, options=options)
+def context_for(lake: Lake, **options: str) -> Context:
+    return context_of(lake, "promote", tasks=TASKS, options=options)
 
 
 def in_force(lake: Lake, at: datetime | None = None) -> dict[str, tuple[str, int]]:
@@ -76,10 +83,8 @@ def test_what_was_in_force_at_a_moment_is_told_to_the_moment(lake: Callable[...,
     assert in_force(own) == in_force(own, second)
 
 
-def test_a_student_without_thresholds_is_not_promoted(lake: Callable[..., Lake]) -> None:
-    own = lake(tables.MODELS, tables.THRESHOLDS, tables.PROMOTIONS)
-    with pytest.raises(DataError, match="no student of task praise; run `pingti distil` first"):
-        promote.plan(context_for(own, "praise"))
-    add(own, tables.MODELS, model_row(OLD, ["asks"]))
-    with pytest.raises(DataError, match=f"{OLD} has no thresholds; run `pingti thresholds` first"):
-        promote.plan(context_for(own, "praise"))
+def test_a_student_without_thresholds_is_not_promoted(trained: Lake) -> None:
+    with pytest.raises(DataError, match="no student of task manners; run `pingti distil` first"):
+        promote.plan(context_of(trained, task="manners", tasks=MORE))
+    with pytest.raises(DataError, match="mood/textcnn/a has no thresholds; run `pingti thresholds` first"):
+        promote.plan(context_of(trained, task="mood", tasks=MORE))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import pytest
 import torch
@@ -17,6 +18,7 @@ from jobs import score
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Days
+from models.bundle import BundleFacts, open_bundle, seal
 from models.engine import OnnxEngine
 from models.errors import DataError
 from models.tasks import StudentSettings
@@ -44,7 +46,7 @@ pytestmark = pytest.mark.spark
 CHARACTERS = "老师好棒夸我差评abc"
 TASKS: dict[str, Any] = {
     "praise": {"scenes": ["live_chat", "photo"], "labels": {"asks": {}, "got": {}}},
-    "feedback": {"scenes": ["live_chat"], "labels": {"complaint": {}}},
+    "feedback": {"scenes": ["live_chat"], "labels": {"complaint": {}, "thanks": {}}},
 }
 TEXTS = [
     *[text_row(f"n{n}", CHARACTERS[n % 7 : n % 11] + "好" * (n % 5), dt=day(n % 2)) for n in range(40)],
@@ -55,24 +57,27 @@ TEXTS = [
 EXPECTED = {"praise": 42, "feedback": 42}  # all but elsewhere, useless, and: settled or photo
 
 
-def make_bundle(folder: Path, task: str, labels: tuple[str, ...], seed: int) -> Path:
-    """A sealed student with random weights."""
-    torch.manual_seed(seed)
-    vocabulary = Vocabulary(tuple(CHARACTERS))
-    student = TextCNN(StudentSettings(embedding=4, filters=3, widths=(1, 3)), len(vocabulary), len(labels))
-    return export_student(
-        student, folder=folder, task=task, kind="textcnn", labels=labels, vocabulary=vocabulary, max_length=16,
-        clean_version="1", model_id=f"{task}/textcnn/{seed}",
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A sealed student with random weights for one task, and with its weights turned round for the other."""
     folder = tmp_path_factory.mktemp("students")
-    return {
-        task: make_bundle(folder / task, task, tuple(settings["labels"]), seed)
-        for seed, (task, settings) in enumerate(TASKS.items())
-    }
+    torch.manual_seed(1)
+    vocabulary = Vocabulary(tuple(CHARACTERS))
+    student = TextCNN(StudentSettings(embedding=4, filters=3, widths=(1, 3)), len(vocabulary), 2)
+    one = export_student(
+        student, folder=folder / "praise", task="praise", kind="textcnn", labels=tuple(TASKS["praise"]["labels"]),
+        vocabulary=vocabulary, max_length=16, clean_version="1", model_id="praise/textcnn/0",
+    )  # fmt: skip
+    model = onnx.load(one / "model.onnx")
+    (weight,) = [item for item in model.graph.initializer if item.name.endswith("head.weight")]
+    weight.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(weight), weight.name))
+    manifest = open_bundle(one).manifest
+    facts = {name: getattr(manifest, name) for name in BundleFacts.model_fields}
+    facts |= {"model_id": "feedback/textcnn/1", "task": "feedback", "labels": tuple(TASKS["feedback"]["labels"])}
+    other = seal(
+        folder / "feedback", model=model.SerializeToString(), vocabulary=vocabulary, facts=BundleFacts(**facts)
+    )
+    return {"praise": one, "feedback": other}
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +180,7 @@ def test_the_promoted_student_goes_on_scoring_beside_a_newer_one(scored: Lake, b
     assert serving == ["praise/textcnn/0", "praise/textcnn/9"]
 
 
-def test_a_task_without_a_student_is_told(lake: Callable[..., Lake]) -> None:
-    own = lake(tables.TEXTS, tables.MODELS, tables.PROMOTIONS)
-    add(own, tables.TEXTS, text_row("a"))
-    with pytest.raises(DataError, match="no student of task praise; run `pingti distil` first"):
-        score.plan(context_for(own))
+def test_a_task_without_a_student_is_told(scored: Lake) -> None:
+    more = TASKS | {"mood": TASKS["feedback"]}
+    with pytest.raises(DataError, match="no student of task mood; run `pingti distil` first"):
+        score.plan(context_of(scored, "score", task="mood", tasks=more))

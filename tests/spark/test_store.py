@@ -142,11 +142,6 @@ def test_an_upsert_inserts_updates_and_leaves_equal_rows_alone(both: Lake) -> No
     assert changed == first + 1
     found = rows_of(both.read(tables.ANNOTATIONS), "text_id", "value", "run_id")
     assert found == [("a", False, "3"), ("b", True, "1"), ("c", True, "3")]
-
-
-def test_an_upsert_leaves_the_sessions_settings_as_they_were(both: Lake) -> None:
-    rows = frame(both.spark, tables.ANNOTATIONS, annotation_row("z", True, task="other"))
-    both.upsert(rows, tables.ANNOTATIONS, Stamp("run", "test"))
     assert both.spark.conf.get("spark.databricks.delta.commitInfo.userMetadata", None) is None
 
 

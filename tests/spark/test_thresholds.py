@@ -15,7 +15,6 @@ from jobs.runtime.job import Context
 from models import digests
 from models.errors import DataError
 from tests.spark.support import (
-    add,
     context_of,
     day,
     do,
@@ -68,6 +67,8 @@ def searched(shared_lake: Callable[..., Lake]) -> Lake:
              "projection_version": "1", "logits": [math.log(p / (1 - p)), -5.0]} for text, p in logits
         ],
         tables.MODELS: [
+            model_row("feedback/textcnn/b", ["complaint"], teacher_id="feedback/bert/t"),
+            model_row("feedback/bert/t", ["complaint"], role="teacher"),
             model_row(STUDENT, ["asks", "got"], teacher_id=TEACHER), model_row(TEACHER, ["asks", "got"], role="teacher")
         ],
         tables.THRESHOLDS: [
@@ -101,16 +102,15 @@ def test_a_search_is_repeated_only_for_new_evidence_and_makes_the_next_version(s
     before = versions(searched, tables.THRESHOLDS)
     assert do(thresholds.JOB, context_for(searched)) is None
     assert versions(searched, tables.THRESHOLDS) == before
-    add(searched, tables.TEXTS, text_row("later", "yes", dt=day(2)))
-    add(searched, tables.STUDENT_SCORES, score_row("later", STUDENT, [0.9, 0.5], dt=day(2)))
+    later = score_row("later", STUDENT, [0.9, 0.5], dt=day(2))
+    fill(searched, {tables.TEXTS: [text_row("later", "yes", dt=day(2))], tables.STUDENT_SCORES: [later]})
     do(thresholds.JOB, context_for(searched))
     found = searched.read(tables.THRESHOLDS).where(f"model_id = '{STUDENT}' and label = 'asks' and scene = '*'")
     assert rows_of(found, "version", "positives") == [(1, 6), (2, 7)]
 
 
-def test_students_without_evidence_are_told(lake: Callable[..., Lake]) -> None:
-    own = lake(tables.TEXTS, tables.STUDENT_SCORES, tables.TEACHER_SCORES, tables.MODELS, tables.THRESHOLDS)
-    models = [model_row(STUDENT, ["asks", "got"], teacher_id=TEACHER), model_row(TEACHER, ["asks"], role="teacher")]
-    fill(own, {tables.TEXTS: [text_row(f"t{n}", dt=day(n)) for n in range(5)], tables.MODELS: models})
-    with pytest.raises(DataError, match="has scores of both praise/textcnn/a and its teacher; run `pingti score-teach"):
-        do(thresholds.JOB, context_for(own))
+def test_students_without_evidence_are_told(searched: Lake) -> None:
+    feedback = {"feedback": {"scenes": ["live_chat"], "labels": {"complaint": {}}}}
+    context = context_of(searched, "thresholds", task="feedback", **SETTINGS | {"tasks": feedback})
+    with pytest.raises(DataError, match="has scores of both feedback/textcnn/b and its teacher; run `pingti score-te"):
+        do(thresholds.JOB, context)

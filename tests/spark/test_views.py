@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from jobs import label, sql
+from jobs import sql
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context
 from models.errors import SettingsError
 from tests.spark.support import (
+    DAY,
     add,
     context_of,
-    do,
     fill,
     model_row,
     promotion_row,
@@ -55,9 +55,19 @@ def house(shared_lake: Callable[..., Lake]) -> Lake:
             score_row("a", OLD, [0.75, 0.25]), score_row("b", OLD, [0.25, 0.25]), score_row("c", OLD, None),
             score_row("a", NEW, [0.75, 0.75]), score_row("b", NEW, [0.75, 0.25]), score_row("c", NEW, [0.0, 0.125]),
         ],
+        tables.LABELS: [
+            label_row("a", "asks", score=0.75), label_row("a", "got", score=0.75), label_row("b", "got", score=0.75),
+            label_row("d", "got", rule="flower"),
+        ],
     })  # fmt: skip
-    do(label.JOB, context_for(lake))
     return lake
+
+
+def label_row(text_id: str, name: str, **values: Any) -> dict[str, Any]:
+    return {
+        "text_id": text_id, "dt": DAY, "task": "praise", "label": name, "scene": "live_chat", "model_id": NEW,
+        "threshold_version": 1,
+    } | values  # fmt: skip
 
 
 def context_for(lake: Lake) -> Context:
