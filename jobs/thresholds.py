@@ -40,10 +40,13 @@ def plan(context: Context) -> Work:
     layout = queries.date_layout(context.lake, context.settings.rounds)
     read = (tables.STUDENT_SCORES, tables.TEACHER_SCORES, tables.TEXTS)
     fingerprint = context.fingerprint(
-        versions=[context.lake.version(table) for table in read], models=[student.model_id for student in students],
-        settings=[context.settings.task(s.task).model_dump(mode="json") for s in students], window=layout.threshold,
+        versions=[context.lake.version(table) for table in read],
+        models=[student.model_id for student in students],
+        gold=[queries.threshold_version(context.lake, student.teacher_id or "") for student in students],
+        settings=[context.settings.task(student.task).model_dump(mode="json") for student in students],
+        window=layout.threshold,
         search=context.settings.thresholds.model_dump(mode="json"),
-    )  # fmt: skip
+    )
     if context.unchanged(tables.THRESHOLDS, _scope(students), fingerprint):
         return Work(())
     window = layout.threshold
