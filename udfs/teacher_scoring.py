@@ -26,9 +26,9 @@ Batches = Iterator[pa.RecordBatch]
 
 @lru_cache(maxsize=2)
 def _teacher(folder: str) -> Teacher:
-    from models.training.teacher import Teacher  # before torch: it decides how torch's threads wait
+    import torch
 
-    import torch  # isort: skip
+    from models.training.teacher import Teacher
 
     torch.set_num_threads(1)  # a task has one core; the executors' other cores have tasks of their own
     return Teacher.open(Path(folder))
