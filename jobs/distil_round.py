@@ -56,8 +56,7 @@ def in_hash_order(seed: int) -> WindowSpec:
 
 def decided(context: Context, teacher: Model, logits: str) -> Column:
     """The teacher's decisions as hard targets, 0 or 1, from a column of its logits."""
-    version = queries.threshold_version(context.lake, teacher.model_id) or 1
-    found = queries.thresholds(context.lake, teacher.model_id, version)
+    found = queries.newest_thresholds(context.lake, teacher.model_id)
     limits = F.array(*[F.lit(value) for value in queries.threshold_row(found, EVERY_SCENE, teacher.labels)])
     return F.zip_with(
         logits,
@@ -131,7 +130,7 @@ def judge(context: Context, task: str, teacher: Model, layout: DateLayout, train
     first = np.unique(where, return_index=True)[1]
     distinct = later.column("text").take(pa.array(first))
     gold = gold_of_teacher(context, teacher, later)
-    days = np.array([(day - _EPOCH).days for day in later.column("dt").to_pylist()], np.int32)
+    days = day_numbers(later)
     testing = days >= (layout.test.first - _EPOCH).days
     seen = np.isin(texts, rows.column("text_hash").to_numpy(zero_copy_only=False))[where]
     engine = OnnxEngine.open(trained.bundle)
@@ -178,10 +177,15 @@ def _later_rows(context: Context, task: str, teacher: Model, layout: DateLayout)
     return joined.orderBy("dt", "scene", "text_hash").toArrow()
 
 
+def day_numbers(rows: pa.Table) -> NDArray[np.int32]:
+    """The column `dt` as days since 1970, which is what Arrow keeps of it."""
+    numbers: NDArray[np.int32] = rows.column("dt").cast(pa.int32()).to_numpy()
+    return numbers
+
+
 def gold_of_teacher(context: Context, teacher: Model, rows: pa.Table) -> NDArray[np.bool_]:
     """The teacher's decisions for rows with `scene` and `logits`, by its newest thresholds: (rows, labels)."""
-    version = queries.threshold_version(context.lake, teacher.model_id) or 1
-    found = queries.thresholds(context.lake, teacher.model_id, version)
+    found = queries.newest_thresholds(context.lake, teacher.model_id)
     scenes = rows.column("scene").to_pylist()
     limits = {scene: queries.threshold_row(found, scene, teacher.labels) for scene in set(scenes)}
     probabilities = 1 / (1 + np.exp(-_matrix(rows.column("logits"), len(teacher.labels)).astype(np.float64)))

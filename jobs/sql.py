@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table
 
@@ -74,8 +73,3 @@ def _shown(value: object) -> str:
         return f"<{len(value)} bytes>"
     text = str(value)
     return text if len(text) <= 4 * _WIDEST else f"{text[: 4 * _WIDEST]}…"
-
-
-def counted(context: Context) -> dict[str, int]:
-    """Rows of every table; what `report` and `demo` begin with."""
-    return {table.name: int(context.lake.read(table).agg(F.count("*")).collect()[0][0]) for table in tables.ALL}

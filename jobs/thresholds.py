@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,6 @@ from jobs.runtime.job import Context, Done, Job, Work
 from models.errors import DataError
 from models.round_plan import Window
 from models.threshold_search import EVERY_SCENE, search
-
-_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ def _rows(context: Context, student: Model, window: Window) -> list[tuple[Any, .
     teacher = queries.model(context.lake, student.teacher_id or "")
     gold = distil_round.gold_of_teacher(context, teacher, table)
     scores = table.column("probs").combine_chunks().flatten().to_numpy().reshape(-1, len(student.labels))
-    days = np.array([(day - _EPOCH).days for day in table.column("dt").to_pylist()], np.int32)
+    days = distil_round.day_numbers(table)
     scenes = np.array(table.column("scene").to_pylist(), np.str_)
     weight = table.column("occurrences").to_numpy()
     version = (queries.threshold_version(context.lake, student.model_id) or 0) + 1

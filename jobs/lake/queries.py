@@ -131,6 +131,11 @@ def thresholds(lake: Lake, model_id: str, version: int) -> dict[tuple[str, str],
     return {(row["scene"], row["label"]): row["value"] for row in chosen.select("scene", "label", "value").collect()}
 
 
+def newest_thresholds(lake: Lake, model_id: str) -> dict[tuple[str, str], float]:
+    """A model's thresholds of its newest version, by (scene, label)."""
+    return thresholds(lake, model_id, threshold_version(lake, model_id) or 1)
+
+
 def threshold_row(found: dict[tuple[str, str], float], scene: str, labels: Sequence[str]) -> list[float]:
     """The thresholds of a scene in the order of the labels."""
     return [found.get((scene, label), found[EVERY_SCENE, label]) for label in labels]
