@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from models import digests
 from models.errors import DataError
 from udfs.records import RejectedError, values_of
-from udfs.sources import IngestSettings, SourceSettings, open_file
+from udfs.sources import DELIMITERS, IngestSettings, SourceSettings, open_file
 
 RECORD_DDL = (
     "file string, position bigint, length bigint, sha256 string, reason string, detail string, raw binary, "
@@ -129,7 +129,7 @@ class _Lines:
 def _delimited(file: BufferedReader, first: int, last: int, source: SourceSettings) -> Iterator[Parsed]:
     lines = _Lines(file)
     csv.field_size_limit(MAX_RECORD_BYTES)
-    reader = csv.reader(lines, delimiter="\t" if source.format == "tsv" else ",")
+    reader = csv.reader(lines, delimiter=DELIMITERS[source.format].decode())
     header = next(_fields(reader), None) or []
     missing = sorted(set(source.columns.values()) - set(header))
     if missing:

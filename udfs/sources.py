@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pydantic import PositiveInt, field_validator, model_validator
 
 from models import digests
@@ -22,6 +23,7 @@ from models.errors import DataError
 from models.tasks import Frozen
 
 _BLOCK = 4 << 20
+DELIMITERS = {"csv": b",", "tsv": b"\t"}
 
 
 class SourceSettings(Frozen):
@@ -134,7 +136,7 @@ def survey(path: str, kind: str) -> Survey:
     """Digest, size and record count of a file, by another way than the parser's, so that the two can be compared."""
     digest = hashlib.sha256()
     size = 0
-    counter = _CsvCounter() if kind in ("csv", "tsv") else _LineCounter()
+    counter = _CsvCounter(DELIMITERS[kind]) if kind in DELIMITERS else _LineCounter()
     with open_file(path) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
@@ -172,23 +174,59 @@ class _LineCounter:
 
 
 class _CsvCounter:
-    """Counts line ends outside quotes (an even number of quotes before them), less the header and empty lines."""
+    """Counts line ends outside quotes, less the header and empty lines.
 
-    def __init__(self) -> None:
+    A quote opens only where a field begins, and a doubled one inside stands for itself (RFC 4180, and what Python's
+    csv does with a quote elsewhere): `5" pipe,1` has no quoted field.
+    """
+
+    def __init__(self, delimiter: bytes) -> None:
+        self._field_starts = frozenset(delimiter + b"\r\n")
         self._ends = 0
         self._inside = False
         self._filled = False
+        self._before = 0x0A  # the byte before the block
+        self._rest: bytes | None = None  # quotes at a block's end: the next block says what they mean; None at the start
 
     def feed(self, block: bytes) -> None:
+        block = block.removeprefix(b"\xef\xbb\xbf") if self._rest is None else self._rest + block
+        kept = block.rstrip(b'"')
+        self._rest = block[len(kept) :]
+        if kept:
+            self._count(kept)
+
+    def records(self) -> int:
+        if self._rest:
+            self._count(self._rest)
+            self._rest = b""
+        return max(0, self._ends + self._filled - 1)
+
+    def _count(self, block: bytes) -> None:
         data = np.frombuffer(block, np.uint8)
-        inside = (np.cumsum(data == 0x22) + self._inside) % 2 == 1
-        ends = np.flatnonzero((data == 0x0A) & ~inside)
+        turns = self._turns(data)
+        breaks = np.flatnonzero(data == 0x0A)
+        ends = breaks[(np.searchsorted(turns, breaks) + self._inside) % 2 == 0]
         content = np.concatenate(([self._filled], np.cumsum((data != 0x0A) & (data != 0x0D)) + self._filled))
         marks = content[ends]
         before = np.concatenate(([0], marks[:-1])) if len(ends) else marks
         self._ends += int(np.count_nonzero(marks > before))
         self._filled = bool(content[-1] > (marks[-1] if len(ends) else 0))
-        self._inside = bool(inside[-1])
+        self._inside = bool((len(turns) + self._inside) % 2)
+        self._before = block[-1]
 
-    def records(self) -> int:
-        return max(0, self._ends + self._filled - 1)
+    def _turns(self, data: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Where quoted fields open and close, in turn."""
+        quotes = np.flatnonzero(data == 0x22)
+        before = np.where(quotes > 0, data[quotes - 1], self._before)
+        opens = np.isin(before, list(self._field_starts)).tolist()
+        turns: list[int] = []
+        inside, doubled = self._inside, -1
+        for at, opening in zip(quotes.tolist(), opens, strict=True):
+            if at == doubled:
+                continue
+            if inside and at + 1 < len(data) and data[at + 1] == 0x22:
+                doubled = at + 1
+            elif inside or opening:
+                inside = not inside
+                turns.append(at)
+        return np.array(turns, np.int64)

@@ -97,7 +97,7 @@ def test_a_csv_is_counted_as_pythons_csv_module_reads_it(
     content = written.getvalue() if ended else written.getvalue().removesuffix(end)
     wanted = sum(1 for row in csv.reader(io.StringIO(content, newline=""), delimiter=delimiter) if row) - 1
     assert wanted == len(rows)
-    assert fed(_CsvCounter(), content.encode(), cuts) == wanted
+    assert fed(_CsvCounter(delimiter.encode()), content.encode(), cuts) == wanted
 
 
 LINES = st.lists(st.sampled_from(['"a\nb"', "a", '""', '"a""\n\n"', "", "\r", ",", '"\r\n",x', "好"]), max_size=12)
@@ -108,7 +108,19 @@ LINES = st.lists(st.sampled_from(['"a\nb"', "a", '""', '"a""\n\n"', "", "\r", ",
 def test_blank_lines_between_records_are_none(lines: list[str], cuts: list[int], ended: bool) -> None:
     content = "\n".join(["head", *lines]) + "\n" * ended
     wanted = sum(1 for row in csv.reader(io.StringIO(content, newline="")) if row) - 1
-    assert fed(_CsvCounter(), content.encode(), cuts) == wanted
+    assert fed(_CsvCounter(b","), content.encode(), cuts) == wanted
+
+
+@given(st.text(st.sampled_from('a",\n\t'), max_size=24), CUTS, st.sampled_from([",", "\t"]))
+@settings(max_examples=2000, deadline=None)
+@example('5" pipe,1\nb,"2"', [], ",")
+@example('"a"b",\n"', [2], ",")
+def test_quotes_anywhere_are_counted_as_pythons_csv_module_reads_them(
+    text: str, cuts: list[int], delimiter: str
+) -> None:
+    content = "head\n" + text
+    wanted = sum(1 for row in csv.reader(io.StringIO(content, newline=""), delimiter=delimiter) if row) - 1
+    assert fed(_CsvCounter(delimiter.encode()), content.encode(), cuts) == wanted
 
 
 @given(st.lists(st.sampled_from([b"{}", b"", b"  ", b"\r", b"\t\r", "好".encode(), b"\xff"])), CUTS, st.booleans())
