@@ -186,7 +186,8 @@ class _CsvCounter:
         self._inside = False
         self._filled = False
         self._before = 0x0A  # the byte before the block
-        self._rest: bytes | None = None  # quotes at a block's end: the next block says what they mean; None at the start
+        # Quotes at a block's end, for the next block says what they mean; None before the first block.
+        self._rest: bytes | None = None
 
     def feed(self, block: bytes) -> None:
         block = block.removeprefix(b"\xef\xbb\xbf") if self._rest is None else self._rest + block

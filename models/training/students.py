@@ -7,10 +7,13 @@ symbol, which has an embedding of its own and is learnt like any other. What a b
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from models.tasks import StudentSettings
+from models.training import folding
 
 
 class Student(nn.Module):
@@ -44,8 +47,8 @@ class Student(nn.Module):
 class TextCNN(Student):
     """Filters over character n-grams, each remembered by its strongest answer (Kim 2014, arXiv:1408.5882).
 
-    A convolution is written as one matrix product over windows of neighbouring embeddings: the same sums as
-    `Conv1d`, about a third faster to train on a CPU at 24 characters a text.
+    Where it is trained on a CPU, a convolution is a look-up in tables (`folding`). Elsewhere it is one matrix product
+    over windows of neighbouring embeddings: the same sums as `Conv1d`.
     """
 
     def __init__(self, settings: StudentSettings, vocabulary_size: int, labels: int) -> None:
@@ -60,13 +63,19 @@ class TextCNN(Student):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """See `Student.forward`; the features are all filters' maxima after ReLU, by width."""
-        embedded = self.embedding(ids)
         effective = lengths.clamp(min=self.min_length)
-        maxima = [
-            _strongest(embedded, effective, width, layer)
-            for width, layer in zip(self.widths, self.filters, strict=True)
-        ]
-        features = torch.relu(torch.cat(maxima, dim=1))
+        if self.training and ids.device.type == "cpu":
+            maxima = folding.strongest(self.embedding, cast(list[nn.Linear], self.filters), ids, effective)
+        else:
+            embedded = self.embedding(ids)
+            maxima = torch.cat(
+                [
+                    _strongest(embedded, effective, width, layer)
+                    for width, layer in zip(self.widths, self.filters, strict=True)
+                ],
+                dim=1,
+            )
+        features = torch.relu(maxima)
         return self.head(self.dropout(features)), features
 
 

@@ -88,7 +88,7 @@ def train_student(
     distil: bool = True,
     max_steps: int | None = None,
     progress: Progress | None = None,
-    threads: int | None = None,
+    threads: int | None = 1,
 ) -> TrainedStudent:
     """Train one student from scratch.
 
@@ -104,7 +104,7 @@ def train_student(
         distil: False leaves the teacher's logits aside: the same student without distillation.
         max_steps: Stop after so many batches; None for all epochs.
         progress: Called after each batch with rows done, rows in total and the batch's loss.
-        threads: Threads of torch; None leaves them as they are.
+        threads: Threads of torch; None leaves them as they are. The steps are too short to gain by a second one.
 
     Raises:
         DataError: No rows, arrays that do not fit together, or a loss that is not finite.
