@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.json as pajson
 import yaml
-from numpy.typing import NDArray
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table
 
 from jobs import (
     annotate,
     clean,
+    demo_truth,
     distil,
-    distil_round,
     generate,
     ingest,
     init,
@@ -43,9 +36,6 @@ from jobs.runtime.job import Context, Job, Request, make_context, run
 from jobs.runtime.progress import Reporter
 from jobs.settings import Settings
 from models import digests
-from models.engine import OnnxEngine
-from models.evaluation import Evidence, macro_of, tally
-from models.threshold_search import EVERY_SCENE
 
 STAGES: tuple[tuple[str, Job, dict[str, Any]], ...] = (
     ("init", init.JOB, {}),
@@ -120,12 +110,13 @@ def write_settings(settings: Settings, folder: Path) -> Path:
 def _measured(context: Context, folder: Path, started: float, speed_seconds: float) -> dict[str, Any]:
     rounds = summary.rounds(context)
     teachers = []
+    truth = demo_truth.read(folder / "corpus" / "truth.jsonl")
     for name in context.settings.tasks:
-        test = _test_texts(context, name, folder / "corpus" / "truth.jsonl")
-        teachers.append({"task": name, "truth": _teacher_against_truth(context, name, test)})
+        test = demo_truth.test_texts(context, name, truth)
+        teachers.append({"task": name, "truth": demo_truth.of_teacher(context, name, test)})
         for entry in rounds:
             if entry["task"] == name:
-                entry["truth"] = _student_against_truth(context, entry["model_id"], test)
+                entry["truth"] = demo_truth.of_student(context, entry["model_id"], test)
     found: dict[str, Any] = {"rounds": rounds, "teachers": teachers}
     if speed_seconds:
         found["speed"] = _speed(context, speed_seconds)
@@ -140,67 +131,6 @@ def _speed(context: Context, seconds: float) -> dict[str, float]:
     own = queries.texts_of(context.lake.read(tables.TEXTS), name, context.settings.task(name))
     sample = own.orderBy(queries.drawn_by_hash("text_id", 1)).limit(_SPEED_TEXTS).select("text").toArrow()
     return speed.measure(student.path, teacher.path, sample.column("text").to_pylist(), seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class TestTexts:
-    """The test days' texts that a task's models score, and what the generator meant by each."""
-
-    texts: pa.ChunkedArray
-    hashes: NDArray[np.object_]
-    gold: NDArray[np.bool_]  # (texts, labels), the labels as the settings order them
-
-
-def _test_texts(context: Context, name: str, truth: Path) -> TestTexts:
-    task = context.settings.task(name)
-    window = queries.date_layout(context.lake, context.settings.rounds).test
-    texts = queries.texts_of(context.lake.read(tables.TEXTS), name, task).where(queries.within(window))
-    rows = texts.select("text_id", "text_hash", "text").orderBy("text_id").toArrow()
-    meant = _meant(truth, name)
-    ids = rows.column("text_id").to_pylist()
-    gold = np.array([[label in meant.get(text_id, ()) for label in task.label_names] for text_id in ids], np.bool_)
-    return TestTexts(rows.column("text"), rows.column("text_hash").to_numpy(zero_copy_only=False), gold)
-
-
-def _meant(truth: Path, task: str) -> dict[str, frozenset[str]]:
-    """The true labels of a task by text_id; texts without any are left out."""
-    table = pajson.read_json(truth)
-    found = {}
-    columns = (table.column(name).to_pylist() for name in ("source", "source_id", "labels"))
-    for source, own, labels in zip(*columns, strict=True):
-        names = (labels or {}).get(task)
-        if names:
-            found[digests.of_source(source, own)] = frozenset(names)
-    return found
-
-
-def _student_against_truth(context: Context, model_id: str, test: TestTexts) -> dict[str, float] | None:
-    """A student's macro quality by its round's thresholds. Nothing is trained or chosen by it."""
-    student = queries.model(context.lake, model_id)
-    limits = queries.threshold_row(queries.thresholds(context.lake, model_id, 1), EVERY_SCENE, student.labels)
-    scores = OnnxEngine.open(student.path).probabilities(test.texts)
-    return _macro(scores >= np.array(limits, np.float32), test.gold, student.labels)
-
-
-def _teacher_against_truth(context: Context, name: str, test: TestTexts) -> dict[str, float] | None:
-    """The teacher's, on those of the texts that it scored: what a student that copied it would reach."""
-    teacher = queries.require_model(context.lake, name, "teacher", "run `pingti train-teacher` first")
-    scored = context.lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
-    hard = scored.select("text_hash", distil_round.decided(context, teacher, "logits").alias("hard")).toArrow()
-    place = {text_hash: row for row, text_hash in enumerate(hard.column("text_hash").to_pylist())}
-    rows = np.array([place.get(text_hash, -1) for text_hash in test.hashes])
-    decisions = hard.column("hard").combine_chunks().flatten().to_numpy().reshape(-1, len(teacher.labels)) > 0
-    return _macro(decisions[rows[rows >= 0]], test.gold[rows >= 0], teacher.labels)
-
-
-def _macro(decisions: NDArray[np.bool_], gold: NDArray[np.bool_], labels: Sequence[str]) -> dict[str, float] | None:
-    rows = len(gold)
-    same_day, same_scene = np.zeros(rows, np.int32), np.full(rows, EVERY_SCENE)
-    evidence = Evidence(same_day, same_scene, np.ones(rows, np.int64), gold, np.ones_like(gold))
-    quality = macro_of(tally(decisions, evidence, labels))
-    if quality is None:
-        return None
-    return {name: round(getattr(quality, name), 4) for name in ("precision", "recall", "f1")}
 
 
 def _shown(value: float | None) -> str:

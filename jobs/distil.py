@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import distil_round
-from jobs.distil_round import Judged, Trained
+from jobs import distil_judging, distil_round
+from jobs.distil_judging import Judged
+from jobs.distil_round import Trained
 from jobs.lake import queries, tables
 from jobs.lake.queries import Model
 from jobs.lake.store import Scope
@@ -85,14 +86,14 @@ def _run(context: Context, plan: RoundPlan) -> int:
         seed=plan.seed,
         lineage={"round": plan.round_id, "teacher": plan.teacher.model_id},
     )
-    judged = distil_round.judge(context, plan.task, plan.teacher, layout, trained, rows)
-    decision = distil_round.decide(context, plan.task, plan.number, judged)
+    judged = distil_judging.judge(context, plan.task, plan.teacher, layout, trained, rows)
+    decision = distil_judging.decide(context, plan.task, plan.number, judged)
     _write_thresholds(context, plan, layout, trained, judged)
     _write_model(context, plan, trained)
-    evaluations = distil_round.evaluations(context, plan.round_id, judged)
+    evaluations = distil_judging.evaluations(context, plan.round_id, judged)
     context.lake.replace(evaluations, tables.EVALUATIONS, context.stamp(), scope)
     _write_round(context, plan, layout, inputs, trained, judged, decision, time.monotonic() - started)
-    context.reporter.say(f"  {plan.round_id}: {distil_round.summary(judged)}; {decision.action}: {decision.reason}")
+    context.reporter.say(f"  {plan.round_id}: {distil_judging.summary(judged)}; {decision.action}: {decision.reason}")
     return trained.rows
 
 
@@ -131,7 +132,7 @@ def _write_thresholds(context: Context, plan: RoundPlan, layout: DateLayout, tra
     """The thresholds by which the round was judged, as the student's first version; `thresholds` finds better ones."""
     labels, now = context.settings.task(plan.task).label_names, datetime.now(UTC)
     rows = [
-        distil_round.threshold_row(
+        distil_judging.threshold_row(
             (trained.model_id, label, EVERY_SCENE, 1), found, layout.threshold, now, context.run_id
         )
         for label, found in zip(labels, judged.thresholds, strict=True)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
-from jobs import distil_round
+from jobs import distil_judging
 from jobs.lake import queries, tables
 from jobs.lake.queries import Model
 from jobs.lake.store import Scope
@@ -73,9 +73,9 @@ def _rows(context: Context, student: Model, window: Window) -> list[tuple[Any, .
             "teacher; run `pingti score-teacher` and `pingti score` over these days"
         )
     teacher = queries.model(context.lake, student.teacher_id or "")
-    gold = distil_round.gold_of_teacher(context, teacher, table)
+    gold = distil_judging.gold_of_teacher(context, teacher, table)
     scores = table.column("probs").combine_chunks().flatten().to_numpy().reshape(-1, len(student.labels))
-    days = distil_round.day_numbers(table)
+    days = distil_judging.day_numbers(table)
     scenes = np.array(table.column("scene").to_pylist(), np.str_)
     weight = table.column("occurrences").to_numpy()
     version = (queries.threshold_version(context.lake, student.model_id) or 0) + 1
@@ -85,7 +85,7 @@ def _rows(context: Context, student: Model, window: Window) -> list[tuple[Any, .
         for scene, chosen in _places(scenes, gold[:, column], weight, context.settings.thresholds.min_positives):
             found = search(scores[chosen, column], gold[chosen, column], days[chosen], weight[chosen], settings.target)
             key = (student.model_id, label, scene, version)
-            rows.append(distil_round.threshold_row(key, found, window, now, context.run_id))
+            rows.append(distil_judging.threshold_row(key, found, window, now, context.run_id))
     return rows
 
 

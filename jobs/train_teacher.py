@@ -89,17 +89,13 @@ def fine_tuning_rows(context: Context, name: str, layout: DateLayout) -> Rows:
     """The annotated texts of the training days, one row a distinct text, by majority of the annotators."""
     task = context.settings.task(name)
     labels = task.label_names
-    annotations = context.lake.read(tables.ANNOTATIONS).where((F.col("task") == name) & F.col("label").isin(*labels))
-    votes = annotations.where(queries.within(layout.train)).groupBy("text_hash", "label")
-    share = votes.agg(F.avg(F.col("value").cast("int")).alias("share"))
-    answers = share.groupBy("text_hash").pivot("label", list(labels)).agg(F.first("share"))
+    votes = queries.majority(context.lake, name, labels, layout.train)
+    answers = votes.groupBy("text_hash").pivot("label", list(labels)).agg(F.first(F.col("positive").cast("float")))
     texts = queries.texts_of(context.lake.read(tables.TEXTS), name, task).where(queries.within(layout.train))
     texts = texts.groupBy("text_hash").agg(F.min("text_id").alias("text_id"), F.first("text").alias("text"))
     table = answers.join(texts, "text_hash").orderBy("text_hash").toArrow()
-    shares = np.stack([table.column(label).to_numpy(zero_copy_only=False) for label in labels], axis=1)
-    shares = shares.astype(np.float64)
-    undecided = np.isnan(shares) | (shares == 0.5)
-    targets = np.where(undecided, np.nan, shares > 0.5).astype(np.float32)
+    answered = [table.column(label).to_numpy(zero_copy_only=False) for label in labels]
+    targets = np.stack(answered, axis=1).astype(np.float32)
     columns = {key: table.column(key).to_pylist() for key in ("text_id", "text_hash", "text")}
     return Rows(columns["text_id"], columns["text_hash"], columns["text"], targets)
 

@@ -118,6 +118,16 @@ def occurrences(lake: Lake, name: str, task: TaskSettings, windows: Sequence[Win
     return grouped.agg(F.first("text").alias("text"), F.count("*").alias("occurrences"))
 
 
+def majority(lake: Lake, task: str, labels: Sequence[str], window: Window | None = None) -> DataFrame:
+    """What most annotators say: text_hash, label, positive (boolean; null where they disagree evenly)."""
+    annotations = lake.read(tables.ANNOTATIONS).where((F.col("task") == task) & F.col("label").isin(*labels))
+    if window is not None:
+        annotations = annotations.where(within(window))
+    share = F.avg(F.col("value").cast("int"))
+    votes = annotations.groupBy("text_hash", "label").agg(share.alias("share"))
+    return votes.select("text_hash", "label", F.when(F.col("share") != 0.5, F.col("share") > 0.5).alias("positive"))
+
+
 def threshold_version(lake: Lake, model_id: str) -> int | None:
     """The newest version of a model's thresholds."""
     rows = lake.read(tables.THRESHOLDS).where(F.col("model_id") == model_id).agg(F.max("version")).collect()

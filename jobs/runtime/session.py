@@ -86,6 +86,8 @@ def _local(settings: SessionSettings) -> dict[str, str]:
     return _LOCAL | {
         "spark.driver.extraJavaOptions": f"-XX:+UseParallelGC -Dlog4j2.configurationFile={logging}",
         "spark.master": settings.master,
+        # Tables have places of their own; else a folder `spark-warehouse` appears wherever a run is started.
+        "spark.sql.warehouse.dir": str(jars.cache() / "spark-warehouse"),
         "spark.driver.memory": settings.driver_memory,
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.jars": ",".join(str(jar) for jar in jars.ensure()),
