@@ -6,9 +6,10 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.lake import tables
-from jobs.lake.store import Scope
+from jobs.lake.commits import Scope
 from jobs.runtime.job import Context, Days, Done, Job, Work
 from models.errors import DataError
+from udfs.build import same_build
 from udfs.cleaning import CLEANED_DDL, text_cleaner
 
 
@@ -47,7 +48,7 @@ def raw_of(raw_texts: DataFrame, days: Days) -> DataFrame:
 def clean(raw: DataFrame, context: Context) -> DataFrame:
     """Clean texts of raw ones, with how often each occurs on its day in its scene."""
     columns = ["text_id", "dt", "source", "source_id", "scene", "text", "text_b", "event_time"]
-    cleaned = raw.select(*columns).mapInArrow(text_cleaner(context.settings.cleaning), CLEANED_DDL)
+    cleaned = raw.select(*columns).mapInArrow(same_build(text_cleaner(context.settings.cleaning)), CLEANED_DDL)
     same = Window.partitionBy("dt", "scene", "text_hash")
     return cleaned.withColumn("occurrences", F.count("*").over(same).cast("int")).select(*tables.TEXTS.names)
 

@@ -9,11 +9,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import queries, tables
+from jobs.lake.commits import Scope
 from jobs.lake.queries import Model
-from jobs.lake.store import Scope
 from jobs.promote import live
 from jobs.runtime.job import Context, Days, Done, Job, Work
 from models.errors import DataError
+from udfs.build import same_build
 from udfs.student_scoring import SCORES_DDL, Served, student_scorer
 
 
@@ -91,7 +92,7 @@ def score(texts: DataFrame, students: tuple[Model, ...], wanted: dict[str, Colum
     flags = {one.wanted: wanted[one.model_id] for one in served}
     columns = ["text_id", "dt", "scene", "text", "clean_version", *flags]
     flagged = texts.withColumns(flags).select(*columns).where(reduce(Column.__or__, [F.col(name) for name in flags]))
-    return flagged.mapInArrow(student_scorer(served), SCORES_DDL)
+    return flagged.mapInArrow(same_build(student_scorer(served)), SCORES_DDL)
 
 
 JOB = Job("score", plan, execute)

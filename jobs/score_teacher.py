@@ -9,10 +9,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import queries, tables
+from jobs.lake.commits import Scope
 from jobs.lake.queries import Model
-from jobs.lake.store import Scope
 from jobs.runtime.job import Context, Done, Job, Work
 from models.round_plan import PARTS, DateLayout, Part
+from udfs.build import same_build
 from udfs.teacher_scoring import TEACHER_SCORES_DDL, teacher_scorer
 
 
@@ -113,7 +114,7 @@ def _score_group(context: Context, pending: Pending, group: int, commits: int) -
         return  # committed before the restart
     tasks = context.spark.sparkContext.defaultParallelism
     whole = mine.repartition(tasks, "bucket").sortWithinPartitions("bucket", F.length("text"), "text_hash")
-    scores = whole.select("text_hash", "bucket", "text").mapInArrow(scorer, TEACHER_SCORES_DDL)
+    scores = whole.select("text_hash", "bucket", "text").mapInArrow(same_build(scorer), TEACHER_SCORES_DDL)
     once = f"{teacher.model_id}/{pending.digest}/{group}of{commits}"
     # Only the last group's commit says that all were scored; without it the next run looks for what is left.
     stamp = context.stamp(pending.fingerprint if group == commits - 1 else None)

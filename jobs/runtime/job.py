@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,14 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake import tables
-from jobs.lake.store import Lake, Scope, Stamp
+from jobs.lake.commits import Scope, Stamp
+from jobs.lake.store import Lake
 from jobs.lake.tables import Table
 from jobs.runtime.progress import Reporter, Stage
 from jobs.settings import Settings
 from models import digests
 from models.errors import DataError, PingtiError, SettingsError
+from udfs.build import code_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,10 @@ class Context:
     run_id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}")
     stage: Stage = field(default_factory=lambda: Stage(None, None))
 
+    def beside(self, job: str, request: Request) -> Context:
+        """The context of another run in the same session, over the same lake."""
+        return Context(self.settings, self.spark, self.lake, request, self.reporter, job)
+
     def stamp(self, fingerprint: str | None = None, counts: Mapping[str, int] | None = None) -> Stamp:
         """The stamp of this run's commits."""
         return Stamp(self.run_id, self.job, fingerprint, counts)
@@ -128,10 +132,10 @@ class Context:
         """The days asked for, or all that the table holds."""
         if self.request.days is not None:
             return self.request.days
-        first, last = self.lake.read(table).selectExpr("min(dt)", "max(dt)").collect()[0]
-        if first is None:
+        days = self.lake.days(table)
+        if not days:
             raise DataError(f"{self.lake.name(table)} is empty; run the job before this one first")
-        return Days(first, last)
+        return Days(days[0], days[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,21 +202,6 @@ def _record(
     except Exception:
         if outcome == "done":
             raise  # a failed run is told by its own error, not by that of its bookkeeping
-
-
-@cache
-def code_version() -> str:
-    """A digest of the project's own code, the same for a checkout, a wheel and a zip of it."""
-    pieces: dict[str, str] = {}
-    for package in ("jobs", "udfs", "models"):
-        pending = [(package, resources.files(package))]
-        while pending:
-            name, place = pending.pop()
-            if place.is_dir():
-                pending += [(f"{name}/{child.name}", child) for child in place.iterdir() if child.name != "__pycache__"]
-            elif name.endswith(".py"):
-                pieces[name] = digests.of_bytes(place.read_bytes())
-    return digests.of_json(pieces, chars=12)
 
 
 def make_context(job: str, settings: Settings, spark: SparkSession, request: Request, reporter: Reporter) -> Context:

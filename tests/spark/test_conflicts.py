@@ -13,7 +13,8 @@ import pytest
 from pyspark.sql import DataFrame
 
 from jobs.lake import tables
-from jobs.lake.store import Commit, Lake, Scope, Stamp
+from jobs.lake.commits import Commit, Scope, Stamp
+from jobs.lake.store import Lake
 from models.errors import ConflictError, PingtiError
 from tests.spark.support import day, frame, rows_of, score_row
 
@@ -93,6 +94,45 @@ def test_runs_over_other_days_do_not_disturb_each_other(scores: Lake, tmp_path: 
         assert slow.result().rows == 4
     assert writers_of(scores, day(20)) == {"slow"}
     assert writers_of(scores, day(21)) == {"quick"}
+
+
+def test_a_back_fill_beside_the_nightly_run_wins_or_loses_as_a_whole(scores: Lake, tmp_path: Path) -> None:
+    first, last = day(40), day(42)
+
+    def back_fill(rows: DataFrame) -> Commit:
+        scope = Scope(first, last, "model_id", (MODEL,))
+        return scores.replace(rows, tables.STUDENT_SCORES, Stamp("back_fill", "test"), scope)
+
+    days = [rows_by(scores, "fill", day(number)) for number in (40, 41, 42)]
+    rows = days[0].unionByName(days[1]).unionByName(days[2])
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(back_fill, slowed(rows, tmp_path))
+        wait_for(tmp_path / "begun")
+        replace(scores, rows_by(scores, "nightly", last), last, "nightly")
+        (tmp_path / "go_on").touch()
+        with pytest.raises(ConflictError):
+            slow.result()
+    assert scores.read(tables.STUDENT_SCORES).where(f"dt BETWEEN DATE'{first}' AND DATE'{day(41)}'").isEmpty()
+    assert writers_of(scores, last) == {"nightly"}
+    back_fill(rows)
+    assert [writers_of(scores, day(number)) for number in (40, 41, 42)] == [{"fill"}] * 3
+
+
+def test_one_load_appended_twice_at_once_is_there_once(scores: Lake, tmp_path: Path) -> None:
+    own = day(50)
+
+    def append(rows: DataFrame, writer: str) -> Commit:
+        return scores.append(rows, tables.STUDENT_SCORES, Stamp(writer, "test"), once="load-50")
+
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(append, slowed(rows_by(scores, "slow", own), tmp_path), "slow")
+        wait_for(tmp_path / "begun")
+        append(rows_by(scores, "quick", own), "quick")
+        (tmp_path / "go_on").touch()
+        with pytest.raises(ConflictError):
+            slow.result()
+    assert append(rows_by(scores, "slow", own), "slow").rows == 0
+    assert writers_of(scores, own) == {"quick"}
 
 
 def test_runs_that_start_together_leave_the_rows_of_one_of_them(scores: Lake) -> None:

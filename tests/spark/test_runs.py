@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from jobs.lake import tables
-from jobs.lake.store import Lake, Scope
-from jobs.runtime.job import Context, Days, Done, Job, Work, code_version, run
+from jobs.lake.commits import Scope
+from jobs.lake.store import Lake
+from jobs.runtime.job import Context, Days, Done, Job, Work, run
 from models.errors import DataError
 from tests.spark.support import DAY, context_of, day
+from udfs.build import code_version
 
 pytestmark = pytest.mark.spark
 
