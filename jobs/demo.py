@@ -75,7 +75,7 @@ def run_demo(
     for number, (title, job, options) in enumerate(STAGES):
         following = titles[number + 1] if number + 1 < len(titles) else "report"
         options = {"file": folder / "corpus" / options["file"]} if options else {}
-        stage = make_context(job.name, settings, spark, Request(options=options), reporter)
+        stage = context.beside(job.name, Request(options=options))
         changed |= run(job, stage, title=title, following=following) is not None
     written = folder / "summary.json"
     if not changed and written.is_file():

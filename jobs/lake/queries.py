@@ -9,7 +9,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import tables
-from jobs.lake.store import Lake, Scope
+from jobs.lake.commits import Scope
+from jobs.lake.store import Lake
 from models.errors import DataError
 from models.round_plan import DateLayout, Part, RoundSettings, Window, lay_out
 from models.rules import EVERY_TASK
@@ -34,8 +35,7 @@ class Model:
 
 def date_layout(lake: Lake, settings: RoundSettings) -> DateLayout:
     """The windows of the days that have texts now."""
-    days = lake.read(tables.TEXTS).select("dt").distinct().collect()
-    return lay_out([row["dt"] for row in days], settings)
+    return lay_out(lake.days(tables.TEXTS), settings)
 
 
 def newest_model(lake: Lake, task: str, role: str) -> Model | None:
@@ -126,6 +126,23 @@ def majority(lake: Lake, task: str, labels: Sequence[str], window: Window | None
     share = F.avg(F.col("value").cast("int"))
     votes = annotations.groupBy("text_hash", "label").agg(share.alias("share"))
     return votes.select("text_hash", "label", F.when(F.col("share") != 0.5, F.col("share") > 0.5).alias("positive"))
+
+
+def probabilities(logits: Column, task: TaskSettings) -> Column:
+    """`models.outcomes.probabilities` of an array column."""
+    if task.kind == "multi_label":
+        return F.transform(logits, lambda logit: 1 / (1 + F.exp(-logit)))
+    shares = F.transform(logits, lambda logit: F.exp(logit - F.array_max(logits)))
+    total = F.aggregate(shares, F.lit(0.0), lambda so_far, share: so_far + share)
+    return F.transform(shares, lambda share: share / total)
+
+
+def competing(probabilities: Column, task: TaskSettings) -> Column:
+    """`models.outcomes.competing` of an array column: of classes, all but the likeliest become 0."""
+    if task.kind == "multi_label":
+        return probabilities
+    winner = F.array_position(probabilities, F.array_max(probabilities)) - 1  # counted from 1, as SQL does
+    return F.transform(probabilities, lambda one, at: F.when(at == winner, one).otherwise(F.lit(0).cast("float")))
 
 
 def threshold_version(lake: Lake, model_id: str) -> int | None:

@@ -6,14 +6,12 @@ computed. Bookkeeping is read back from there, so that data and bookkeeping cann
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any, TypeVar
 
 from delta import DeltaTable
 from delta import exceptions as delta_errors
@@ -21,12 +19,12 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake import stop_points, tables
+from jobs.lake.commits import Commit, Scope, Stamp, commit_of, metadata, parsed
 from jobs.lake.contracts import conform
 from jobs.lake.tables import Table
 from jobs.settings import LakeSettings
 from models.errors import ConflictError, DataError, SettingsError
 
-_VALUE = re.compile(r"[A-Za-z0-9_./*-]{1,200}")
 _HISTORY = 500  # commits looked back through; a nightly job makes a few a day
 # In Python none of Delta's conflicts is a subclass of the one that is called their base.
 _CONFLICTS = (
@@ -35,71 +33,8 @@ _CONFLICTS = (
     delta_errors.ConcurrentAppendException, delta_errors.ConcurrentDeleteReadException,
     delta_errors.ConcurrentDeleteDeleteException, delta_errors.ConcurrentTransactionException,
 )  # fmt: skip
+T = TypeVar("T")
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a commit replaces: days, and values of one more partition column (empty: every value)."""
-
-    first: date | None = None
-    last: date | None = None
-    column: str | None = None
-    values: tuple[str, ...] = ()
-
-    def overlaps(self, other: Scope) -> bool:
-        """Whether two commits can have touched the same rows."""
-        days_apart = self.first and other.last and (self.first > other.last or (self.last or self.first) < other.first)  # type: ignore[operator]
-        same_column = self.column == other.column
-        values_apart = same_column and self.values and other.values and not set(self.values) & set(other.values)
-        return not (days_apart or values_apart)
-
-    def covers(self, other: Scope) -> bool:
-        """Whether a commit over this scope made every row of the other one."""
-        days = not (self.first and self.last) or bool(
-            other.first and other.last and self.first <= other.first and other.last <= self.last
-        )
-        values = not self.values or (
-            self.column == other.column and bool(other.values) and set(other.values) <= set(self.values)
-        )
-        return days and values
-
-    def predicate(self) -> str:
-        """The scope in SQL, with literal values that are parsed or allow-listed, never pasted."""
-        parts = []
-        if self.first and self.last:
-            parts.append(f"dt >= DATE'{self.first.isoformat()}' AND dt <= DATE'{self.last.isoformat()}'")
-        if self.column and self.values:
-            for value in self.values:
-                if not _VALUE.fullmatch(value):
-                    raise SettingsError(
-                        f"{self.column}: {value!r} cannot name a partition; use letters, digits, _ . / -"
-                    )
-            listed = ", ".join(f"'{value}'" for value in self.values)
-            parts.append(f"{self.column} IN ({listed})")
-        if not parts:
-            raise ValueError("a replacement needs a scope")
-        return " AND ".join(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """Who makes a commit, and a digest of everything that decides its content (None: the content speaks)."""
-
-    run_id: str
-    job: str
-    fingerprint: str | None = None
-    counts: Mapping[str, int] | None = None  # what the run will tell in `runs`, should it die before it can
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit read back from the table's history."""
-
-    version: int
-    rows: int
-    fingerprint: str | None
-    scope: Scope = Scope()
 
 
 class Lake:
@@ -112,6 +47,7 @@ class Lake:
         self.bundles = Path(settings.bundles).resolve()
         self._timezone = timezone
         self._in_zone: set[str] = set()
+        self._kept: dict[tuple[str, object], tuple[str, Any]] = {}
 
     # --- tables -----------------------------------------------------------------------------------------------
 
@@ -139,6 +75,14 @@ class Lake:
     def version(self, table: Table) -> int:
         """The number of the newest commit."""
         return int(self._history(table, 1)[0]["version"])
+
+    def days(self, table: Table) -> list[date]:
+        """The days that a table has rows of, rising."""
+
+        def ask() -> list[date]:
+            return sorted(row["dt"] for row in self.read(table).select("dt").distinct().collect())
+
+        return self._while_unchanged(table, "days", ask)
 
     def _exists(self, table: Table) -> bool:
         """Whether the table was made, here or in another session."""
@@ -228,7 +172,7 @@ class Lake:
         if rows.isEmpty():
             return Commit(self.version(table), 0, stamp.fingerprint)
         with self._committing(table, stamp):
-            self.spark.conf.set(_USER_METADATA, self._metadata(stamp, Scope()))
+            self.spark.conf.set(_USER_METADATA, metadata(stamp, Scope()))
             try:
                 merge = DeltaTable.forName(self.spark, self.name(table)).alias("t").merge(rows.alias("s"), same_key)
                 merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
@@ -243,7 +187,7 @@ class Lake:
         self.read(table)  # a table is made by init, never by a first write
         with self._committing(table, stamp):
             writer = frame.write.format("delta").mode(mode).options(**options)
-            writer.option("userMetadata", self._metadata(stamp, scope)).saveAsTable(self.name(table))
+            writer.option("userMetadata", metadata(stamp, scope)).saveAsTable(self.name(table))
         return self._read_back(table, stamp)
 
     @contextmanager
@@ -258,52 +202,52 @@ class Lake:
             ) from None
         stop_points.reach(f"{stamp.job}:{table.name}:after_commit")
 
-    @staticmethod
-    def _metadata(stamp: Stamp, scope: Scope) -> str:
-        return json.dumps({"stamp": asdict(stamp), "scope": asdict(scope)}, default=str, sort_keys=True)
-
     # --- bookkeeping, read back from the commits --------------------------------------------------------------
 
     def latest(self, table: Table, scope: Scope) -> Commit | None:
         """The newest commit that can have touched the scope, None where there is none."""
         for row in self._history(table, _HISTORY):
-            found = _parse(row["userMetadata"])
+            found = parsed(row["userMetadata"])
             if found is not None and found[1].overlaps(scope):
-                return _commit(row, *found)
+                return commit_of(row, *found)
         return None
 
     def stamps(self, table: Table, limit: int = 50) -> list[Stamp]:
         """The stamps of the newest commits."""
-        parsed = [_parse(row["userMetadata"]) for row in self._history(table, limit)]
-        return [found[0] for found in parsed if found is not None]
+        told = (parsed(row["userMetadata"]) for row in self._history(table, limit))
+        return [found[0] for found in told if found is not None]
 
     def _read_back(self, table: Table, stamp: Stamp) -> Commit:
         """The commit just made. One skipped by its transaction id was made by an earlier run: 0 rows now."""
         for row in self._history(table, 20):
-            found = _parse(row["userMetadata"])
+            found = parsed(row["userMetadata"])
             if found is not None and found[0].run_id == stamp.run_id:
-                return _commit(row, *found)
+                return commit_of(row, *found)
         return Commit(self.version(table), 0, stamp.fingerprint)
 
     def _history(self, table: Table, limit: int) -> list[Row]:
+        def ask() -> list[Row]:
+            history = DeltaTable.forName(self.spark, self.name(table)).history(limit)
+            rows: list[Row] = history.select("version", "userMetadata", "operationMetrics").collect()
+            return rows
+
         self.read(table)
-        history = DeltaTable.forName(self.spark, self.name(table)).history(limit)
-        rows: list[Row] = history.select("version", "userMetadata", "operationMetrics").collect()
-        return rows
+        return self._while_unchanged(table, limit, ask)
 
+    def _while_unchanged(self, table: Table, question: object, ask: Callable[[], T]) -> T:
+        """An answer that only a commit can change, asked once a commit: most stages of a chain change one table."""
+        newest = self._newest_commit(table)
+        known = self._kept.get((table.name, question))
+        if known is not None and known[0] == newest:
+            answer: T = known[1]
+            return answer
+        answer = ask()
+        if newest is not None:
+            self._kept[table.name, question] = newest, answer
+        return answer
 
-def _commit(row: Row, stamp: Stamp, scope: Scope) -> Commit:
-    metrics = row["operationMetrics"] or {}
-    rows = metrics.get("numOutputRows") or metrics.get("numTargetRowsInserted") or "0"
-    return Commit(int(row["version"]), int(rows), stamp.fingerprint, scope)
-
-
-def _parse(metadata: str | None) -> tuple[Stamp, Scope] | None:
-    """Stamp and scope of a commit of ours; None for one that another tool made."""
-    try:
-        value = json.loads(metadata or "")
-        scope = value["scope"]
-        first, last = (date.fromisoformat(scope[key]) if scope[key] else None for key in ("first", "last"))
-        return Stamp(**value["stamp"]), Scope(first, last, scope["column"], tuple(scope["values"]))
-    except (ValueError, KeyError, TypeError):
-        return None
+    def _newest_commit(self, table: Table) -> str | None:
+        """The name of the table's last commit as its folder lists it; None where the catalog keeps the place."""
+        if self.root is None:
+            return None
+        return max((path.name for path in (self.root / table.name / "_delta_log").glob("*.json")), default=None)

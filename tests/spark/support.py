@@ -9,7 +9,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.lake.store import Commit, Lake, Stamp
+from jobs.lake.commits import Commit, Stamp
+from jobs.lake.store import Lake
 from jobs.lake.tables import Table
 from jobs.runtime.job import Context, Days, Done, Job, Request, make_context, quiet_reporter
 from jobs.settings import LakeSettings, Settings

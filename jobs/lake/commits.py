@@ -1,0 +1,105 @@
+"""What a commit says of itself: who made it, what it covers, and from what it was computed.
+
+All of it is kept in the commit's `userMetadata` and read back from there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+
+from pyspark.sql import Row
+
+from models.errors import SettingsError
+
+_VALUE = re.compile(r"[A-Za-z0-9_./*-]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a commit replaces: days, and values of one more partition column (empty: every value)."""
+
+    first: date | None = None
+    last: date | None = None
+    column: str | None = None
+    values: tuple[str, ...] = ()
+
+    def overlaps(self, other: Scope) -> bool:
+        """Whether two commits can have touched the same rows."""
+        days_apart = self.first and other.last and (self.first > other.last or (self.last or self.first) < other.first)  # type: ignore[operator]
+        same_column = self.column == other.column
+        values_apart = same_column and self.values and other.values and not set(self.values) & set(other.values)
+        return not (days_apart or values_apart)
+
+    def covers(self, other: Scope) -> bool:
+        """Whether a commit over this scope made every row of the other one."""
+        days = not (self.first and self.last) or bool(
+            other.first and other.last and self.first <= other.first and other.last <= self.last
+        )
+        values = not self.values or (
+            self.column == other.column and bool(other.values) and set(other.values) <= set(self.values)
+        )
+        return days and values
+
+    def predicate(self) -> str:
+        """The scope in SQL, with literal values that are parsed or allow-listed, never pasted."""
+        parts = []
+        if self.first and self.last:
+            parts.append(f"dt >= DATE'{self.first.isoformat()}' AND dt <= DATE'{self.last.isoformat()}'")
+        if self.column and self.values:
+            for value in self.values:
+                if not _VALUE.fullmatch(value):
+                    raise SettingsError(
+                        f"{self.column}: {value!r} cannot name a partition; use letters, digits, _ . / -"
+                    )
+            listed = ", ".join(f"'{value}'" for value in self.values)
+            parts.append(f"{self.column} IN ({listed})")
+        if not parts:
+            raise ValueError("a replacement needs a scope")
+        return " AND ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who makes a commit, and a digest of everything that decides its content (None: the content speaks)."""
+
+    run_id: str
+    job: str
+    fingerprint: str | None = None
+    counts: Mapping[str, int] | None = None  # what the run will tell in `runs`, should it die before it can
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit read back from the table's history."""
+
+    version: int
+    rows: int
+    fingerprint: str | None
+    scope: Scope = Scope()
+
+
+def metadata(stamp: Stamp, scope: Scope) -> str:
+    """A commit's `userMetadata`."""
+    return json.dumps({"stamp": asdict(stamp), "scope": asdict(scope)}, default=str, sort_keys=True)
+
+
+def commit_of(row: Row, stamp: Stamp, scope: Scope) -> Commit:
+    """A row of the table's history as a commit of ours."""
+    metrics = row["operationMetrics"] or {}
+    rows = metrics.get("numOutputRows") or metrics.get("numTargetRowsInserted") or "0"
+    return Commit(int(row["version"]), int(rows), stamp.fingerprint, scope)
+
+
+def parsed(metadata: str | None) -> tuple[Stamp, Scope] | None:
+    """Stamp and scope of a commit of ours; None for one that another tool made."""
+    try:
+        value = json.loads(metadata or "")
+        scope = value["scope"]
+        first, last = (date.fromisoformat(scope[key]) if scope[key] else None for key in ("first", "last"))
+        return Stamp(**value["stamp"]), Scope(first, last, scope["column"], tuple(scope["values"]))
+    except (ValueError, KeyError, TypeError):
+        return None
