@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +17,9 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.lake import tables
-from jobs.lake.store import Scope
+from jobs.lake.commits import Scope
 from jobs.runtime.job import Context, Done, Job, Work
+from jobs.settings import AnnotationSettings
 from models import digests
 from models.errors import DataError
 from models.rules import Cleaner
@@ -38,9 +42,14 @@ def plan(context: Context) -> Work:
             f"--file: no file at {', '.join(missing) or given}; give a CSV or JSONL file, or a folder of them"
         )
     contents = {path.name: digests.of_file(path) for path in files}
+    mapping = context.settings.annotations.model_dump(mode="json")
     labels = {name: sorted(task.labels) for name, task in context.settings.tasks.items()}
     fingerprint = context.fingerprint(
-        files=contents, texts=context.lake.version(tables.TEXTS), labels=labels, rules=context.settings.cleaning.version
+        files=contents,
+        mapping=mapping,
+        texts=context.lake.version(tables.TEXTS),
+        labels=labels,
+        rules=context.settings.cleaning.version,
     )
     if context.unchanged(tables.ANNOTATIONS, Scope(), fingerprint):
         return Work(())
@@ -53,7 +62,8 @@ def execute(context: Context, work: Work) -> Done:
     known = {(name, label) for name, task in context.settings.tasks.items() for label in task.labels}
     zone = ZoneInfo(context.settings.session.timezone)
     files, fingerprint = work.payload
-    rows = [row for path in files for row in _parse(path, cleaner, known, zone)]
+    mapping = context.settings.annotations
+    rows = [row for path in files for row in _parsed(path, mapping, cleaner, known, zone)]
     parsed = context.spark.createDataFrame(rows, _PARSED_DDL).localCheckpoint(eager=True)
     matched = match(parsed.where("reason is null"), context.lake.read(tables.TEXTS)).localCheckpoint(eager=True)
     good = _latest(matched.where("dt is not null"))
@@ -69,9 +79,21 @@ def execute(context: Context, work: Work) -> Done:
     return Done(counts=total | counts, outputs={"annotations": commit.version}, headline="annotations")
 
 
-def _parse(path: Path, cleaner: Cleaner, known: set[tuple[str, str]], zone: ZoneInfo) -> Iterator[tuple[Any, ...]]:
-    for position, record in enumerate(_records(path)):
-        raw = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+def _parsed(path: Path, *how: Any) -> list[tuple[Any, ...]]:
+    if path.suffix == ".gz" and not path.stat().st_size:  # gzip itself takes it for an empty file
+        raise DataError(f"{path}: not whole gzip data (0 bytes); bring the file again")
+    try:
+        return list(_parse(path, *how))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: not whole gzip data ({type(error).__name__}); bring the file again") from None
+
+
+def _parse(
+    path: Path, mapping: AnnotationSettings, cleaner: Cleaner, known: set[tuple[str, str]], zone: ZoneInfo
+) -> Iterator[tuple[Any, ...]]:
+    for position, given in enumerate(_records(path)):
+        raw = json.dumps(given, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+        record = named(given, mapping)
         value = str(record.get("value", "")).strip().lower()
         key = (str(record.get("task")), str(record.get("label")))
         reason = None
@@ -90,11 +112,22 @@ def _parse(path: Path, cleaner: Cleaner, known: set[tuple[str, str]], zone: Zone
         )  # fmt: skip
 
 
+def named(record: Mapping[str, Any], mapping: AnnotationSettings) -> Mapping[str, Any]:
+    """A file's record under our names, its label under our label's; what no mapping mentions keeps its name."""
+    found = dict(record)
+    found.update({ours: record.get(theirs) for ours, theirs in mapping.columns.items()})
+    found.update(mapping.constants.items())
+    label = found.get("label")
+    return found | {"label": mapping.labels.get(label, label) if isinstance(label, str) else label}
+
+
 def _records(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8-sig", newline="", errors="replace") as file:
-        if path.suffix == ".csv":
-            yield from csv.DictReader(file)
-        elif path.suffix == ".jsonl":
+    kind = path.suffixes[-2] if path.suffix == ".gz" and len(path.suffixes) > 1 else path.suffix
+    plain = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115 (closed below)
+    with plain, io.TextIOWrapper(plain, encoding="utf-8-sig", newline="", errors="replace") as file:
+        if kind in (".csv", ".tsv"):
+            yield from csv.DictReader(file, delimiter="," if kind == ".csv" else "\t")
+        elif kind == ".jsonl":
             for line in file:
                 if line.strip():
                     try:
@@ -104,7 +137,8 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
                     yield value if isinstance(value, dict) else {}
         else:
             raise DataError(
-                f"{path}: got the suffix {path.suffix!r}, expected .csv or .jsonl; rename or convert the file"
+                f"{path}: got the suffix {kind!r}, expected .csv, .tsv or .jsonl (or these with .gz); "
+                "rename or convert the file"
             )
 
 

@@ -13,8 +13,8 @@ from jobs import distil_judging, distil_round
 from jobs.distil_judging import Judged
 from jobs.distil_round import Trained
 from jobs.lake import queries, tables
+from jobs.lake.commits import Scope
 from jobs.lake.queries import Model
-from jobs.lake.store import Scope
 from jobs.runtime.job import Context, Done, Job, Work
 from models import digests
 from models.bundle import open_bundle

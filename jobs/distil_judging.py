@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -21,18 +21,20 @@ from models import round_plan
 from models.engine import OnnxEngine
 from models.evaluation import Cell, Evidence, by_label, macro_of, search_thresholds, tally
 from models.metrics import Quality
+from models.outcomes import competing, first_threshold, implied, probabilities
 from models.round_plan import DateLayout, Decision
 from models.threshold_search import Found
-from models.vocabulary import Encoded
 
 _EPOCH = date(1970, 1, 1)
+CellKey: TypeAlias = tuple[str, str, str, str]
+"""Model's name, model_id, gold, purpose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What a round's student and its twin are worth: cells by (model name, model_id, gold, purpose); their means."""
 
-    cells: Mapping[tuple[str, str, str, str], list[Cell]]
+    cells: Mapping[CellKey, list[Cell]]
     metrics: list[dict[str, Any]]
     row_counts: dict[str, int]
     thresholds: tuple[Found, ...]  # the student's, in the labels' order
@@ -40,6 +42,9 @@ class Judged:
 
 def judge(context: Context, task: str, teacher: Model, layout: DateLayout, trained: Trained, rows: pa.Table) -> Judged:
     """Thresholds from the threshold days, quality on the test days; for the student and for its twin alike."""
+    from models.training.students import predict
+
+    kind = context.settings.task(task).kind
     later = _later_rows(context, task, teacher, layout)
     texts, where = np.unique(later.column("text_hash").to_numpy(zero_copy_only=False), return_inverse=True)
     first = np.unique(where, return_index=True)[1]
@@ -51,36 +56,43 @@ def judge(context: Context, task: str, teacher: Model, layout: DateLayout, train
     engine = OnnxEngine.open(trained.bundle)
     scores = {
         "student": engine.probabilities(distinct),
-        "undistilled": _torch_scores(trained.undistilled, engine.encode(distinct)),
+        "undistilled": probabilities(predict(trained.undistilled, engine.encode(distinct)), kind).astype(np.float32),
     }
-    ids = {"student": trained.model_id, "undistilled": f"{trained.model_id}/undistilled"}
+    fallback = first_threshold(kind, len(teacher.labels))
     targets = [settings.target for settings in context.settings.task(task).labels.values()]
-    weight = later.column("occurrences").to_numpy()
     scenes = np.array(later.column("scene").to_pylist(), np.str_)
-    cells: dict[tuple[str, str, str, str], list[Cell]] = {}
+    weight = later.column("occurrences").to_numpy()
+    humans = Evidence(days, scenes, weight, *_gold_of_humans(context, task, later, teacher.labels))
+    teachers = Evidence(days, scenes, weight, gold, np.ones_like(gold))
+    parts = {"test": testing, "test_unseen": testing & ~seen}
     searched: dict[str, tuple[Found, ...]] = {}
-    golds = {
-        "teacher": (gold, np.ones_like(gold)),
-        "human": _gold_of_humans(context, task, later, teacher.labels),
-    }
+    cells = _cells("teacher", teacher.model_id, gold, {"human": humans}, parts, teacher.labels)
+    ids = {"student": trained.model_id, "undistilled": f"{trained.model_id}/undistilled"}
     for name, distinct_scores in scores.items():
-        own = distinct_scores[where]
-        evidence = Evidence(days, scenes, weight, *golds["teacher"])
-        searched[name] = search_thresholds(own[~testing], evidence.where(~testing), targets)
+        own = competing(distinct_scores, kind)[where]
+        searched[name] = search_thresholds(own[~testing], teachers.where(~testing), targets, fallback)
         decisions = own >= np.array([one.value for one in searched[name]], np.float32)
-        for source, (values, known) in golds.items():
-            evidence = Evidence(days, scenes, weight, values, known)
-            for purpose, chosen in (("test", testing), ("test_unseen", testing & ~seen)):
-                if known[chosen].any():
-                    cells[name, ids[name], source, purpose] = tally(
-                        decisions[chosen], evidence.where(chosen), teacher.labels
-                    )
+        golds = {"teacher": teachers, "human": humans}
+        cells |= _cells(name, ids[name], decisions, golds, parts, teacher.labels)
     counts = {
         "threshold": int((~testing).sum()),
         "test": int(testing.sum()),
         "test_unseen": int((testing & ~seen).sum()),
     }
     return Judged(cells, _metrics(cells), counts, searched["student"])
+
+
+def _cells(
+    name: str, model_id: str, decisions: NDArray[np.bool_], golds: Mapping[str, Evidence],
+    parts: Mapping[str, NDArray[np.bool_]], labels: Sequence[str],
+) -> dict[CellKey, list[Cell]]:  # fmt: skip
+    """A model's decisions against each gold on each part of the days, where the gold says anything."""
+    return {
+        (name, model_id, source, part): tally(decisions[chosen], evidence.where(chosen), labels)
+        for source, evidence in golds.items()
+        for part, chosen in parts.items()
+        if evidence.known[chosen].any()
+    }
 
 
 def _later_rows(context: Context, task: str, teacher: Model, layout: DateLayout) -> pa.Table:
@@ -103,10 +115,10 @@ def gold_of_teacher(context: Context, teacher: Model, rows: pa.Table) -> NDArray
     found = queries.newest_thresholds(context.lake, teacher.model_id)
     scenes = rows.column("scene").to_pylist()
     limits = {scene: queries.threshold_row(found, scene, teacher.labels) for scene in set(scenes)}
-    probabilities = 1 / (1 + np.exp(-matrix_of(rows.column("logits"), len(teacher.labels)).astype(np.float64)))
-    decisions: NDArray[np.bool_] = probabilities >= np.array([limits[scene] for scene in scenes]).reshape(
-        probabilities.shape
-    )
+    kind = context.settings.task(teacher.task).kind
+    scores = competing(probabilities(matrix_of(rows.column("logits"), len(teacher.labels)), kind), kind)
+    wanted = np.array([limits[scene] for scene in scenes]).reshape(scores.shape)
+    decisions: NDArray[np.bool_] = scores >= wanted
     return decisions
 
 
@@ -119,22 +131,15 @@ def _gold_of_humans(
     said: dict[str, dict[int, bool]] = {}
     for row in votes.collect():
         said.setdefault(row["text_hash"], {})[place[row["label"]]] = row["positive"]
-    gold = np.zeros((rows.num_rows, len(labels)), np.bool_)
-    known = np.zeros_like(gold)
+    answers = np.full((rows.num_rows, len(labels)), np.nan, np.float32)
     for index, text_hash in enumerate(rows.column("text_hash").to_pylist()):
         for column, positive in said.get(text_hash, {}).items():
-            gold[index, column], known[index, column] = positive, True
-    return gold, known
+            answers[index, column] = positive
+    answers = implied(answers, context.settings.task(task).kind)
+    return answers == 1, ~np.isnan(answers)
 
 
-def _torch_scores(student: Any, encoded: Encoded) -> NDArray[np.float32]:
-    from models.training.trainer import predict
-
-    scores: NDArray[np.float32] = (1 / (1 + np.exp(-predict(student, encoded).astype(np.float64)))).astype(np.float32)
-    return scores
-
-
-def _metrics(cells: Mapping[tuple[str, str, str, str], list[Cell]]) -> list[dict[str, Any]]:
+def _metrics(cells: Mapping[CellKey, list[Cell]]) -> list[dict[str, Any]]:
     metrics = []
     for (name, _, gold, purpose), found in cells.items():
         quality = macro_of(found)

@@ -36,18 +36,12 @@ def in_hash_order(seed: int) -> WindowSpec:
 
 
 def decided(context: Context, teacher: Model, logits: str) -> Column:
-    """The teacher's decisions as hard targets, 0 or 1, from a column of its logits."""
+    """The teacher's decisions as hard targets, 0 or 1, from a column of its logits; null where it scored nothing."""
+    task = context.settings.task(teacher.task)
     found = queries.newest_thresholds(context.lake, teacher.model_id)
     limits = F.array(*[F.lit(value) for value in queries.threshold_row(found, EVERY_SCENE, teacher.labels)])
-    return F.zip_with(
-        logits,
-        limits,
-        lambda logit, limit: F.when(_sigmoid(logit) >= limit, 1.0).otherwise(0.0).cast("float"),
-    )
-
-
-def _sigmoid(logit: Column) -> Column:
-    return 1 / (1 + F.exp(-logit))
+    scores = queries.competing(queries.probabilities(F.col(logits), task), task)
+    return F.zip_with(scores, limits, lambda score, limit: F.when(score >= limit, 1.0).otherwise(0.0).cast("float"))
 
 
 def train(context: Context, task: str, rows: pa.Table, *, seed: int, lineage: dict[str, Any]) -> Trained:
@@ -74,6 +68,7 @@ def train(context: Context, task: str, rows: pa.Table, *, seed: int, lineage: di
                 vocabulary_size=len(vocabulary),
                 labels=len(labels),
                 seed=seed,
+                kind=settings.kind,
                 distil=distil,
                 progress=context.teller(f"{lineage['round']} {name}"),
             )

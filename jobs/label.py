@@ -10,8 +10,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import queries, tables
+from jobs.lake.commits import Scope
 from jobs.lake.queries import Model
-from jobs.lake.store import Scope
 from jobs.promote import Promotion, live
 from jobs.runtime.job import Context, Days, Done, Job, Work
 from models import dependencies
@@ -103,7 +103,7 @@ def decide(
     wide = texts.select("text_id", "dt", "scene", "settled")
     for name, decider in deciders.items():
         own = scores.where(F.col("model_id") == decider.model.model_id)
-        own = own.select("text_id", "dt", F.col("probs").alias(f"probs_{name}"))
+        own = own.select("text_id", "dt", queries.competing(F.col("probs"), tasks[name]).alias(f"probs_{name}"))
         wide = wide.join(own, ["text_id", "dt"], "left").withColumn(f"limits_{name}", _limits(tasks[name], decider))
     above = {
         (name, label): _above(name, label, position)

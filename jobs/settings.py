@@ -6,9 +6,11 @@ breaks where `conf/` is absent.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -66,12 +68,31 @@ class TeacherScoringSettings(Frozen):
     commits: PositiveInt = 2  # the 64 buckets are committed in this many groups; a restart loses at most one
 
 
+AnnotationColumn = Literal[
+    "task", "label", "value", "annotator", "annotated_at", "text_id", "source", "source_id", "text"
+]
+_VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+
+
+class AnnotationSettings(Frozen):
+    """What files of human labels look like, where their columns are not called as ours.
+
+    `columns` maps our names to the file's; `constants` gives ours a fixed value; `labels` maps the file's names of
+    labels to ours. Without `value` a row says that its label holds.
+    """
+
+    columns: Mapping[AnnotationColumn, str] = {}
+    constants: Mapping[AnnotationColumn, str] = {}
+    labels: Mapping[str, Name] = {}
+
+
 class Settings(Frozen):
     """Everything that can be set."""
 
     lake: LakeSettings = LakeSettings()
     session: SessionSettings = SessionSettings()
     sources: Mapping[Name, SourceSettings] = Field(default_factory=dict)
+    annotations: AnnotationSettings = AnnotationSettings()
     ingest: IngestSettings = IngestSettings()
     cleaning: CleaningSettings = CleaningSettings()
     tasks: Mapping[Name, TaskSettings] = Field(default_factory=dict)
@@ -153,7 +174,23 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise SettingsError(f"{file}: got a {type(value).__name__} at the top, expected keys such as tasks:")
-    return value
+    missing: set[str] = set()
+    filled: dict[str, Any] = _filled(value, missing)
+    if missing:
+        raise SettingsError(f"{file}: the environment lacks {', '.join(sorted(missing))}, which it names; set them")
+    return filled
+
+
+def _filled(value: Any, missing: set[str]) -> Any:
+    """`${NAME}` in any text replaced from the environment; names that are not there are noted."""
+    if isinstance(value, dict):
+        return {key: _filled(inner, missing) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, missing) for inner in value]
+    if not isinstance(value, str):
+        return value
+    missing |= {name for name in _VARIABLE.findall(value) if name not in os.environ}
+    return _VARIABLE.sub(lambda found: os.environ.get(found[1], ""), value)
 
 
 def _explain(error: ValidationError, file: Path | None) -> str:

@@ -66,6 +66,8 @@ def rounds(context: Context) -> list[dict[str, Any]]:
         entry["unseen"] = _quality(own.get(("student", "teacher", "test_unseen")))
         entry["undistilled"] = _quality(own.get(("undistilled", "teacher", "test")))
         entry["human"] = _quality(own.get(("student", "human", "test")))
+        entry["undistilled_human"] = _quality(own.get(("undistilled", "human", "test")))
+        entry["teacher_human"] = _quality(own.get(("teacher", "human", "test")))
         found.append(entry)
     return found
 

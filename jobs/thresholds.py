@@ -13,10 +13,11 @@ from pyspark.sql import functions as F
 
 from jobs import distil_judging
 from jobs.lake import queries, tables
+from jobs.lake.commits import Scope
 from jobs.lake.queries import Model
-from jobs.lake.store import Scope
 from jobs.runtime.job import Context, Done, Job, Work
 from models.errors import DataError
+from models.outcomes import competing, first_threshold
 from models.round_plan import Window
 from models.threshold_search import EVERY_SCENE, search
 
@@ -36,6 +37,8 @@ def plan(context: Context) -> Work:
         queries.require_model(context.lake, name, "student", "run `pingti distil` first") for name in context.tasks()
     )
     layout = queries.date_layout(context.lake, context.settings.rounds)
+    if not layout.threshold:
+        return Work(())  # rounds.threshold_days is 0: the first thresholds stay
     read = (tables.STUDENT_SCORES, tables.TEACHER_SCORES, tables.TEXTS)
     fingerprint = context.fingerprint(
         versions=[context.lake.version(table) for table in read],
@@ -75,6 +78,9 @@ def _rows(context: Context, student: Model, window: Window) -> list[tuple[Any, .
     teacher = queries.model(context.lake, student.teacher_id or "")
     gold = distil_judging.gold_of_teacher(context, teacher, table)
     scores = table.column("probs").combine_chunks().flatten().to_numpy().reshape(-1, len(student.labels))
+    kind = context.settings.task(student.task).kind
+    scores = competing(scores, kind)
+    first = first_threshold(kind, len(student.labels))
     days = distil_judging.day_numbers(table)
     scenes = np.array(table.column("scene").to_pylist(), np.str_)
     weight = table.column("occurrences").to_numpy()
@@ -83,7 +89,9 @@ def _rows(context: Context, student: Model, window: Window) -> list[tuple[Any, .
     rows = []
     for column, (label, settings) in enumerate(context.settings.task(student.task).labels.items()):
         for scene, chosen in _places(scenes, gold[:, column], weight, context.settings.thresholds.min_positives):
-            found = search(scores[chosen, column], gold[chosen, column], days[chosen], weight[chosen], settings.target)
+            found = search(
+                scores[chosen, column], gold[chosen, column], days[chosen], weight[chosen], settings.target, first
+            )
             key = (student.model_id, label, scene, version)
             rows.append(distil_judging.threshold_row(key, found, window, now, context.run_id))
     return rows

@@ -12,15 +12,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import queries, tables
-from jobs.lake.store import Scope
+from jobs.lake.commits import Scope
 from jobs.runtime.job import Context, Done, Job, Work
 from models import digests
 from models.errors import DataError
+from models.outcomes import first_threshold, implied
 from models.round_plan import DateLayout
 from models.tasks import TaskSettings
 from models.threshold_search import EVERY_SCENE
-
-FIRST_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def fine_tuning_rows(context: Context, name: str, layout: DateLayout) -> Rows:
     texts = texts.groupBy("text_hash").agg(F.min("text_id").alias("text_id"), F.first("text").alias("text"))
     table = answers.join(texts, "text_hash").orderBy("text_hash").toArrow()
     answered = [table.column(label).to_numpy(zero_copy_only=False) for label in labels]
-    targets = np.stack(answered, axis=1).astype(np.float32)
+    targets = implied(np.stack(answered, axis=1).astype(np.float32), task.kind)
     columns = {key: table.column(key).to_pylist() for key in ("text_id", "text_hash", "text")}
     return Rows(columns["text_id"], columns["text_hash"], columns["text"], targets)
 
@@ -108,7 +107,7 @@ def _train(context: Context, lesson: Lesson) -> None:
     known = ~np.isnan(rows.targets)
     teacher = fine_tune(
         base, rows.texts, np.nan_to_num(rows.targets), known, task.label_names, task.teacher,
-        seed=context.settings.rounds.seed, progress=context.teller(f"{lesson.task}: fine-tuning"),
+        seed=context.settings.rounds.seed, kind=task.kind, progress=context.teller(f"{lesson.task}: fine-tuning"),
     )  # fmt: skip
     folder = context.lake.bundles / "teachers" / f"{lesson.model_id.replace('/', '-')}-{teacher.digest[:8]}"
     teacher.save(folder)
@@ -184,8 +183,9 @@ def _nullable(targets: NDArray[np.float32]) -> list[float | None]:
 
 def _write_first_thresholds(context: Context, model_id: str, task: TaskSettings, now: datetime) -> None:
     nothing = [None] * 11
+    first = first_threshold(task.kind, len(task.labels))
     rows = [
-        (model_id, label, EVERY_SCENE, 1, FIRST_THRESHOLD, "default", "none", *nothing, now, context.run_id)
+        (model_id, label, EVERY_SCENE, 1, first, "default", "none", *nothing, now, context.run_id)
         for label in task.label_names
     ]
     frame = context.spark.createDataFrame(rows, tables.THRESHOLDS.schema)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.metrics import Counts, Quality, count, macro
+from models.outcomes import FIRST_THRESHOLD
 from models.tasks import Target
 from models.threshold_search import Found, search
 
@@ -49,7 +50,9 @@ class Cell:
     counts: Counts
 
 
-def search_thresholds(scores: NDArray[np.float32], evidence: Evidence, targets: Sequence[Target]) -> tuple[Found, ...]:
+def search_thresholds(
+    scores: NDArray[np.float32], evidence: Evidence, targets: Sequence[Target], fallback: float = FIRST_THRESHOLD
+) -> tuple[Found, ...]:
     """A threshold for each label over all scenes. Scores (n, labels), targets in the labels' order."""
     found = []
     for column, target in enumerate(targets):
@@ -61,6 +64,7 @@ def search_thresholds(scores: NDArray[np.float32], evidence: Evidence, targets: 
                 evidence.days[rows],
                 evidence.weight[rows],
                 target,
+                fallback,
             )
         )
     return tuple(found)

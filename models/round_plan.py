@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from models.errors import DataError
 from models.metrics import Quality
@@ -22,19 +22,22 @@ class RoundSettings(Frozen):
 
     seed: int = 1
     rounds: PositiveInt = 2
-    threshold_days: PositiveInt = 7
+    threshold_days: NonNegativeInt = 7  # 0: nothing is searched, and every label keeps its first threshold
     test_days: PositiveInt = 7
-    gate_days: PositiveInt = 7
+    gate_days: NonNegativeInt = 7
     min_train_days: PositiveInt = 14  # two weeks: the training window has to see the week's rhythm repeat
     random_texts: PositiveInt = 24_000  # rows that round 2 draws by hash
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Days from `first` to `last`, both inside."""
+    """Days from `first` to `last`, both inside; a window of no days ends the day before it begins."""
 
     first: date
     last: date
+
+    def __bool__(self) -> bool:
+        return self.first <= self.last
 
     def __contains__(self, day: date) -> bool:
         return self.first <= day <= self.last
@@ -73,15 +76,18 @@ def lay_out(days: Sequence[date], settings: RoundSettings) -> DateLayout:
             f"(rounds.min_train_days {settings.min_train_days} + threshold, test and gate {held_out}); "
             "ingest more days or shorten the windows in the settings"
         )
-    train_end = len(known) - held_out
-    threshold_end = train_end + settings.threshold_days
-    test_end = threshold_end + settings.test_days
-    return DateLayout(
-        train=Window(known[0], known[train_end - 1]),
-        threshold=Window(known[train_end], known[threshold_end - 1]),
-        test=Window(known[threshold_end], known[test_end - 1]),
-        gate=Window(known[test_end], known[-1]),
-    )
+    windows: dict[str, Window] = {}
+    end = len(known)
+    for part, days_of_part in (
+        ("gate", settings.gate_days),
+        ("test", settings.test_days),
+        ("threshold", settings.threshold_days),
+    ):
+        start = end - days_of_part
+        after = known[end - 1] + timedelta(1)
+        windows[part] = Window(known[start], known[end - 1]) if days_of_part else Window(after, known[end - 1])
+        end = start
+    return DateLayout(train=Window(known[0], known[end - 1]), **windows)
 
 
 @dataclass(frozen=True, slots=True)

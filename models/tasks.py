@@ -11,6 +11,10 @@ LabelRef = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,63}\.)?[a-z][a-z0-9
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+TaskKind = Literal["multi_label", "multi_class"]
+"""`multi_label`: every label is a yes-or-no question of its own; `multi_class`: a text has exactly one label."""
+
+
 class Frozen(BaseModel):
     """Base of all settings: read once, never changed, unknown keys refused."""
 
@@ -67,6 +71,8 @@ class StudentSettings(Frozen):
     max_length: PositiveInt = 128
     vocabulary_size: PositiveInt = 6000
     epochs: PositiveInt = 6
+    validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the training rows, kept back for early stopping
+    patience: PositiveInt = 3  # epochs without a better validation F1 after which training stops
     batch: PositiveInt = 64
     learning_rate: PositiveFloat = 2e-3
     temperature: PositiveFloat = 1.0
@@ -76,7 +82,7 @@ class StudentSettings(Frozen):
 class TaskSettings(Frozen):
     """A set of labels of one kind, built in one phase, for the scenes it applies to."""
 
-    kind: Literal["multi_label"] = "multi_label"
+    kind: TaskKind = "multi_label"
     phase: PositiveInt = 1
     scenes: Annotated[tuple[Name, ...], Field(min_length=1)]
     labels: Annotated[dict[Name, LabelSettings], Field(min_length=1)]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from models.metrics import Counts, count, wilson
+from models.outcomes import FIRST_THRESHOLD
 from models.tasks import Frozen, Target
 
 EVERY_SCENE = "*"
@@ -39,6 +40,7 @@ def search(
     days: NDArray[np.int32],
     weight: NDArray[np.int64],
     target: Target,
+    fallback: float = FIRST_THRESHOLD,
 ) -> Found:
     """The threshold of the best F1 among those that reach the target, else among all.
 
@@ -48,13 +50,14 @@ def search(
         days: The day of each row as a number, (n,).
         weight: How often each row occurs, (n,).
         target: The precision and recall wanted.
+        fallback: The threshold where no gold positive is there: nothing can be searched then, and its method says so.
 
-    Where no gold positive is there, nothing can be searched: the threshold is 0.5 and its method says so. A value
+    A value
     lies half-way between two neighbouring scores, so that no row of the evidence sits on the edge, and is a float32,
     so that SQL (which compares with a double) decides alike.
     """
     if not gold.any():
-        return _evidence(0.5, scores, gold, days, weight, "default")
+        return _evidence(fallback, scores, gold, days, weight, "default")
     order = np.argsort(-scores, kind="stable")
     ranked, hit = scores[order], gold[order]
     tp = np.cumsum(np.where(hit, weight[order], 0))

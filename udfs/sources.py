@@ -36,7 +36,7 @@ class SourceSettings(Frozen):
     path: str
     format: Literal["jsonl", "csv", "tsv", "parquet"]
     columns: Mapping[Literal["source_id", "text", "event_time", "scene", "source"], str]
-    constants: Mapping[Literal["scene", "source"], str] = {}
+    constants: Mapping[Literal["event_time", "scene", "source"], str] = {}
     timezone: str = "Asia/Shanghai"
 
     @field_validator("timezone")

@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
 from models.errors import BundleError, EnvError, SettingsError
+from models.tasks import TaskKind
 
 
 def load(source: str | Path, **options: Any) -> tuple[Any, Any]:
@@ -32,7 +33,13 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
 
 
-def load_base(base: str | Path, labels: tuple[str, ...]) -> tuple[Any, Any]:
+_PROBLEMS: dict[TaskKind, str] = {
+    "multi_label": "multi_label_classification",
+    "multi_class": "single_label_classification",
+}
+
+
+def load_base(base: str | Path, labels: tuple[str, ...], kind: TaskKind = "multi_label") -> tuple[Any, Any]:
     """Tokenizer and model of a pretrained base with a new last layer for these labels.
 
     Raises:
@@ -47,7 +54,7 @@ def load_base(base: str | Path, labels: tuple[str, ...]) -> tuple[Any, Any]:
             num_labels=len(labels),
             id2label=dict(enumerate(labels)),
             label2id={label: at for at, label in enumerate(labels)},
-            problem_type="multi_label_classification",
+            problem_type=_PROBLEMS[kind],
             ignore_mismatched_sizes=True,  # a base that was fine-tuned before has another last layer
         )
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Losses of a multi-label student: every label is a yes-or-no question of its own, some left unanswered.
+"""Losses of a student: each label a yes-or-no question of its own, or one class among the labels of a row.
 
 All take logits, targets and a mask of the same shape (rows, labels) and give the mean over what the mask
 keeps, as a scalar. What the mask drops may hold anything, NaN included; where it keeps nothing, the loss and
@@ -11,11 +11,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.tasks import TaskKind
+
+_OUT_OF_QUESTION = -1e4  # of a class that the mask drops: no share, and no infinity that would make its gradient NaN
+
 
 def soft_loss(
-    student: Tensor, teacher: Tensor, mask: Tensor, *, temperature: float, weight: Tensor | None = None
+    student: Tensor,
+    teacher: Tensor,
+    mask: Tensor,
+    *,
+    temperature: float,
+    weight: Tensor | None = None,
+    kind: TaskKind = "multi_label",
 ) -> Tensor:
-    """KL(teacher || student) of each label's two outcomes, at a temperature.
+    """KL(teacher || student) of each label's two outcomes, or of a row's classes, at a temperature.
 
     Times temperature², so that its gradient keeps its size beside the hard term when the temperature changes
     (Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2).
@@ -26,25 +36,38 @@ def soft_loss(
         mask: bool (rows, labels), True where the teacher has spoken.
         temperature: Divides both logits; above 1 it shows more of what the teacher thinks of the unlikely.
         weight: Row weights (rows,), None for equal ones.
+        kind: The task's kind. Of classes only those in the mask compete: a teacher that does not know one says
+            nothing of it, and the mean is over the rows with two or more.
     """
     s = student / temperature
     t = torch.where(mask, teacher, 0.0).detach() / temperature
+    if kind == "multi_class":
+        wanted, got = _class_log_shares(t, mask), _class_log_shares(s, mask)
+        between = torch.where(mask, wanted.exp() * (wanted - got), 0.0).sum(1, keepdim=True)
+        compared = mask.sum(1, keepdim=True) > 1
+        return _masked_mean(between.clamp_min(0.0), compared, weight) * temperature**2
     # KL of two Bernoullis in their logits is a Bregman divergence of softplus: no logarithm of a tiny number.
     divergence = F.softplus(s) - F.softplus(t) - torch.sigmoid(t) * (s - t)
     # Rounding alone can bring equal logits below zero.
     return _masked_mean(divergence.clamp_min(0.0), mask, weight) * temperature**2
 
 
-def hard_loss(logits: Tensor, targets: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy against given answers.
+def hard_loss(
+    logits: Tensor, targets: Tensor, mask: Tensor, weight: Tensor | None = None, kind: TaskKind = "multi_label"
+) -> Tensor:
+    """Cross-entropy against given answers: binary for each label, or over a row's classes.
 
     Args:
         logits: (rows, labels).
         targets: (rows, labels), 0 to 1.
         mask: bool (rows, labels), True where the answer is known.
         weight: Row weights (rows,), None for equal ones.
+        kind: The task's kind. Of classes, a row counts where one of the known ones holds.
     """
     known = torch.where(mask, targets, 0.0)
+    if kind == "multi_class":
+        surprise = -(known * _class_log_shares(logits, mask)).sum(1, keepdim=True)
+        return _masked_mean(surprise, known.sum(1, keepdim=True) > 0, weight)
     return _masked_mean(F.binary_cross_entropy_with_logits(logits, known, reduction="none"), mask, weight)
 
 
@@ -58,11 +81,17 @@ def distil_loss(
     weight: Tensor | None,
     temperature: float,
     soft_weight: float,
+    kind: TaskKind = "multi_label",
 ) -> Tensor:
     """`soft_weight` times the soft loss plus the rest times the hard loss, each a mean of its own."""
-    from_teacher = soft_loss(logits, soft, soft_mask, temperature=temperature, weight=weight)
-    from_answers = hard_loss(logits, hard, hard_mask, weight)
+    from_teacher = soft_loss(logits, soft, soft_mask, temperature=temperature, weight=weight, kind=kind)
+    from_answers = hard_loss(logits, hard, hard_mask, weight, kind)
     return soft_weight * from_teacher + (1 - soft_weight) * from_answers
+
+
+def _class_log_shares(logits: Tensor, mask: Tensor) -> Tensor:
+    """Log-softmax over the classes of the mask."""
+    return torch.log_softmax(torch.where(mask, logits, _OUT_OF_QUESTION), dim=1)
 
 
 def _masked_mean(values: Tensor, mask: Tensor, weight: Tensor | None) -> Tensor:

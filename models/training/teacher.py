@@ -19,7 +19,7 @@ from torch.optim import AdamW
 from models import digests
 from models.bundle import publish
 from models.errors import BundleError, DataError
-from models.tasks import TeacherSettings
+from models.tasks import TaskKind, TeacherSettings
 from models.training.batching import length_batches, ramp
 from models.training.devices import device, reproducible
 from models.training.hub import expect_safetensors, load, load_base, save
@@ -114,6 +114,7 @@ def fine_tune(
     settings: TeacherSettings,
     *,
     seed: int,
+    kind: TaskKind = "multi_label",
     max_steps: int | None = None,
     progress: Progress | None = None,
 ) -> Teacher:
@@ -127,6 +128,7 @@ def fine_tune(
         labels: Label names, in the order of the columns.
         settings: Schedule and longest text.
         seed: For the new last layer, the order and the dropout.
+        kind: The task's kind, which decides the loss.
         max_steps: Stop after so many batches; None for all epochs.
         progress: Called after each batch with rows done, rows in total and the batch's loss.
 
@@ -142,12 +144,12 @@ def fine_tune(
             f"{len(labels)} labels, expected {expected} with at least one text; annotate or join again"
         )
     with reproducible(seed):
-        tokenizer, model = load_base(base, labels)
+        tokenizer, model = load_base(base, labels, kind)
         _start_at_base_rates(model, targets, mask)
         limit = min(settings.max_tokens, getattr(model.config, "max_position_embeddings", settings.max_tokens))
         model.config.pingti_max_tokens = limit
         encoded = tokenise(tokenizer, texts, limit)
-        _FineTuning(model.to(device()), tokenizer, encoded, targets, mask, settings).run(
+        _FineTuning(model.to(device()), tokenizer, encoded, targets, mask, settings, kind).run(
             _plan(encoded, settings, seed, max_steps), progress
         )
     return Teacher(tuple(labels), limit, model.eval(), tokenizer)
@@ -183,7 +185,9 @@ class _FineTuning:
         targets: NDArray[np.float32],
         mask: NDArray[np.bool_],
         settings: TeacherSettings,
+        kind: TaskKind,
     ) -> None:
+        self.kind: TaskKind = kind
         self.model = model
         self.tokenizer = tokenizer
         self.encoded = encoded
@@ -207,7 +211,7 @@ class _FineTuning:
         self.optimiser.zero_grad(set_to_none=True)
         chosen = torch.from_numpy(rows).to(self.model.device)
         logits: Tensor = forward(self.model, self.tokenizer, self.encoded, rows).logits.float()
-        loss = hard_loss(logits, self.targets[chosen], self.mask[chosen])
+        loss = hard_loss(logits, self.targets[chosen], self.mask[chosen], kind=self.kind)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()

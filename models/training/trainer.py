@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from models.errors import DataError
-from models.tasks import StudentSettings
+from models.tasks import StudentSettings, TaskKind
 from models.training.batching import length_batches, ramp
 from models.training.devices import device, reproducible
+from models.training.early_stopping import EarlyStopping, hold_out
 from models.training.losses import distil_loss, hard_loss
 from models.training.students import Student, build_student
 from models.vocabulary import Encoded
@@ -68,12 +69,14 @@ class TrainedStudent:
     Attributes:
         student: The network.
         losses: Mean loss of each epoch; the last may be an epoch that `max_steps` cut short.
+        validation: Macro F1 after each epoch on the rows kept back, if any were; the best epoch's weights stayed.
         seconds: Wall time of the training loop.
         rows_per_s: Rows it read per second of that.
     """
 
     student: Student
     losses: tuple[float, ...]
+    validation: tuple[float, ...]
     seconds: float
     rows_per_s: float
 
@@ -85,6 +88,7 @@ def train_student(
     vocabulary_size: int,
     labels: int,
     seed: int,
+    kind: TaskKind = "multi_label",
     distil: bool = True,
     max_steps: int | None = None,
     progress: Progress | None = None,
@@ -101,6 +105,7 @@ def train_student(
         vocabulary_size: Ids there are, the reserved two included.
         labels: Labels there are.
         seed: For the first weights, the order of rows and the dropout.
+        kind: The task's kind, which decides the losses.
         distil: False leaves the teacher's logits aside: the same student without distillation.
         max_steps: Stop after so many batches; None for all epochs.
         progress: Called after each batch with rows done, rows in total and the batch's loss.
@@ -112,42 +117,33 @@ def train_student(
     rows.check(labels)
     with reproducible(seed, threads):
         student = build_student(settings, vocabulary_size, labels)
-        _start_at_base_rates(student, rows, distil=distil)
-        run = _Run(student.to(device()), rows, settings, distil=distil)
-        steps = _plan(rows, settings, seed, max_steps)
+        learnt, held = hold_out(len(rows), settings, seed)
+        _start_at_base_rates(student, rows, learnt, distil=distil)
+        run = _Run(student.to(device()), rows, settings, kind=kind, distil=distil)
+        steps = _plan(rows.texts.lengths, learnt, settings, seed, max_steps)
+        watch = EarlyStopping(rows, held, settings.patience, kind) if len(held) else None
         started = time.perf_counter()
-        losses = run.epochs(steps, progress)
+        losses = run.epochs(steps, progress, watch)
+        if watch is not None:
+            watch.restore(student)
         seconds = time.perf_counter() - started
-    read = sum(len(batch) for epoch in steps for batch in epoch)
-    return TrainedStudent(student.cpu().eval(), losses, seconds, read / seconds)
-
-
-def predict(student: Student, encoded: Encoded, batch: int = 256) -> NDArray[np.float32]:
-    """A student's logits, (texts, labels) float32 in the texts' order; leaves it in evaluation mode."""
-    student.eval()
-    where = next(student.parameters()).device
-    logits = np.empty((len(encoded), student.labels), np.float32)
-    order = np.argsort(encoded.lengths, kind="stable")
-    with torch.inference_mode():
-        for start in range(0, len(order), batch):
-            rows = order[start : start + batch]
-            ids, lengths = encoded.padded(rows, at_least=student.min_length)
-            answer, _ = student(torch.from_numpy(ids).to(where), torch.from_numpy(lengths).to(where))
-            logits[rows] = answer.float().cpu().numpy()
-    return logits
+    read = sum(len(batch) for epoch in steps[: len(losses)] for batch in epoch)
+    validation = tuple(watch.scores) if watch is not None else ()
+    return TrainedStudent(student.cpu().eval(), losses, validation, seconds, read / seconds)
 
 
 Batches: TypeAlias = list[NDArray[np.int64]]
 
 
-def _plan(rows: TrainingRows, settings: StudentSettings, seed: int, max_steps: int | None) -> list[Batches]:
-    """The batches of every epoch, cut after `max_steps`; epochs that would be empty are left out."""
+def _plan(
+    lengths: NDArray[np.int64], rows: NDArray[np.int64], settings: StudentSettings, seed: int, max_steps: int | None
+) -> list[Batches]:
+    """The batches of every epoch over these rows, cut after `max_steps`; epochs that would be empty are left out."""
     random = np.random.default_rng(seed)
-    lengths = rows.texts.lengths
     left = max_steps
     epochs: list[Batches] = []
     for _ in range(settings.epochs):
-        batches = length_batches(lengths, settings.batch, random)[:left]
+        batches = [rows[batch] for batch in length_batches(lengths[rows], settings.batch, random)[:left]]
         if left is not None:
             left -= len(batches)
         if batches:
@@ -155,19 +151,19 @@ def _plan(rows: TrainingRows, settings: StudentSettings, seed: int, max_steps: i
     return epochs
 
 
-def _start_at_base_rates(student: Student, rows: TrainingRows, *, distil: bool) -> None:
+def _start_at_base_rates(student: Student, rows: TrainingRows, learnt: NDArray[np.int64], *, distil: bool) -> None:
     """Let the untrained student answer with each label's frequency.
 
     Most labels are rare. From an even start the first hundreds of batches would teach nothing but that,
     through gradients that drown what tells the positives apart (Lin et al. 2017, arXiv:1708.02002, 4.1).
     """
-    mask = rows.hard_mask
-    positives = rows.weight @ np.where(mask, rows.hard, 0)
-    known = rows.weight @ mask
+    mask, weight = rows.hard_mask[learnt], rows.weight[learnt]
+    positives = weight @ np.where(mask, rows.hard[learnt], 0)
+    known = weight @ mask
     if distil:  # where no answer is known, the teacher's counts as one
-        guessed = rows.soft_mask & ~mask
-        positives = positives + rows.weight @ (guessed & (rows.soft > 0))
-        known = known + rows.weight @ guessed
+        guessed = rows.soft_mask[learnt] & ~mask
+        positives = positives + weight @ (guessed & (rows.soft[learnt] > 0))
+        known = known + weight @ guessed
     rate = (positives + 1) / (known + 2)
     with torch.no_grad():
         student.head.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
@@ -176,10 +172,13 @@ def _start_at_base_rates(student: Student, rows: TrainingRows, *, distil: bool) 
 class _Run:
     """The training loop's state: the rows as tensors, the student, its optimiser."""
 
-    def __init__(self, student: Student, rows: TrainingRows, settings: StudentSettings, *, distil: bool) -> None:
+    def __init__(
+        self, student: Student, rows: TrainingRows, settings: StudentSettings, *, kind: TaskKind, distil: bool
+    ) -> None:
         self.student = student
         self.rows = rows
         self.settings = settings
+        self.kind: TaskKind = kind
         self.distil = distil
         self.where = next(student.parameters()).device
         self.tensors = {
@@ -188,8 +187,8 @@ class _Run:
         }
         self.optimiser = AdamW(student.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
 
-    def epochs(self, plan: list[Batches], progress: Progress | None) -> tuple[float, ...]:
-        """Train through the planned batches; the mean loss of each epoch."""
+    def epochs(self, plan: list[Batches], progress: Progress | None, watch: EarlyStopping | None) -> tuple[float, ...]:
+        """Train through the planned batches, or until the watch says to stop; the mean loss of each epoch."""
         self.student.train()
         total_rows = sum(len(batch) for epoch in plan for batch in epoch)
         total_steps = sum(len(epoch) for epoch in plan)
@@ -205,6 +204,8 @@ class _Run:
                 if progress is not None:
                     progress(done, total_rows, losses[-1])
             means.append(float(np.mean(losses)))
+            if watch is not None and watch.after_epoch(self.student):
+                break
         return tuple(means)
 
     def _step(self, batch: NDArray[np.int64]) -> float:
@@ -226,10 +227,11 @@ class _Run:
     def _loss(self, logits: Tensor, batch: Tensor) -> Tensor:
         part = {name: tensor[batch] for name, tensor in self.tensors.items()}
         if not self.distil:
-            return hard_loss(logits, part["hard"], part["hard_mask"], part["weight"])
+            return hard_loss(logits, part["hard"], part["hard_mask"], part["weight"], self.kind)
         return distil_loss(
             logits,
             **part,
             temperature=self.settings.temperature,
             soft_weight=self.settings.soft_weight,
+            kind=self.kind,
         )

@@ -19,8 +19,7 @@ from models.engine import OnnxEngine
 from models.errors import BundleError
 from models.tasks import StudentSettings
 from models.training.export import export_student, to_onnx
-from models.training.students import Student, TextCNN, build_student
-from models.training.trainer import predict
+from models.training.students import Student, TextCNN, build_student, predict
 from models.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(tuple("abcdefgh好😀"))

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
 
 from jobs import clean
 from jobs.label import Decider, decide
-from jobs.lake import tables
+from jobs.lake import queries, tables
 from jobs.lake.queries import Model
 from jobs.promote import Promotion
 from jobs.runtime.job import Context, Request, quiet_reporter
 from jobs.settings import Settings
-from models import dependencies, digests
+from models import dependencies, digests, outcomes
 from models.rules import EVERY_TASK, Cleaner
+from models.tasks import TaskKind, TaskSettings
 from tests.spark.support import DAY, frame, rule, score_row, text_row
 
 pytestmark = pytest.mark.spark
@@ -144,3 +146,20 @@ def test_clean_texts_are_those_of_the_plain_cleaner(spark: SparkSession) -> None
         assert [tuple(one) for one in row["settled"]] == settled
         outcomes |= {one[:1] + one[2:] for one in settled}
     assert {task for task, *_ in outcomes} == {EVERY_TASK, "praise", "feedback"}
+
+
+@pytest.mark.parametrize("kind", ["multi_label", "multi_class"])
+def test_probabilities_and_what_competes_are_those_of_the_plain_functions(spark: SparkSession, kind: TaskKind) -> None:
+    random_logits = np.random.default_rng(2).normal(0, 6, (40, 3)).astype(np.float32)
+    equal = np.array([[1, 1, 0], [0, 0, 0], [-800, 0, 800]], np.float32)
+    logits = np.concatenate([random_logits, equal])
+    task = TaskSettings.model_validate({"kind": kind, "scenes": ["x"], "labels": {"a": {}, "b": {}, "c": {}}})
+    rows = spark.createDataFrame(
+        [(at, row.tolist()) for at, row in enumerate(logits)], "at int, logits array<float>"
+    ).repartition(3)
+    shares = queries.probabilities(F.col("logits"), task)
+    found = rows.select("at", shares.alias("shares"), queries.competing(shares, task).alias("kept")).orderBy("at")
+    got = found.toPandas()
+    wanted = outcomes.probabilities(logits, kind)
+    assert np.allclose(np.stack(got["shares"].to_list()), wanted, atol=1e-12)
+    assert np.allclose(np.stack(got["kept"].to_list()), outcomes.competing(wanted, kind), atol=1e-12)

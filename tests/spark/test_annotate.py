@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -133,5 +134,28 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_told(imported: tuple[Lak
     with pytest.raises(DataError, match="--file: no file at"):
         annotate.plan(context_for(imported[0], tmp_path / "none.csv"))
     (tmp_path / "a.xlsx").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"got the suffix '.xlsx', expected .csv or .jsonl"):
+    with pytest.raises(DataError, match=r"got the suffix '.xlsx', expected .csv, .tsv or .jsonl"):
         do(annotate.JOB, context_for(imported[0], tmp_path / "a.xlsx"))
+
+
+def test_a_file_with_names_of_its_own_is_read_by_the_mapping(imported: tuple[Lake, Done, Path], tmp_path: Path) -> None:
+    lake = imported[0]
+    with gzip.open(tmp_path / "c.tsv.gz", "wt", encoding="utf-8") as file:
+        file.write("says\tact\n夸夸我\tasks-praise\n从来没有\tgot\n")
+    mapping = {
+        "columns": {"text": "says", "label": "act"}, "labels": {"asks-praise": "asks"},
+        "constants": {"task": "praise", "source": "chat", "value": "1", "annotator": "dataset"},
+    }  # fmt: skip
+    options = {"file": str(tmp_path / "c.tsv.gz")}
+    done = do(annotate.JOB, context_of(lake, "annotate", tasks=TASKS, annotations=mapping, options=options))
+    assert done is not None
+    assert done.counts["annotation_unmatched"] == 1
+    found = lake.read(tables.ANNOTATIONS).where("annotator = 'dataset'")
+    assert rows_of(found, "text_id", "label", "value") == [("t1", "asks", True)]
+
+
+@pytest.mark.parametrize("broken", [b"", b"no gzip", gzip.compress(b"task,label\n" * 99)[:-9]])
+def test_a_broken_gzip_is_refused_by_name(imported: tuple[Lake, Done, Path], tmp_path: Path, broken: bytes) -> None:
+    (tmp_path / "d.csv.gz").write_bytes(broken)
+    with pytest.raises(DataError, match=r"d.csv.gz: not whole gzip data"):
+        do(annotate.JOB, context_for(imported[0], tmp_path / "d.csv.gz"))

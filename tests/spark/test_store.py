@@ -13,8 +13,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake import tables
+from jobs.lake.commits import Scope, Stamp
 from jobs.lake.contracts import conform
-from jobs.lake.store import Lake, Scope, Stamp
+from jobs.lake.store import Lake
 from jobs.settings import LakeSettings
 from models.errors import DataError, SchemaError, SettingsError
 from tests.spark.support import DAY, NEW_YEAR, STAMP, add, day, frame, promotion_row, rows_of, versions

@@ -40,6 +40,17 @@ def test_the_gate_is_the_most_recent_week() -> None:
     assert len(members(layout, days)["train"]) == 42
 
 
+def test_a_window_of_no_days_holds_none_and_takes_none() -> None:
+    one_and_one = RoundSettings(threshold_days=0, test_days=1, gate_days=0, min_train_days=1)
+    days = [FIRST, FIRST + timedelta(days=5)]
+    layout = lay_out(days, one_and_one)
+    assert members(layout, days) == {"train": days[:1], "threshold": [], "test": days[1:], "gate": []}
+    assert layout.train
+    assert layout.test
+    assert not layout.threshold
+    assert not layout.gate
+
+
 def test_days_without_texts_count_for_no_window() -> None:
     days = [FIRST + timedelta(days=2 * at) for at in range(8)]
     layout = lay_out(days, SMALL)

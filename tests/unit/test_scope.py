@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.lake.store import Scope
+from jobs.lake.commits import Scope
 from models.errors import SettingsError
 
 FIRST = date(2026, 3, 1)

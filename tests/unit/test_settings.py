@@ -94,6 +94,22 @@ def test_a_file_that_cannot_be_meant_is_refused_by_name(write: Write, content: s
     assert caught.value.exit_code == 2
 
 
+def test_names_of_the_environment_are_filled_in_wherever_a_text_is(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACE", "/data")
+    file = write("lake: {location: '${PLACE}/warehouse/${PLACE}', bundles: '$PLACE/{PLACE}'}")
+    assert load(file).lake.location == "/data/warehouse//data"
+    assert load(file).lake.bundles == "$PLACE/{PLACE}"
+
+
+def test_all_names_that_the_environment_lacks_are_told(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PLACE_A", "PLACE_B"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SettingsError, match="the environment lacks PLACE_A, PLACE_B"):
+        load(write("lake: {location: '${PLACE_B}', bundles: '${PLACE_A}'}"))
+
+
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(SettingsError, match=f"no file at {path}"):

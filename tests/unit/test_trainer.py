@@ -13,7 +13,8 @@ import torch
 from models.errors import DataError
 from models.tasks import StudentSettings
 from models.training.batching import length_batches, ramp
-from models.training.trainer import TrainedStudent, TrainingRows, predict, train_student
+from models.training.students import predict
+from models.training.trainer import TrainedStudent, TrainingRows, train_student
 from models.vocabulary import Vocabulary
 
 SETTINGS = StudentSettings(embedding=16, filters=16, widths=(1, 2), epochs=8, batch=32, learning_rate=1e-2)

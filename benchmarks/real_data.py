@@ -1,0 +1,85 @@
+"""Real texts through the whole job: `DATA=… MODELS=… .venv/bin/python -m benchmarks.real_data dialogid`.
+
+Ingests, cleans and annotates the set, fine-tunes the teacher, scores with it and distils a student, in a warehouse of
+its own for each seed; then prints what teacher, student and the same student without distillation are worth against
+the set's own labels on the test day, mean and spread over the seeds. Writes `build/real/SET.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import exam
+from jobs import annotate, clean, distil, ingest, init, score_teacher, summary, train_teacher
+from jobs.runtime import session
+from jobs.runtime.job import Job, Request, make_context, run
+from jobs.runtime.progress import Reporter
+from jobs.settings import Settings, load, merge
+
+OUT = Path("build/real")
+WHO = {"teacher": "teacher_human", "student": "human", "undistilled": "undistilled_human"}
+BASE = "zh-bert-4x256"
+
+
+def main() -> int:
+    """Run the seeds and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("set", choices=["dialogid", "exam"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    arguments = parser.parse_args()
+    missing = [name for name in ("DATA", "MODELS") if not os.environ.get(name)]
+    if missing:
+        sys.stderr.write(f"real_data: set {', '.join(missing)} to the folders of the data and of the teachers' bases\n")
+        return 2
+    data = Path(os.environ["DATA"])
+    if arguments.set == "dialogid":
+        given, labelled = (
+            load(Path("conf/dialogid.yaml")).model_dump(mode="json", by_alias=True),
+            data / "dialogid_k12_asr",
+        )
+    else:
+        given, labelled = exam.prepare(data, OUT / "exam")
+        given["tasks"][exam.TASK]["teacher"]["from"] = str(Path(os.environ["MODELS"]) / BASE)
+    found = [_seed(arguments.set, given, labelled, seed) for seed in arguments.seeds]
+    _tell(arguments.set, found, arguments.seeds)
+    return 0
+
+
+def _seed(name: str, given: dict[str, Any], labelled: Path, seed: int) -> dict[str, Any]:
+    """The last round of a seed's own warehouse, from the files on."""
+    place = OUT / f"{name}-{seed}"
+    own = {"location": str(place / "warehouse"), "bundles": str(place / "bundles")}
+    settings = Settings.model_validate(merge(given, {"lake": own, "rounds": {"seed": seed}}))
+    context = make_context("real", settings, session.start(settings.session), Request(), Reporter())
+    jobs: list[tuple[Job, dict[str, Any]]] = [
+        (init.JOB, {}), (ingest.JOB, {}), (clean.JOB, {}), (annotate.JOB, {"file": labelled}),
+        (train_teacher.JOB, {}), (score_teacher.JOB, {}), (distil.JOB, {}),
+    ]  # fmt: skip
+    for job, options in jobs:
+        run(job, context.beside(job.name, Request(options=options)), title=f"{job.name} (seed {seed})")
+    return summary.rounds(context)[-1]
+
+
+def _tell(name: str, found: list[dict[str, Any]], seeds: list[int]) -> None:
+    """Macro F1 against the set's labels on the test day, and against the teacher."""
+    values = {who: [entry[key]["f1"] for entry in found] for who, key in WHO.items()}
+    values["student against teacher"] = [entry["f1"] for entry in found]
+    told = {
+        who: {"mean": statistics.mean(each), "spread": max(each) - min(each), "seeds": each}
+        for who, each in values.items()
+    }
+    (OUT / f"{name}.json").write_text(json.dumps({"seeds": seeds, "macro_f1": told}, indent=1) + "\n")
+    print("macro F1 on the test day")
+    for who, value in told.items():
+        each = "  ".join(f"{one:.4f}" for one in value["seeds"])
+        print(f"{who:<26} {value['mean']:.4f}  (max - min {value['spread']:.4f})  {each}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

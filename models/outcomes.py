@@ -1,0 +1,53 @@
+"""From a model's logits to what it says: probabilities, and which of them may become a label.
+
+In a `multi_label` task every label is judged by itself; in a `multi_class` task the labels of a text compete, and only
+the likeliest can hold. After `competing` both are one thing: a label holds where its score reaches its threshold.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.tasks import TaskKind
+
+FIRST_THRESHOLD = 0.5
+
+
+def probabilities(logits: NDArray[np.float32], kind: TaskKind) -> NDArray[np.float64]:
+    """Logits (rows, labels) as probabilities: of each label by itself, or of one label among all. NaN stays NaN."""
+    exact = logits.astype(np.float64)
+    if kind == "multi_label":
+        alone: NDArray[np.float64] = 1 / (1 + np.exp(-np.maximum(exact, -700.0)))  # beyond, float64 overflows
+        return alone
+    shifted = np.exp(exact - exact.max(axis=1, keepdims=True, initial=-np.inf))
+    among: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    return among
+
+
+Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
+
+
+def competing(probabilities: Floats, kind: TaskKind) -> Floats:
+    """The probabilities that may become a label: all, or of a row of classes the largest (the first of equals)."""
+    if kind == "multi_label" or not probabilities.size:
+        return probabilities
+    rows = np.arange(len(probabilities))
+    winners = probabilities.argmax(axis=1)
+    kept = np.zeros_like(probabilities)
+    kept[rows, winners] = probabilities[rows, winners]
+    return kept
+
+
+def first_threshold(kind: TaskKind, labels: int) -> float:
+    """Where nothing was searched yet: one half; of classes, a value that the likeliest always reaches."""
+    return FIRST_THRESHOLD if kind == "multi_label" else FIRST_THRESHOLD / labels
+
+
+def implied(said: NDArray[np.float32], kind: TaskKind) -> NDArray[np.float32]:
+    """Answers (rows, labels) of 1, 0 or NaN with what they imply: a class that holds denies the others."""
+    if kind == "multi_label":
+        return said
+    return np.where((said == 1).any(axis=1, keepdims=True) & np.isnan(said), np.float32(0), said)

@@ -1,0 +1,66 @@
+"""Early stopping: a part of the training rows is kept back, and the epoch that answers it best stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.metrics import count, macro
+from models.outcomes import competing, first_threshold, probabilities
+from models.tasks import StudentSettings, TaskKind
+from models.training.students import Student, predict
+
+if TYPE_CHECKING:
+    from models.training.trainer import TrainingRows
+
+
+def hold_out(rows: int, settings: StudentSettings, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row numbers to learn from, and to validate by: a random share, the same for a seed. Both rising."""
+    kept_back = int(rows * settings.validation_share)
+    order = np.random.default_rng([seed, 1]).permutation(rows)
+    return np.sort(order[kept_back:]), np.sort(order[:kept_back])
+
+
+class EarlyStopping:
+    """Judges a student after each epoch by its macro F1 on the rows kept back, and remembers the best weights.
+
+    Attributes:
+        scores: Macro F1 after each epoch, 0 where none of the rows has a positive answer.
+    """
+
+    def __init__(self, rows: TrainingRows, held: NDArray[np.int64], patience: int, kind: TaskKind) -> None:
+        self.scores: list[float] = []
+        self._texts = rows.texts.take(held)
+        self._hard, self._known = rows.hard[held], rows.hard_mask[held]
+        self._patience = patience
+        self._kind: TaskKind = kind
+        self._best: dict[str, Tensor] = {}
+
+    def after_epoch(self, student: Student) -> bool:
+        """Judge the student; True where it has not become better for `patience` epochs. It goes on training."""
+        score = self._score(student)
+        student.train()
+        if not self.scores or score > max(self.scores):
+            self._best = {name: tensor.detach().clone() for name, tensor in student.state_dict().items()}
+        self.scores.append(score)
+        return len(self.scores) - 1 - int(np.argmax(self.scores)) >= self._patience
+
+    def restore(self, student: Student) -> None:
+        """Put the best epoch's weights back."""
+        if self._best:
+            student.load_state_dict(self._best)
+
+    def _score(self, student: Student) -> float:
+        scores = competing(probabilities(predict(student, self._texts), self._kind), self._kind)
+        decisions = scores >= first_threshold(self._kind, student.labels)
+        qualities = []
+        for label in range(student.labels):
+            known = self._known[:, label]
+            counts = count(decisions[known, label], self._hard[known, label] >= 0.5)
+            if counts.quality is not None:
+                qualities.append(counts.quality)
+        found = macro(qualities)
+        return found.f1 if found else 0.0

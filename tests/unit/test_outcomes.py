@@ -1,0 +1,46 @@
+"""Probabilities and what may become a label of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from models.outcomes import competing, first_threshold, probabilities
+
+LOGITS = arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 6)), elements=st.floats(-1e4, 1e4, width=32))
+
+
+@given(LOGITS, st.floats(-100, 100))
+@settings(deadline=None)
+def test_of_classes_the_shares_sum_to_one_whatever_is_added_to_a_row(logits: np.ndarray, more: float) -> None:
+    shares = probabilities(logits, "multi_class")
+    assert shares.shape == logits.shape
+    assert np.allclose(shares.sum(axis=1), 1)
+    assert np.allclose(shares, probabilities(logits.astype(np.float64) + more, "multi_class"), atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_of_labels_each_is_judged_by_itself() -> None:
+    found = probabilities(np.array([[0.0, np.log(3.0)]], np.float32), "multi_label")
+    assert found == pytest.approx(np.array([[0.5, 0.75]]), abs=1e-7)
+
+
+@given(LOGITS)
+@settings(deadline=None)
+def test_exactly_one_class_of_a_row_reaches_the_first_threshold(logits: np.ndarray) -> None:
+    shares = probabilities(logits, "multi_class")
+    reached = competing(shares, "multi_class") >= first_threshold("multi_class", logits.shape[1])
+    assert (reached.sum(axis=1) == 1).all()
+    assert (reached.argmax(axis=1) == shares.argmax(axis=1)).all()
+
+
+def test_labels_do_not_compete() -> None:
+    both = np.array([[0.9, 0.8]], np.float32)
+    assert competing(both, "multi_label") is both
+    assert competing(both, "multi_class").tolist() == [[pytest.approx(0.9), 0.0]]
+
+
+def test_where_no_label_is_known_nothing_is_made_up() -> None:
+    assert np.isnan(probabilities(np.array([[np.nan, 1.0]], np.float32), "multi_class")).all()
