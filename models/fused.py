@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from models.bundle import Bundle, open_bundle
 from models.errors import BundleError, DataError
 from models.folded import Floats, Folded, read_folded
-from models.kernels import BLOCK, LANE_BYTES, decode_arguments, kernels
+from models.kernels import decode_arguments, kernels
+from models.look_up import BLOCK, LANE_BYTES
 from models.serving import Engine
 from models.vocabulary import UNKNOWN, Encoded, Texts, as_large_string
 

@@ -1,11 +1,4 @@
-"""The compiled half of the fused engine: from UTF-8 bytes to ids, and from ids to logits. Numba, one thread, no GIL.
-
-Where the time goes: a text of 24 characters makes 24 * 9 * 128 additions of 16 bits (widths 2, 3, 4; 128 filters), all
-read from tables. So the tables are cut into parts of 128 bytes a character: a part with the characters in use fits the
-core's second-level cache, a block of texts is run through one part after the other, and the running maxima of a part
-stay in vector registers. Compilers do not find that from loops over arrays (half the speed at best), so that innermost
-loop is written in LLVM's vector instructions, which every processor LLVM knows has in some form.
-"""
+"""Compiles the fused engine's functions once a process, and keeps them on disk where that is possible."""
 
 from __future__ import annotations
 
@@ -15,275 +8,25 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import literal_unroll, njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit
 from numpy.typing import NDArray
 
-LANE_BYTES = 128  # of sums, the registers of one part: four of AVX2
-BLOCK = 256  # texts at a time: their maxima stay in the second-level cache beside a part of the tables
+from models.look_up import score
+from models.utf8 import decode
+
 _log = logging.getLogger(__name__)
 
 
 class Kernels(NamedTuple):
-    """The compiled functions; their arguments are those of `_decode` and `_score`."""
+    """The compiled functions; they take the arguments of `utf8.decode` and `look_up.score`."""
 
     decode: Callable[..., int]
     score: Callable[..., bool]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _strongest(typing: Any, places: Any, base: Any, steps: Any, at: Any, windows: Any, out: Any, to: Any) -> Any:
-    """Write the strongest sums over a text's windows, for one part of the filters, to `out[to:]`.
-
-    `places` is a tuple of tables (parts, vocabulary, lanes), one for each place in a window; `base` is where the part
-    begins in each of them, `steps[at:]` where each of the text's characters begins in the part. The sums of the
-    windows are made and compared in registers.
-    """
-    signature = types.void(places, base, steps, at, windows, out, to)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        def data(kind: Any, value: Any) -> Any:
-            return cgutils.create_struct_proxy(kind)(context, builder, value).data
-
-        places, steps, out = signature.args[0], signature.args[2], signature.args[5]
-        stored, summed = (context.get_value_type(array.dtype) for array in (places.dtype, out))
-        lanes = LANE_BYTES * 8 // out.dtype.bitwidth
-        exact = isinstance(out.dtype, types.Float)
-        index = args[3].type
-        tables = [data(places.dtype, builder.extract_value(args[0], nth)) for nth in range(places.count)]
-        tables = [builder.gep(table, [args[1]]) for table in tables]
-        first = builder.gep(data(steps, args[2]), [args[3]])
-        read, vector = ir.VectorType(stored, lanes), ir.VectorType(summed, lanes)
-        lowest = float("-inf") if exact else -(2 ** (out.dtype.bitwidth - 1))
-
-        before, loop, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        window, best = builder.phi(index), builder.phi(vector)
-        total = None
-        for nth, table in enumerate(tables):
-            step = builder.load(builder.gep(first, [builder.add(window, ir.Constant(index, nth))]))
-            numbers = builder.bitcast(builder.gep(table, [builder.sext(step, index)]), read.as_pointer())
-            part = builder.load(numbers, align=places.dtype.dtype.bitwidth // 8)
-            part = part if stored == summed else builder.sext(part, vector)
-            add = builder.fadd if exact else builder.add
-            total = part if total is None else add(total, part)
-        compare = builder.fcmp_ordered if exact else builder.icmp_signed
-        stronger = builder.select(compare(">", best, total), best, total)
-        following = builder.add(window, ir.Constant(index, 1))
-        window.add_incoming(ir.Constant(index, 0), before)
-        window.add_incoming(following, loop)
-        best.add_incoming(ir.Constant(vector, [ir.Constant(summed, lowest)] * lanes), before)
-        best.add_incoming(stronger, loop)
-        builder.cbranch(builder.icmp_signed("<", following, args[4]), loop, after)
-        builder.position_at_end(after)
-        target = builder.bitcast(builder.gep(data(out, args[5]), [args[6]]), vector.as_pointer())
-        builder.store(stronger, target, align=out.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-def _score(
-    ids: NDArray[np.int32],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    least: int,
-    tables: tuple[tuple[NDArray[Any], ...], ...],
-    maxima: NDArray[Any],
-    scale: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    head: NDArray[np.float32],
-    head_bias: NDArray[np.float32],
-    logits: NDArray[np.float32],
-) -> bool:
-    """Logits of texts that are ids; False if there is an id that the tables do not have.
-
-    Args:
-        ids: All texts' ids.
-        starts: Where each text starts among the ids.
-        ends: Where it ends.
-        least: The widest filter; shorter texts are filled up to it with PAD, which is id 0.
-        tables: By width and place: (parts, vocabulary, lanes).
-        maxima: Room for a block of texts, (block, features) flattened.
-        scale: (features,), as the others: filters that only fill up a part have zeros everywhere.
-        bias: (features,).
-        head: (labels, features).
-        head_bias: (labels,).
-        logits: (texts, labels), written.
-    """
-    features, size, lanes = len(scale), tables[0][0].shape[1], tables[0][0].shape[2]
-    block = len(maxima) // features
-    steps = np.empty(block * max(least, _longest(starts, ends)), np.int32)
-    at = np.zeros(block + 1, np.int64)
-    active = np.empty(features, np.float32)
-    fine = True  # no early return: Numba cannot type an unrolled loop beside one
-    for first in range(0, len(starts), block):
-        last = min(first + block, len(starts))
-        fine &= _lay(ids, starts[first:last], ends[first:last], least, size, lanes, steps, at)
-        column = np.int64(0)
-        for places in literal_unroll(tables):
-            _look_up(places, steps, at[: last - first + 1], maxima, features, column)
-            column += features // len(tables)
-        for row in range(last - first):
-            _activate(maxima[row * features : (row + 1) * features], scale, bias, active)
-            _finish(active, head, head_bias, logits[first + row])
-    return fine
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def _longest(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> int:
-    longest = 0
-    for row in range(len(starts)):
-        longest = max(longest, ends[row] - starts[row])
-    return longest
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def _lay(
-    ids: NDArray[np.int32],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    least: int,
-    size: int,
-    lanes: int,
-    steps: NDArray[np.int32],
-    at: NDArray[np.int64],
-) -> bool:
-    """Lay a block's texts end to end, filled up to `least`: `steps[at[row]:at[row + 1]]`.
-
-    False if there was a strange id, which is read as PAD.
-    """
-    fill, fine = 0, True
-    for row in range(len(starts)):
-        length = ends[row] - starts[row]
-        for place in range(length):
-            known = ids[starts[row] + place]
-            usual = (known >= 0) & (known < size)
-            fine &= usual
-            steps[fill + place] = known * lanes if usual else 0
-        for place in range(length, least):
-            steps[fill + place] = 0
-        fill += max(length, least)
-        at[row + 1] = fill
-    return fine
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def _look_up(
-    places: tuple[NDArray[Any], ...],
-    steps: NDArray[np.int32],
-    at: NDArray[np.int64],
-    maxima: NDArray[Any],
-    features: int,
-    column: int,
-) -> None:
-    """The strongest sums of one width's filters, for a block of texts, part by part."""
-    parts, size, lanes = places[0].shape
-    for part in range(parts):
-        for row in range(len(at) - 1):
-            windows = at[row + 1] - at[row] - len(places) + 1
-            to = row * features + column + part * lanes
-            _strongest(places, part * size * lanes, steps, at[row], windows, maxima, to)
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def _activate(
-    maxima: NDArray[Any], scale: NDArray[np.float32], bias: NDArray[np.float32], active: NDArray[np.float32]
-) -> None:
-    for feature in range(len(active)):
-        answer = np.float32(maxima[feature]) * scale[feature] + bias[feature]
-        active[feature] = answer if answer > 0 else np.float32(0)
-
-
-# Sums over features may be taken in any order, as the matrix product of any other engine does.
-@njit(nogil=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
-def _finish(
-    active: NDArray[np.float32],
-    head: NDArray[np.float32],
-    head_bias: NDArray[np.float32],
-    logits: NDArray[np.float32],
-) -> None:
-    for label in range(len(head)):
-        total = np.float32(0)
-        for feature in range(len(active)):
-            total += active[feature] * head[label, feature]
-        logits[label] = total + head_bias[label]
-
-
-def _decode(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
-    known: NDArray[np.int32],
-    most: int,
-    ids: NDArray[np.int32],
-    ends: NDArray[np.int64],
-) -> int:
-    """Ids of UTF-8 texts, end to end; how many there are, or -1 if there is a byte that is not UTF-8.
-
-    Args:
-        data: The bytes.
-        offsets: (texts + 1,), where each text starts among the bytes.
-        known: Id by code point; the last entry stands for every code point beyond.
-        most: Characters kept of a text.
-        ids: Written; room for as many ids as bytes.
-        ends: (texts + 1,), written: where each text starts among the ids.
-    """
-    last = len(known) - 1
-    fill = 0
-    ends[0] = 0
-    for row in range(len(offsets) - 1):
-        at, end = offsets[row], offsets[row + 1]
-        begin = fill
-        while at < end:
-            code, size = _character(data, at, end)
-            if size == 0:
-                return -1
-            if fill - begin < most:
-                ids[fill] = known[min(code, last)]
-                fill += 1
-            at += size
-        ends[row + 1] = fill
-    return fill
-
-
-@njit(nogil=True, forceinline=True)  # type: ignore[untyped-decorator]
-def _character(data: NDArray[np.uint8], at: int, end: int) -> tuple[Any, int]:
-    """Code point and bytes of the character at `at`; no bytes if it is not UTF-8, or does not end before `end`."""
-    lead = np.int32(data[at])
-    if lead < 0x80:
-        return lead, 1
-    if lead & 0xF0 == 0xE0 and at + 3 <= end:  # nearly all Chinese characters: no loop
-        second, third = np.int32(data[at + 1]), np.int32(data[at + 2])
-        code = (lead & 15) << 12 | (second & 63) << 6 | third & 63
-        right = (second & 0xC0 == 0x80) & (third & 0xC0 == 0x80) & (code >= 0x800)
-        return code, 3 if right else 0
-    rare: tuple[Any, int] = _rare_character(data, at, end)
-    return rare
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def _rare_character(data: NDArray[np.uint8], at: int, end: int) -> tuple[Any, int]:
-    """See `_character`; of two or four bytes."""
-    lead = np.int32(data[at])
-    size = 2 if lead < 0xE0 else 4
-    if not 0xC0 <= lead < 0xF8 or lead & 0xF0 == 0xE0 or at + size > end:
-        return np.int32(0), 0
-    code: Any = lead & (31 if size == 2 else 7)
-    strange: Any = 0
-    for place in range(at + 1, at + size):
-        strange |= np.int32(data[place]) >> 6 ^ 2  # every byte but the first begins with the bits 10
-        code = code << 6 | np.int32(data[place]) & 63
-    # The shortest form only, and nothing beyond Unicode.
-    right = code >= 0x80 if size == 2 else 0x10000 <= code <= 0x10FFFF
-    return code, size if right and strange == 0 else 0
-
-
 @cache
 def _jitted(kept: bool) -> Kernels:
-    return Kernels(njit(nogil=True, cache=kept)(_decode), njit(nogil=True, cache=kept)(_score))
+    return Kernels(njit(nogil=True, cache=kept)(decode), njit(nogil=True, cache=kept)(score))
 
 
 @cache
