@@ -43,8 +43,8 @@ from jobs.runtime.job import Context, Job, Request, make_context, run
 from jobs.runtime.progress import Reporter
 from jobs.settings import Settings
 from models import digests
-from models.engine import OnnxEngine
 from models.evaluation import Evidence, macro_of, tally
+from models.serving import open_engine
 from models.threshold_search import EVERY_SCENE
 
 STAGES: tuple[tuple[str, Job, dict[str, Any]], ...] = (
@@ -178,7 +178,7 @@ def _student_against_truth(context: Context, model_id: str, test: TestTexts) -> 
     """A student's macro quality by its round's thresholds. Nothing is trained or chosen by it."""
     student = queries.model(context.lake, model_id)
     limits = queries.threshold_row(queries.thresholds(context.lake, model_id, 1), EVERY_SCENE, student.labels)
-    scores = OnnxEngine.open(student.path).probabilities(test.texts)
+    scores = open_engine(student.path, context.settings.scoring.engine).probabilities(test.texts)
     return _macro(scores >= np.array(limits, np.float32), test.gold, student.labels)
 
 

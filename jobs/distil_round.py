@@ -18,10 +18,10 @@ from jobs.lake import queries, tables
 from jobs.lake.queries import Model
 from jobs.runtime.job import Context
 from models import round_plan
-from models.engine import OnnxEngine
 from models.evaluation import Cell, Evidence, by_label, macro_of, search_thresholds, tally
 from models.metrics import Quality
 from models.round_plan import DateLayout, Decision
+from models.serving import open_engine
 from models.threshold_search import EVERY_SCENE, Found
 from models.vocabulary import Encoded, Vocabulary
 
@@ -133,7 +133,7 @@ def judge(context: Context, task: str, teacher: Model, layout: DateLayout, train
     days = day_numbers(later)
     testing = days >= (layout.test.first - _EPOCH).days
     seen = np.isin(texts, rows.column("text_hash").to_numpy(zero_copy_only=False))[where]
-    engine = OnnxEngine.open(trained.bundle)
+    engine = open_engine(trained.bundle, context.settings.scoring.engine)
     scores = {
         "student": engine.probabilities(distinct),
         "undistilled": _torch_scores(trained.undistilled, engine.encode(distinct)),

@@ -18,6 +18,7 @@ from models import dependencies, digests
 from models.errors import SettingsError
 from models.round_plan import RoundSettings
 from models.rules import EVERY_TASK, CleaningSettings
+from models.serving import EngineKind
 from models.tasks import Frozen, Name, TaskSettings
 from models.threshold_search import ThresholdSettings
 from udfs.sources import IngestSettings, SourceSettings
@@ -66,6 +67,12 @@ class TeacherScoringSettings(Frozen):
     commits: PositiveInt = 2  # the 64 buckets are committed in this many groups; a restart loses at most one
 
 
+class ScoringSettings(Frozen):
+    """How students score. `auto`: the fused engine where a student is folded and Numba is there, else ONNX Runtime."""
+
+    engine: EngineKind = "auto"
+
+
 class Settings(Frozen):
     """Everything that can be set."""
 
@@ -77,6 +84,7 @@ class Settings(Frozen):
     tasks: Mapping[Name, TaskSettings] = Field(default_factory=dict)
     teacher_scoring: TeacherScoringSettings = TeacherScoringSettings()
     rounds: RoundSettings = RoundSettings()
+    scoring: ScoringSettings = ScoringSettings()
     thresholds: ThresholdSettings = ThresholdSettings()
 
     @model_validator(mode="after")
