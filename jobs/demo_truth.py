@@ -17,8 +17,8 @@ from jobs import distil_round
 from jobs.lake import queries, tables
 from jobs.runtime.job import Context
 from models import digests
-from models.engine import OnnxEngine
 from models.evaluation import Evidence, macro_of, tally
+from models.serving import open_engine
 from models.threshold_search import EVERY_SCENE
 
 Truth: TypeAlias = Mapping[str, Mapping[str, frozenset[str]]]  # the true labels by task and text_id
@@ -61,7 +61,7 @@ def of_student(context: Context, model_id: str, test: TestTexts) -> dict[str, fl
     """A student's macro quality by its round's thresholds. Nothing is trained or chosen by it."""
     student = queries.model(context.lake, model_id)
     limits = queries.threshold_row(queries.thresholds(context.lake, model_id, 1), EVERY_SCENE, student.labels)
-    scores = OnnxEngine.open(student.path).probabilities(test.texts)
+    scores = open_engine(student.path, context.settings.scoring.engine).probabilities(test.texts)
     return _macro(scores >= np.array(limits, np.float32), test.gold, student.labels)
 
 

@@ -18,11 +18,11 @@ from jobs.lake import queries, tables
 from jobs.lake.queries import Model
 from jobs.runtime.job import Context
 from models import round_plan
-from models.engine import OnnxEngine
 from models.evaluation import Cell, Evidence, by_label, macro_of, search_thresholds, tally
 from models.metrics import Quality
 from models.outcomes import competing, first_threshold, implied, probabilities
 from models.round_plan import DateLayout, Decision
+from models.serving import open_engine
 from models.threshold_search import Found
 
 _EPOCH = date(1970, 1, 1)
@@ -53,7 +53,7 @@ def judge(context: Context, task: str, teacher: Model, layout: DateLayout, train
     days = day_numbers(later)
     testing = days >= (layout.test.first - _EPOCH).days
     seen = np.isin(texts, rows.column("text_hash").to_numpy(zero_copy_only=False))[where]
-    engine = OnnxEngine.open(trained.bundle)
+    engine = open_engine(trained.bundle, context.settings.scoring.engine)
     scores = {
         "student": engine.probabilities(distinct),
         "undistilled": probabilities(predict(trained.undistilled, engine.encode(distinct)), kind).astype(np.float32),

@@ -14,6 +14,7 @@ from jobs.lake.queries import Model
 from jobs.promote import live
 from jobs.runtime.job import Context, Days, Done, Job, Work
 from models.errors import DataError
+from models.serving import EngineKind
 from udfs.build import same_build
 from udfs.student_scoring import SCORES_DDL, Served, student_scorer
 
@@ -65,7 +66,7 @@ def execute(context: Context, work: Work) -> Done:
     texts = context.lake.read(tables.TEXTS).where(F.col("dt").between(scoring.days.first, scoring.days.last))
     wanted = {student.model_id: _wanted(context, student) for student in scoring.students}
     counted = texts.agg(*[F.count_if(column).alias(name) for name, column in wanted.items()]).collect()[0].asDict()
-    scores = score(texts, scoring.students, wanted)
+    scores = score(texts, scoring.students, wanted, context.settings.scoring.engine)
     commit = context.lake.replace(scores, tables.STUDENT_SCORES, context.stamp(scoring.fingerprint), scoring.scope)
     expected = sum(counted.values())
     if commit.rows != expected:
@@ -86,13 +87,15 @@ def _wanted(context: Context, student: Model) -> Column:
     return F.col("scene").isin(*task.scenes) & ~queries.settled_for(student.task)
 
 
-def score(texts: DataFrame, students: tuple[Model, ...], wanted: dict[str, Column]) -> DataFrame:
+def score(
+    texts: DataFrame, students: tuple[Model, ...], wanted: dict[str, Column], engine: EngineKind = "auto"
+) -> DataFrame:
     """Scores of the texts, a row a text and student that wants it; one read of the texts for all students."""
     served = [Served(student.model_id, student.path, f"wanted_{i}") for i, student in enumerate(students)]
     flags = {one.wanted: wanted[one.model_id] for one in served}
     columns = ["text_id", "dt", "scene", "text", "clean_version", *flags]
     flagged = texts.withColumns(flags).select(*columns).where(reduce(Column.__or__, [F.col(name) for name in flags]))
-    return flagged.mapInArrow(same_build(student_scorer(served)), SCORES_DDL)
+    return flagged.mapInArrow(same_build(student_scorer(served, engine)), SCORES_DDL)
 
 
 JOB = Job("score", plan, execute)

@@ -20,6 +20,7 @@ from models import dependencies, digests
 from models.errors import SettingsError
 from models.round_plan import RoundSettings
 from models.rules import EVERY_TASK, CleaningSettings
+from models.serving import EngineKind
 from models.tasks import Frozen, Name, TaskSettings
 from models.threshold_search import ThresholdSettings
 from udfs.sources import IngestSettings, SourceSettings
@@ -86,6 +87,12 @@ class AnnotationSettings(Frozen):
     labels: Mapping[str, Name] = {}
 
 
+class ScoringSettings(Frozen):
+    """How students score. `auto`: the fused engine where a student is folded and Numba is there, else ONNX Runtime."""
+
+    engine: EngineKind = "auto"
+
+
 class Settings(Frozen):
     """Everything that can be set."""
 
@@ -98,6 +105,7 @@ class Settings(Frozen):
     tasks: Mapping[Name, TaskSettings] = Field(default_factory=dict)
     teacher_scoring: TeacherScoringSettings = TeacherScoringSettings()
     rounds: RoundSettings = RoundSettings()
+    scoring: ScoringSettings = ScoringSettings()
     thresholds: ThresholdSettings = ThresholdSettings()
 
     @model_validator(mode="after")

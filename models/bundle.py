@@ -26,6 +26,7 @@ from models.vocabulary import Vocabulary
 
 MODEL, VOCABULARY, LABELS, MANIFEST = "model.onnx", "vocabulary.json", "labels.json", "manifest.json"
 PARTS = (MODEL, VOCABULARY, LABELS)  # what the manifest holds digests of
+Precision = Literal["int16", "int8", "float32"]  # of the numbers in a folded graph's tables
 
 
 class Parity(Frozen):
@@ -33,6 +34,20 @@ class Parity(Frozen):
 
     max_difference: float = Field(ge=0)
     grid: dict[str, tuple[int, ...]]  # batch sizes and text lengths that were tried
+
+
+class Folding(Frozen):
+    """A graph whose convolutions are tables, a number by character, place in the window and filter.
+
+    `max_difference` and `changed` compare it with the same graph over float tables, on the grid of `Parity`.
+    """
+
+    precision: Precision
+    widths: tuple[PositiveInt, ...] = Field(min_length=1)
+    filters: PositiveInt  # of each width
+    max_difference: float = Field(ge=0)  # of a probability
+    changed: float = Field(ge=0, le=1)  # share of the decisions at one half that came out otherwise
+    decisions: PositiveInt  # how many were compared
 
 
 class BundleFacts(Frozen):
@@ -47,6 +62,7 @@ class BundleFacts(Frozen):
     clean_version: str
     opset: PositiveInt
     parity: Parity
+    folding: Folding | None = None  # None: the graph is the network's own
     extra: dict[str, Any] = Field(default_factory=dict)  # lineage: round, teacher, training data
 
 
@@ -60,7 +76,12 @@ class Manifest(BundleFacts):
 
     def own_digest(self) -> str:
         """What `digest` has to be."""
-        return digests.of_json(self.model_dump(mode="json", exclude={"digest"}))
+        return digests.of_json(self.model_dump(mode="json", exclude={"digest", *self.unsaid}))
+
+    @property
+    def unsaid(self) -> set[str]:
+        """Fields that the file leaves out: bundles older than `folding` have the digest of a manifest without it."""
+        return set() if self.folding else {"folding"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +114,7 @@ def seal(folder: Path, *, model: bytes, vocabulary: Vocabulary, facts: BundleFac
         files={name: digests.of_bytes(data) for name, data in parts.items()},
     )
     manifest = manifest.model_copy(update={"digest": manifest.own_digest()})
-    parts[MANIFEST] = (manifest.model_dump_json(indent=1) + "\n").encode()
+    parts[MANIFEST] = (manifest.model_dump_json(indent=1, exclude=manifest.unsaid) + "\n").encode()
 
     def write(staging: Path) -> None:
         for name, data in parts.items():

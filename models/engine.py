@@ -1,4 +1,4 @@
-"""Scores texts with a sealed student on ONNX Runtime; needs neither torch nor Spark."""
+"""Scores texts with a sealed student on ONNX Runtime, which runs every bundle; needs neither torch nor Spark."""
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle, open_bundle
 from models.errors import BundleError
-from models.vocabulary import Encoded, Texts
+from models.serving import Engine
+from models.vocabulary import Encoded
 
 BATCH = 32  # rows per run: few enough that the intermediates stay in the core's cache
 
 
-@dataclass(frozen=True, slots=True)
-class OnnxEngine:
-    """One student, ready to score; no state between calls, no text's score depends on its neighbours."""
+@dataclass(frozen=True)
+class OnnxEngine(Engine):
+    """One student in a session of ONNX Runtime.
+
+    Attributes:
+        bundle: The sealed student.
+        session: Its graph, loaded.
+        batch: Rows a run.
+    """
 
     bundle: Bundle
     session: ort.InferenceSession
@@ -45,47 +52,15 @@ class OnnxEngine:
                 f"expected to run opset {bundle.manifest.opset}; install a newer onnxruntime or export again"
             ) from error
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels, in the order of the columns of every answer."""
-        return self.bundle.manifest.labels
-
-    def encode(self, texts: Texts) -> Encoded:
-        """Clean texts as this student's ids; engines of equal vocabulary and length can share them."""
-        return self.bundle.vocabulary.encode(texts, self.bundle.manifest.max_length)
-
-    def probabilities(self, texts: Texts) -> NDArray[np.float32]:
-        """Score clean texts.
-
-        Args:
-            texts: Strings. An empty text is scored like any other; a null gets a row of NaN.
-
-        Returns:
-            (texts, labels) float32, each 0 to 1.
-
-        Raises:
-            BundleError: The student answered with something that is no probability.
-        """
-        answers = self.probabilities_encoded(self.encode(texts))
-        if texts.null_count:
-            answers[texts.is_null().to_numpy(zero_copy_only=False)] = np.nan
-        return answers
-
-    def probabilities_encoded(self, encoded: Encoded) -> NDArray[np.float32]:
-        """Score texts that are ids already; (texts, labels) float32. There are no nulls among ids."""
-        answers = np.empty((len(encoded), len(self.labels)), np.float32)
+    def answers(self, encoded: Encoded, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See `Engine.answers`."""
+        answers = np.empty((len(rows), len(self.labels)), np.float32)
         # By length, so that hardly any padding is computed.
-        order = np.argsort(encoded.lengths, kind="stable")
+        order = np.argsort(encoded.lengths[rows], kind="stable")
         for start in range(0, len(order), self.batch):
-            rows = order[start : start + self.batch]
-            ids, lengths = encoded.padded(rows, at_least=self.bundle.manifest.min_length)
-            answers[rows] = self.session.run(None, {"ids": ids, "lengths": lengths})[0]
-        # Written so that NaN fails too.
-        if not ((answers >= 0) & (answers <= 1)).all():
-            raise BundleError(
-                f"{self.bundle.path}: model {self.bundle.manifest.model_id} answered with something that is "
-                "no probability, expected 0 to 1; take it out of use and train it again"
-            )
+            places = order[start : start + self.batch]
+            ids, lengths = encoded.padded(rows[places], at_least=self.bundle.manifest.min_length)
+            answers[places] = self.session.run(None, {"ids": ids, "lengths": lengths})[0]
         return answers
 
 

@@ -120,11 +120,11 @@ class Vocabulary:
             lengths = np.minimum(lengths, max_length)
             kept = _offsets(lengths)
             codes, offsets = codes[_positions(offsets[:-1], lengths, kept)], kept
-        return Encoded(self._table[np.minimum(codes, len(self._table) - 1)], offsets)
+        return Encoded(self.by_code_point[np.minimum(codes, len(self.by_code_point) - 1)], offsets)
 
     @cached_property
-    def _table(self) -> NDArray[np.int32]:
-        """Id by code point; the last entry stands for every code point beyond the largest known one."""
+    def by_code_point(self) -> NDArray[np.int32]:
+        """Ids, int32, by code point; the last entry stands for every code point beyond the largest known one."""
         codes = np.array([ord(char) for char in self.chars], np.int64)
         table = np.full(int(codes.max(initial=0)) + 2, UNKNOWN, np.int32)
         table[codes] = np.arange(FIRST_CHAR, len(self), dtype=np.int32)
@@ -174,7 +174,7 @@ def _positions(starts: NDArray[np.int64], lengths: NDArray[np.int64], offsets: N
 
 def _code_points(texts: Texts) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """All characters of a column as code points end to end, and the rows' offsets among them (rows + 1)."""
-    column = _as_large_string(texts)
+    column = as_large_string(texts)
     if len(column) == 0:
         return np.zeros(0, np.uint32), np.zeros(1, np.int64)
     _, offset_buffer, data = column.buffers()
@@ -193,8 +193,8 @@ def _code_points(texts: Texts) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     return codes, _offsets(begins)[ends - ends[0]]
 
 
-def _as_large_string(texts: Texts) -> pa.LargeStringArray:
-    """One contiguous large_string array without nulls (a null becomes the empty text)."""
+def as_large_string(texts: Texts) -> pa.LargeStringArray:
+    """One contiguous large_string array without nulls (a null becomes the empty text); `DataError` for no strings."""
     column = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     if isinstance(column, pa.ChunkedArray):  # strings too large for one array stay chunked
         column = pa.concat_arrays([chunk.cast(pa.large_string()) for chunk in column.chunks])

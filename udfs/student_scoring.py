@@ -13,9 +13,11 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from models.engine import OnnxEngine
 from models.errors import BundleError
+from models.serving import Engine, EngineKind, open_engine
+from models.vocabulary import Encoded
 
 SCORES_DDL = (
     "text_id string, dt date, model_id string, scene string, probs array<float>, error string, clean_version string"
@@ -35,48 +37,65 @@ class Served:
 
 
 @lru_cache(maxsize=16)
-def _engine(bundle: str, model_id: str) -> OnnxEngine:
-    engine = OnnxEngine.open(bundle, threads=1)
+def _engine(bundle: str, model_id: str, kind: EngineKind) -> Engine:
+    engine = open_engine(bundle, kind, threads=1)
     if engine.bundle.manifest.model_id != model_id:
         got = engine.bundle.manifest.model_id
         raise BundleError(f"{bundle}: holds {got}, the table models says {model_id}; train the round again")
     return engine
 
 
-def student_scorer(students: Sequence[Served]) -> Callable[[Batches], Batches]:
+def student_scorer(students: Sequence[Served], kind: EngineKind = "auto") -> Callable[[Batches], Batches]:
     """A batch function from clean texts to scores (`SCORES_DDL`), several students in one pass over the text."""
 
     def score(batches: Batches) -> Batches:
         for batch in batches:
-            for student in students:
-                own = batch.filter(batch.column(student.wanted))
-                if own.num_rows:
-                    yield score_batch(own, student)
+            yield from score_batch(batch, students, kind)
 
     return score
 
 
-def score_batch(batch: pa.RecordBatch, student: Served) -> pa.RecordBatch:
-    """Score one batch with one student. A null text keeps a null score and an `error`; no row is ever dropped."""
+def score_batch(batch: pa.RecordBatch, students: Sequence[Served], kind: EngineKind = "auto") -> Batches:
+    """Score one batch: a batch of scores for each student that has rows in it.
+
+    A null text keeps a null score and an `error`; no row is ever dropped. Students of one alphabet
+    share the texts' ids.
+    """
     texts = batch.column("text")
-    probabilities = _engine(student.bundle, student.model_id).probabilities(texts)
-    null = texts.is_null()
-    missing = null.to_numpy(zero_copy_only=False)
+    null = texts.is_null().to_numpy(zero_copy_only=False)
+    encoded: dict[tuple[str, int], Encoded] = {}
+    for student in students:
+        rows = np.flatnonzero(batch.column(student.wanted).fill_null(False).to_numpy(zero_copy_only=False))
+        if len(rows) == 0:
+            continue
+        engine = _engine(student.bundle, student.model_id, kind)
+        if engine.alphabet not in encoded:
+            encoded[engine.alphabet] = engine.encode(texts)
+        probabilities = engine.probabilities_encoded(encoded[engine.alphabet], rows)
+        yield _scores(batch, student, rows, _lists(probabilities, null[rows]))
+
+
+def _scores(
+    batch: pa.RecordBatch, student: Served, rows: NDArray[np.int64], probabilities: pa.ListArray
+) -> pa.RecordBatch:
+    """The rows of a student with their probabilities; the columns that tell which rows they are come from the batch."""
+    told = batch.select(["text_id", "dt", "scene", "clean_version"])
+    told = told if len(rows) == batch.num_rows else told.take(pa.array(rows))
     columns = {
-        "text_id": batch.column("text_id"),
-        "dt": batch.column("dt"),
-        "model_id": pa.repeat(pa.scalar(student.model_id), batch.num_rows),
-        "scene": batch.column("scene"),
-        "probs": _lists(probabilities, missing),
-        "error": pc.if_else(null, "no_text", pa.scalar(None, pa.string())),
-        "clean_version": batch.column("clean_version"),
+        "text_id": told.column("text_id"),
+        "dt": told.column("dt"),
+        "model_id": pa.repeat(pa.scalar(student.model_id), len(rows)),
+        "scene": told.column("scene"),
+        "probs": probabilities,
+        "error": pc.if_else(probabilities.is_null(), "no_text", pa.scalar(None, pa.string())),
+        "clean_version": told.column("clean_version"),
     }
     return pa.RecordBatch.from_pydict(columns)
 
 
 def _lists(
-    values: np.ndarray[tuple[int, int], np.dtype[np.float32]],
-    missing: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    values: NDArray[np.float32],
+    missing: NDArray[np.bool_],
 ) -> pa.ListArray:
     """(rows, labels) as a list array without a Python object a row; missing rows are null."""
     rows, labels = values.shape

@@ -91,9 +91,9 @@ def _bert_base() -> Callable[[list[str]], Any]:
 
 def _student_rate(bundle: str, texts: list[str]) -> float:
     """From an Arrow column of texts to probabilities, cutting and padding included."""
-    from models.engine import OnnxEngine
+    from models.serving import open_engine
 
-    engine = OnnxEngine.open(bundle, threads=1)
+    engine = open_engine(bundle)
     column = pa.array(texts, pa.string())
     engine.probabilities(column[: 8 * _BATCH])
     rows, started = 0, time.perf_counter()

@@ -74,9 +74,9 @@ def test_a_probability_does_not_depend_on_its_batch(
 
 @given(st.lists(text, min_size=1, max_size=80))
 @settings(max_examples=40, deadline=None)
-def test_torch_and_onnx_agree(engine: OnnxEngine, texts: list[str]) -> None:
+def test_torch_and_tables_of_integers_agree(engine: OnnxEngine, texts: list[str]) -> None:
     logits = predict(make_student(), VOCABULARY.encode(pa.array(texts), SETTINGS.max_length))
-    assert np.abs(1 / (1 + np.exp(-logits)) - engine.probabilities(pa.array(texts))).max() <= 1e-4
+    assert np.abs(1 / (1 + np.exp(-logits)) - engine.probabilities(pa.array(texts))).max() <= 1e-3
 
 
 def test_null_gives_nan_and_empty_text_a_score(engine: OnnxEngine) -> None:

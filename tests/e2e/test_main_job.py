@@ -63,7 +63,7 @@ def test_every_declared_key_is_unique(undisturbed: Ran, open_lake: Open) -> None
 def test_one_text_from_its_file_to_its_label(undisturbed: Ran, open_lake: Open) -> None:
     from jobs.lake import tables, views
     from jobs.settings import load
-    from models.engine import OnnxEngine
+    from models.serving import open_engine
 
     lake = open_lake(undisturbed, "undisturbed")
     settings = load(undisturbed.folder / "demo" / "settings.yaml")
@@ -99,7 +99,7 @@ def test_one_text_from_its_file_to_its_label(undisturbed: Ran, open_lake: Open) 
     assert sample["soft"] == scored["logits"]
     # its student's score, the same as the sealed bundle gives by itself
     score = row(tables.STUDENT_SCORES, text_id=label["text_id"], model_id=label["model_id"])
-    alone = OnnxEngine.open(student["path"]).probabilities(pa.array([text["text"]]))[0]
+    alone = open_engine(student["path"]).probabilities(pa.array([text["text"]]))[0]
     assert np.allclose(score["probs"], alone, atol=1e-6)
     # its decision
     position = student["labels"].index(label["label"])

@@ -19,8 +19,8 @@ from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Days
 from models.bundle import BundleFacts, open_bundle, seal
-from models.engine import OnnxEngine
 from models.errors import DataError
+from models.serving import open_engine
 from models.tasks import StudentSettings
 from models.training.export import export_student
 from models.training.students import TextCNN
@@ -124,7 +124,7 @@ def test_a_score_is_what_the_engine_says_of_the_text_alone(scored: Lake, bundles
     found = probabilities(scored.read(tables.STUDENT_SCORES))
     texts = {row["text_id"]: row["text"] for row in TEXTS}
     for task, bundle in bundles.items():
-        engine = OnnxEngine.open(bundle)
+        engine = open_engine(bundle)
         mine = {text_id: probs for (text_id, model_id), probs in found.items() if model_id.startswith(f"{task}/")}
         for text_id, probs in mine.items():
             np.testing.assert_allclose(probs, engine.probabilities(pa.array([texts[text_id]]))[0], rtol=0, atol=1e-6)

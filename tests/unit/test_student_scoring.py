@@ -12,8 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.engine import OnnxEngine
 from models.errors import BundleError
+from models.fused import FusedEngine
+from models.serving import open_engine
 from models.tasks import StudentSettings
 from models.training.export import export_student
 from models.training.students import build_student
@@ -34,7 +35,7 @@ def students(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Served]:
             build_student(SIZES, len(VOCABULARY), len(labels)), folder=tmp_path_factory.mktemp("bundles") / task,
             task=task, kind="textcnn", labels=labels, vocabulary=VOCABULARY, max_length=12, clean_version="1",
         )  # fmt: skip
-        model_id = OnnxEngine.open(bundle).bundle.manifest.model_id
+        model_id = open_engine(bundle).bundle.manifest.model_id
         made[task] = Served(model_id, str(bundle), f"wanted_{task}")
     return made
 
@@ -48,6 +49,7 @@ def batch_of(rows: list[tuple[str | None, bool, bool]]) -> pa.RecordBatch:
         "clean_version": pa.array(["v1"] * len(rows), pa.string()),
         "wanted_praise": pa.array([praise for _, praise, _ in rows], pa.bool_()),
         "wanted_mood": pa.array([mood for _, _, mood in rows], pa.bool_()),
+        "everything": pa.array([True] * len(rows), pa.bool_()),
     })  # fmt: skip
 
 
@@ -82,8 +84,9 @@ def test_scores_are_the_engines_and_null_texts_have_an_error_instead(
 ) -> None:
     batch = batch_of(rows)
     for task, served in students.items():
-        out = score_batch(batch, served).to_pylist()
-        probabilities = OnnxEngine.open(served.bundle).probabilities(batch.column("text"))
+        scored = list(score_batch(batch, [Served(served.model_id, served.bundle, "everything")]))
+        out = scored[0].to_pylist()
+        probabilities = open_engine(served.bundle).probabilities(batch.column("text"))
         for row, own, (text, _, _) in zip(out, probabilities, rows, strict=True):
             assert row["error"] == ("no_text" if text is None else None)
             assert row["probs"] == (None if text is None else own.tolist())
@@ -91,12 +94,13 @@ def test_scores_are_the_engines_and_null_texts_have_an_error_instead(
 
 
 def test_the_columns_are_as_declared(students: dict[str, Served]) -> None:
-    schema = score_batch(batch_of([("好", True, True)]), students["praise"]).schema
+    (scored,) = score_batch(batch_of([("好", True, True)]), [students["praise"]])
+    schema = scored.schema
     assert schema == pa.schema([
         ("text_id", pa.string()), ("dt", pa.date32()), ("model_id", pa.string()), ("scene", pa.string()),
         ("probs", pa.list_(pa.float32())), ("error", pa.string()), ("clean_version", pa.string()),
     ])  # fmt: skip
-    nulls = score_batch(batch_of([(None, True, True)] * 2), students["praise"])
+    (nulls,) = score_batch(batch_of([(None, True, True)] * 2), [students["praise"]])
     assert nulls.schema == schema
     assert nulls.column("probs").null_count == 2
 
@@ -117,6 +121,29 @@ def test_a_batch_without_a_row_of_its_own_opens_no_student(tmp_path: Path) -> No
 
 def test_scores_do_not_depend_on_how_rows_are_batched(students: dict[str, Served]) -> None:
     rows = [("好老师"[: at % 4] + "abc" * (at % 3), True, False) for at in range(70)]
-    whole = np.array(score_batch(batch_of(rows), students["praise"]).column("probs").to_pylist())
-    parts = [score_batch(batch_of(rows[at : at + 7]), students["praise"]) for at in range(0, 70, 7)]
-    assert np.abs(whole - np.concatenate([np.array(part.column("probs").to_pylist()) for part in parts])).max() <= 1e-6
+
+    def scores(part: list[tuple[str | None, bool, bool]]) -> list[list[float]]:
+        return [
+            probs for out in score_batch(batch_of(part), [students["praise"]]) for probs in out["probs"].to_pylist()
+        ]
+
+    assert scores(rows) == [row for at in range(0, 70, 7) for row in scores(rows[at : at + 7])]
+
+
+def test_students_of_one_alphabet_share_the_ids(students: dict[str, Served], monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[object] = []
+    whole = FusedEngine.encode
+    monkeypatch.setattr(FusedEngine, "encode", lambda engine, texts: encoded.append(1) or whole(engine, texts))
+    out = list(score_batch(batch_of([("好老师", True, True), ("a", True, False)]), list(students.values())))
+    assert [len(batch) for batch in out] == [2, 1]
+    assert len(encoded) == 1
+
+
+def test_both_engines_serve(students: dict[str, Served]) -> None:
+    batch = batch_of([("好老师" * at, True, True) for at in range(6)])
+    fused, onnx = (
+        np.concatenate([np.array(out["probs"].to_pylist()) for out in score_batch(batch, [students["praise"]], kind)])
+        for kind in ("fused", "onnxruntime")
+    )
+    assert np.abs(fused - fused[0]).max() > 0
+    assert np.abs(fused - onnx).max() <= 1e-5

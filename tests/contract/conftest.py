@@ -1,0 +1,31 @@
+"""One student in each precision, opened by both engines; shared by the contract tests that only read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.bundle import Precision
+from models.engine import OnnxEngine
+from models.fused import FusedEngine
+from tests.contract.support import PRECISIONS, export, make_student
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[Precision, Path]:
+    folder = tmp_path_factory.mktemp("engines")
+    with pytest.MonkeyPatch.context() as patch:  # int8 is coarse for a student with so few numbers
+        patch.setattr("models.training.parity.OF_PRECISION", 1e-1)
+        patch.setattr("models.training.parity.CHANGED", 1e-1)
+        return {kind: export(make_student(), folder / kind, precision=kind) for kind in PRECISIONS}
+
+
+@pytest.fixture(scope="session")
+def fused(bundles: dict[Precision, Path]) -> dict[Precision, FusedEngine]:
+    return {precision: FusedEngine.open(bundle) for precision, bundle in bundles.items()}
+
+
+@pytest.fixture(scope="session")
+def onnxes(bundles: dict[Precision, Path]) -> dict[Precision, OnnxEngine]:
+    return {precision: OnnxEngine.open(bundle) for precision, bundle in bundles.items()}
