@@ -85,6 +85,7 @@ def train(context: Context, task: str, rows: pa.Table, *, seed: int, lineage: di
         max_length=settings.student.max_length,
         clean_version=context.settings.cleaning.version,
         model_id=model_id,
+        outcome=settings.kind,
         extra=lineage,
     )
     return Trained(model_id, bundle, both[1].student, both[0].losses, rows.num_rows)

@@ -21,7 +21,7 @@ from pydantic import Field, PositiveInt, ValidationError
 
 from models import digests
 from models.errors import BundleError
-from models.tasks import Frozen
+from models.tasks import Frozen, TaskKind
 from models.vocabulary import Vocabulary
 
 MODEL, VOCABULARY, LABELS, MANIFEST = "model.onnx", "vocabulary.json", "labels.json", "manifest.json"
@@ -57,6 +57,7 @@ class BundleFacts(Frozen):
     task: str
     kind: str
     labels: tuple[str, ...] = Field(min_length=1)
+    outcome: TaskKind = "multi_label"  # whether the labels are judged each by itself, or share one probability
     max_length: PositiveInt  # longer texts are cut to this many characters
     min_length: PositiveInt  # the widest filter: shorter texts are padded to exactly this
     clean_version: str

@@ -20,6 +20,7 @@ from models.folded import Floats, Folded, read_folded
 from models.kernels import decode_arguments, kernels
 from models.look_up import BLOCK, LANE_BYTES
 from models.serving import Engine
+from models.tasks import TaskKind
 from models.vocabulary import UNKNOWN, Encoded, Texts, as_large_string
 
 _log = logging.getLogger(__name__)
@@ -37,9 +38,10 @@ class Network:
     bias: Floats
     head: Floats
     head_bias: Floats
+    outcome: TaskKind
 
     @classmethod
-    def of(cls, folded: Folded) -> Self:
+    def of(cls, folded: Folded, outcome: TaskKind = "multi_label") -> Self:
         """Cut the tables into parts of `LANE_BYTES`, the last one filled up with filters that answer nothing."""
         sums = folded.tables[0][0].dtype
         sums = np.dtype(np.int16) if sums == np.int8 else sums
@@ -58,6 +60,7 @@ class Network:
             widened(folded.bias)[0],
             np.ascontiguousarray(widened(folded.head)),
             np.ascontiguousarray(folded.head_bias, np.float32),
+            outcome,
         )
 
     def probabilities(self, encoded: Encoded, rows: NDArray[np.int64]) -> Floats:
@@ -77,6 +80,10 @@ class Network:
                 f"texts to score: an id is outside 0 to {self.tables[0][0].shape[1] - 1}; "
                 "encode them with this student's own vocabulary"
             )
+        if self.outcome == "multi_class":
+            np.exp(np.subtract(answers, answers.max(axis=1, keepdims=True), out=answers), out=answers)
+            answers /= answers.sum(axis=1, keepdims=True)
+            return answers
         with np.errstate(over="ignore"):  # exp of a large number is infinite, and its inverse the right 0
             np.exp(np.negative(answers, out=answers), out=answers)
         answers += 1
@@ -115,7 +122,7 @@ class FusedEngine(Engine):
             bundle.model.read_bytes(), manifest.folding, vocabulary_size=manifest.vocabulary_size,
             labels=len(manifest.labels), where=str(bundle.model),
         )  # fmt: skip
-        network = Network.of(folded)
+        network = Network.of(folded, manifest.outcome)
         started = time.perf_counter()
         network.probabilities(Encoded(np.full(1, UNKNOWN, np.int32), np.arange(2)), np.arange(1))
         seconds = time.perf_counter() - started

@@ -19,6 +19,7 @@ from models import digests
 from models.bundle import BundleFacts, Folding, Parity, Precision, seal
 from models.engine import session_of
 from models.errors import BundleError
+from models.tasks import TaskKind
 from models.training import parity
 from models.training.folded_graph import INPUTS, OPSET, OUTPUT, fold, folded_graph, quantised
 from models.training.parity import Grid
@@ -29,15 +30,16 @@ _log = logging.getLogger(__name__)
 
 
 class _Probabilities(nn.Module):
-    """A student as it is served: its logits through a sigmoid, nothing else."""
+    """A student as it is served: its logits as probabilities, nothing else."""
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: Student, outcome: TaskKind) -> None:
         super().__init__()
         self.student = student
+        self.outcome = outcome
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         logits, _ = self.student(ids, lengths)
-        return torch.sigmoid(logits)
+        return torch.sigmoid(logits) if self.outcome == "multi_label" else torch.softmax(logits, dim=1)
 
 
 def export_student(
@@ -53,6 +55,7 @@ def export_student(
     model_id: str | None = None,
     extra: Mapping[str, Any] | None = None,
     precision: Precision = "int16",
+    outcome: TaskKind = "multi_label",
 ) -> Path:
     """Export a student and seal it: a TextCNN as tables, any other student as the graph of its network.
 
@@ -67,6 +70,7 @@ def export_student(
         clean_version: Version of the cleaner whose texts it learnt from.
         model_id: Name of the model; None makes it from the content (`model_id_of`).
         extra: Lineage for the manifest, JSON-like.
+        outcome: The task's kind: how its logits become probabilities.
         precision: Of the tables; where integers change the answers too much, the bundle gets float tables.
 
     Returns:
@@ -78,7 +82,7 @@ def export_student(
     student = student.cpu().eval()
     if len(labels) != student.labels:
         raise BundleError(f"{folder}: got {len(labels)} label names, the student has {student.labels} logits")
-    grid = Grid(len(vocabulary), student.min_length, max_length)
+    grid = Grid(len(vocabulary), student.min_length, max_length, outcome)
     # A class made from TextCNN may answer otherwise than its tables.
     if type(student) is TextCNN:
         model, compared, folding = _folded(student, grid, precision, str(folder))
@@ -90,6 +94,7 @@ def export_student(
         task=task,
         kind=kind,
         labels=labels,
+        outcome=outcome,
         max_length=max_length,
         min_length=student.min_length,
         clean_version=clean_version,
@@ -105,20 +110,20 @@ _Exported = tuple[bytes, Parity, Folding | None]
 
 
 def _as_it_is(student: Student, grid: Grid, where: str) -> _Exported:
-    model = to_onnx(student)
-    network, graph = parity.of_network(student), parity.of_session(session_of(model))
+    model = to_onnx(student, grid.outcome)
+    network, graph = parity.of_network(student, grid.outcome), parity.of_session(session_of(model))
     return model, parity.check_parity(grid, network, graph, where=where), None
 
 
 def _folded(student: TextCNN, grid: Grid, precision: Precision, where: str) -> _Exported:
     """The first graph whose answers are right: with the tables asked for, else with float tables."""
     exact = fold(student)
-    model = folded_graph(exact, "float32")
+    model = folded_graph(exact, "float32", grid.outcome)
     graph = parity.of_session(session_of(model))
-    compared = parity.check_parity(grid, parity.of_network(student), graph, where=where)
+    compared = parity.check_parity(grid, parity.of_network(student, grid.outcome), graph, where=where)
     found = parity.Compared(0.0, "", 0.0, grid.compare(graph, graph).decisions)
     if precision != "float32":
-        smaller = folded_graph(quantised(exact, precision), precision)
+        smaller = folded_graph(quantised(exact, precision), precision, grid.outcome)
         found_smaller = grid.compare(graph, parity.of_session(session_of(smaller)))
         if found_smaller.difference <= parity.OF_PRECISION and found_smaller.changed <= parity.CHANGED:
             model, found = smaller, found_smaller
@@ -164,14 +169,14 @@ def model_id_of(
     return f"{task}/{kind}/{digests.of_json(content, chars=12)}"
 
 
-def to_onnx(student: Student) -> bytes:
+def to_onnx(student: Student, outcome: TaskKind = "multi_label") -> bytes:
     """The served graph, with free batch and length; the same student always gives the same bytes."""
     # Sizes unlike 0 and 1 (which the exporter takes for constants) and unlike each other.
     example = (torch.zeros(3, student.min_length + 5, dtype=torch.int64), torch.tensor([1, 4, 7]))
     free = torch.export.Dim.DYNAMIC
     with _quiet():
         program = torch.onnx.export(
-            _Probabilities(student).eval(),
+            _Probabilities(student, outcome).eval(),
             example,
             input_names=INPUTS,
             output_names=(OUTPUT,),

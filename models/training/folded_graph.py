@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.bundle import Precision
 from models.folded import BIAS, DTYPES, HEAD, HEAD_BIAS, SCALE, Folded, head_room, table_name
+from models.tasks import TaskKind
 from models.training.students import TextCNN
 
 OPSET = 20
@@ -58,7 +59,7 @@ def quantised(folded: Folded, precision: Precision) -> Folded:
     return replace(folded, tables=tuple(tables), scale=np.concatenate(scales))
 
 
-def folded_graph(folded: Folded, precision: Precision) -> bytes:
+def folded_graph(folded: Folded, precision: Precision, outcome: TaskKind = "multi_label") -> bytes:
     """The served graph: ids (batch, length) and lengths (batch,) to probabilities (batch, labels).
 
     A text is as long as its characters, but at least as long as the widest filter. Windows that end beyond it are
@@ -75,7 +76,11 @@ def folded_graph(folded: Folded, precision: Precision) -> bytes:
         answers = graph.add("Mul", answers, graph.constant(SCALE, folded.scale))
     answers = graph.add("Relu", graph.add("Add", answers, graph.constant(BIAS, folded.bias)))
     head, head_bias = graph.constant(HEAD, folded.head), graph.constant(HEAD_BIAS, folded.head_bias)
-    graph.add("Sigmoid", graph.add("Gemm", answers, head, head_bias, transB=1), output=OUTPUT)
+    logits = graph.add("Gemm", answers, head, head_bias, transB=1)
+    if outcome == "multi_label":
+        graph.add("Sigmoid", logits, output=OUTPUT)
+    else:
+        graph.add("Softmax", logits, output=OUTPUT, axis=1)
     return graph.model(len(folded.head))
 
 

@@ -19,6 +19,8 @@ from models.engine import session_of
 from models.errors import BundleError
 from models.folded import read_folded
 from models.fused import Network
+from models.outcomes import competing, first_threshold
+from models.tasks import TaskKind
 from models.training.folded_graph import INPUTS, OUTPUT
 from models.training.students import Student
 from models.vocabulary import Encoded
@@ -43,7 +45,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """How far two engines' answers lie apart over a grid: probabilities, and decisions at one half."""
+    """How far two engines' answers lie apart over a grid: probabilities, and decisions by first thresholds."""
 
     difference: float
     where: str  # the batch with the largest difference
@@ -58,6 +60,7 @@ class Grid:
     vocabulary_size: int
     least: int  # the widest filter
     max_length: int
+    outcome: TaskKind = "multi_label"
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -83,9 +86,14 @@ class Grid:
             difference = float(np.abs(got - wanted).max()) if alike else np.inf
             if not difference <= worst:  # so that what is no number counts as different
                 worst, where = difference if difference == difference else np.inf, batch.told
-            changed += int(((got >= 0.5) != (wanted >= 0.5)).sum()) if alike else wanted.size
+            changed += int((self._decided(got) != self._decided(wanted)).sum()) if alike else wanted.size
             decisions += wanted.size
         return Compared(worst, where, changed / decisions, decisions)
+
+    def _decided(self, answers: NDArray[np.float32]) -> NDArray[np.bool_]:
+        first = first_threshold(self.outcome, answers.shape[1])
+        decisions: NDArray[np.bool_] = competing(answers, self.outcome) >= first
+        return decisions
 
 
 def check_parity(grid: Grid, network: Answers, graph: Answers, *, where: str, tolerance: float = OF_GRAPH) -> Parity:
@@ -111,7 +119,7 @@ def check_engines(grid: Grid, model: bytes, folding: Folding, *, labels: int, wh
         BundleError: A probability differs by more than 1e-5; the message starts with `where` and names the batch.
     """
     folded = read_folded(model, folding, vocabulary_size=grid.vocabulary_size, labels=labels, where=where)
-    found = grid.compare(of_session(session_of(model)), of_fused(Network.of(folded)))
+    found = grid.compare(of_session(session_of(model)), of_fused(Network.of(folded, grid.outcome)))
     if found.difference > OF_ENGINES:
         raise BundleError(
             f"{where}: ONNX Runtime and the fused engine differ by {found.difference:.2g} in {found.where}, "
@@ -119,13 +127,14 @@ def check_engines(grid: Grid, model: bytes, folding: Folding, *, labels: int, wh
         )
 
 
-def of_network(student: Student) -> Answers:
+def of_network(student: Student, outcome: TaskKind = "multi_label") -> Answers:
     """The network itself, in torch."""
 
     def answers(ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         with torch.inference_mode():
             logits = student(torch.from_numpy(ids), torch.from_numpy(lengths))[0]
-        probabilities: NDArray[np.float32] = torch.sigmoid(logits).numpy()
+        shares = torch.sigmoid(logits) if outcome == "multi_label" else torch.softmax(logits, dim=1)
+        probabilities: NDArray[np.float32] = shares.numpy()
         return probabilities
 
     return answers

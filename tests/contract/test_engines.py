@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from models.bundle import Precision
 from models.engine import OnnxEngine
 from models.fused import FusedEngine
+from models.outcomes import probabilities
 from models.serving import EngineKind, open_engine
-from models.training.students import Student
-from models.training.trainer import predict
+from models.training.students import Student, predict
 from tests.contract.support import LABELS, PRECISIONS, SETTINGS, VOCABULARY, export, make_student
 
 TOLERANCE = {"int16": 1e-3, "int8": 2e-2, "float32": 1e-4}
@@ -122,3 +122,19 @@ def test_other_widths_agree(tmp_path: Path, widths: tuple[int, ...]) -> None:
     column = pa.array(["", "a", "ab好", "好老师" * 9])
     fused, graph = (open_engine(bundle, kind).probabilities(column) for kind in ("fused", "onnxruntime"))
     np.testing.assert_allclose(fused, graph, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_classes_of_a_text_share_one_probability_in_every_engine(
+    student: Student, tmp_path: Path, precision: Precision
+) -> None:
+    bundle = export(student, tmp_path / "classes", outcome="multi_class", precision=precision)
+    column = pa.array(["老师好", "", "a", "abcdefgh", "😀猫", None])
+    logits = predict(student, VOCABULARY.encode(column, SETTINGS.max_length))
+    wanted = probabilities(logits, "multi_class")
+    wanted[5] = np.nan
+    answers = {kind: open_engine(bundle, kind).probabilities(column) for kind in ("fused", "onnxruntime")}
+    np.testing.assert_allclose(answers["fused"], answers["onnxruntime"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(answers["fused"], wanted, rtol=0, atol=TOLERANCE[precision])
+    assert np.allclose(answers["fused"][:5].sum(axis=1), 1, atol=1e-6)
+    assert FusedEngine.open(bundle).bundle.manifest.outcome == "multi_class"
