@@ -2,77 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.ingest_plan import NewFile, plan
 from jobs.lake import tables
 from jobs.runtime.job import Context, Done, Job, Work
 from models import digests
-from models.errors import DataError, SettingsError
+from models.errors import DataError
+from udfs.build import same_build
 from udfs.reading import RANGES_DDL, RECORD_DDL, record_reader
-from udfs.sources import Survey, list_files, survey
-
-_SURVEY_DDL = "source_name string, path string, sha256 string, size bigint, records bigint"
-
-
-@dataclass(frozen=True, slots=True)
-class NewFile:
-    """A surveyed file that was not loaded before; `load_id` names its bytes and how they are read."""
-
-    source_name: str
-    survey: Survey
-    load_id: str
-
-
-def plan(context: Context) -> Work:
-    """Survey the sources' files and leave out those whose every record is in the tables already."""
-    sources = context.settings.sources
-    if not sources:
-        raise SettingsError("sources: the settings name none; add one under sources:, as docs/settings.md shows")
-    listed = [(name, path) for name, source in sources.items() for path in list_files(source.path)]
-    if not listed:
-        paths = ", ".join(source.path for source in sources.values())
-        raise DataError(f"sources: no file at {paths}; mend sources.*.path, or bring the files")
-    kinds = {name: source.format for name, source in sources.items()}
-
-    def survey_files(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for row in batch.to_pylist():
-                found = survey(row["path"], kinds[row["source_name"]])
-                values = {"source_name": row["source_name"], "path": found.path, "sha256": found.sha256}
-                yield pa.RecordBatch.from_pylist([values | {"size": found.size, "records": found.records}])
-
-    files = context.spark.createDataFrame(listed, "source_name string, path string").repartition(len(listed))
-    rows = files.mapInArrow(survey_files, _SURVEY_DDL).orderBy("source_name", "path").collect()
-    names = [digests.of_json([row["sha256"], sources[row["source_name"]].digest], chars=32) for row in rows]
-    loaded = _loaded(context, names)
-    new = []
-    for row, load_id in zip(rows, names, strict=True):
-        if loaded.get(load_id, 0) < row["records"]:
-            new.append(
-                NewFile(
-                    row["source_name"],
-                    Survey(row["path"], row["sha256"], row["size"], row["records"]),
-                    load_id,
-                )
-            )
-            loaded[load_id] = row["records"]  # the same bytes under a second name are the same load
-    return Work(tuple(f"load {file.survey.records:,} records of {file.survey.path}" for file in new), tuple(new))
-
-
-def _loaded(context: Context, load_ids: list[str]) -> dict[str, int]:
-    """How many records of these loads the tables hold. Delta's statistics spare it the files of all other loads."""
-    own = F.col("load_id").isin(load_ids)
-    both = [
-        context.lake.read(table).where(own).groupBy("load_id").count() for table in (tables.RAW_TEXTS, tables.REJECTED)
-    ]
-    counted = both[0].unionByName(both[1]).groupBy("load_id").agg(F.sum("count").alias("rows"))
-    return {row["load_id"]: row["rows"] for row in counted.collect()}
 
 
 def execute(context: Context, work: Work) -> Done:
@@ -86,18 +28,19 @@ def execute(context: Context, work: Work) -> Done:
             row["bad"]: row["count"]
             for row in judged.groupBy(F.col("reason").isNotNull().alias("bad")).count().collect()
         }
-        counted = sum(file.survey.records for file in files)
         good, bad = judged_counts.get(False, 0), judged_counts.get(True, 0)
-        _check(context, counted, good, bad)
+        _check(context, files, good, bad)
         load = digests.of_json(sorted(file.load_id for file in files), chars=32)
         arrived = judged.withColumn("arrived_dt", F.current_date()).withColumn("run_id", F.lit(context.run_id))
-        # Rejected first: a load counts as done by its raw texts; a restart between the two finds the rejected there.
+        # Each commit tells what a run that dies right after it has added. Rejected first: a file counts as loaded by
+        # all its rows, and one with nothing but rejected rows is complete already.
+        known = sum(file.known for file in files)
+        first = {"read": bad - known, "raw": 0, "rejected": bad - known}
         kept = context.lake.append(
-            _rejected(context, arrived), tables.REJECTED, context.stamp(), once=f"{load}/rejected"
+            _rejected(context, arrived), tables.REJECTED, context.stamp(counts=first), once=f"{load}/rejected"
         )
-        counts = {"read": counted, "raw": good, "rejected": bad}
-        stamp = context.stamp(counts=counts)
-        written = context.lake.append(_raw(arrived), tables.RAW_TEXTS, stamp, once=f"{load}/raw")
+        counts = first | {"read": good + bad - known, "raw": good}
+        written = context.lake.append(_raw(arrived), tables.RAW_TEXTS, context.stamp(counts=counts), once=f"{load}/raw")
         judged.unpersist()
     finally:
         records.unpersist()
@@ -105,20 +48,38 @@ def execute(context: Context, work: Work) -> Done:
         counts=counts,
         outputs={"raw_texts": written.version, "rejected": kept.version},
         headline="read",
+        refused=tuple(f"{file.survey.path} ({file.survey.refused})" for file in files if file.survey.refused),
     )
 
 
-def _read(context: Context, files: tuple[NewFile, ...]) -> DataFrame:
+def _read(context: Context, files: Sequence[NewFile]) -> DataFrame:
     settings = context.settings
     ranges = []
     for file in files:
-        whole = settings.sources[file.source_name].format != "jsonl"
-        step = max(file.survey.size, 1) if whole else settings.ingest.split_bytes
-        for first in range(0, max(file.survey.size, 1), step):
-            last = min(first + step, file.survey.size)
-            ranges.append((file.source_name, file.survey.path, file.load_id, first, last))
+        size, path = file.survey.size, file.survey.path
+        splits = settings.sources[file.source_name].splits(path)
+        step = settings.ingest.split_bytes if splits else max(size, 1)
+        if not file.survey.refused:
+            firsts = range(0, max(size, 1), step)
+            ranges += [(file.source_name, path, file.load_id, at, min(at + step, size)) for at in firsts]
+    refused = _refused(context, files)
+    if not ranges:
+        return refused
     frame = context.spark.createDataFrame(ranges, RANGES_DDL).repartition(len(ranges))
-    return frame.mapInArrow(record_reader(dict(settings.sources), settings.ingest), RECORD_DDL)
+    return frame.mapInArrow(same_build(record_reader(dict(settings.sources), settings.ingest)), RECORD_DDL).unionByName(
+        refused
+    )
+
+
+def _refused(context: Context, files: Sequence[NewFile]) -> DataFrame:
+    """One record for each file that is refused whole. Its bytes stay where they are."""
+    rows = []
+    for file in files:
+        one = file.survey
+        if one.refused:
+            told = {"reason": one.refused, "detail": one.detail, "sha256": one.sha256, "length": one.size}
+            rows.append({"file": one.path, "position": 0, "load_id": file.load_id, **told})
+    return context.spark.createDataFrame(rows, RECORD_DDL)
 
 
 def mark_duplicates(records: DataFrame, raw_texts: DataFrame) -> DataFrame:
@@ -140,17 +101,20 @@ def mark_duplicates(records: DataFrame, raw_texts: DataFrame) -> DataFrame:
     return marked.select(*records.columns).unionByName(records.where("reason is not null"))
 
 
-def _check(context: Context, counted: int, good: int, bad: int) -> None:
+def _check(context: Context, files: Sequence[NewFile], good: int, bad: int) -> None:
+    counted = sum(file.survey.records for file in files)
     if counted != good + bad:
         raise DataError(
             f"ingest: the files hold {counted} records by their bytes, {good} good + {bad} rejected were parsed; "
-            "nothing was loaded: a file changed under way, or its quotes are not balanced"
+            "nothing was loaded: a file changed under way"
         )
+    # A file refused whole is told by its name and ends the run with its own error; it is no share of anything.
+    whole = sum(1 for file in files if file.survey.refused)
     limit = context.settings.ingest.max_rejected_share
-    if bad > limit * max(counted, 1):
+    if bad - whole > limit * max(counted - whole, 1):
         raise DataError(
-            f"ingest: {bad} of {counted} records are rejected, over ingest.max_rejected_share {limit}; nothing was "
-            "loaded: look at the files with --plan and the mapping, or raise the limit"
+            f"ingest: {bad - whole} of {counted - whole} records are rejected, over ingest.max_rejected_share {limit}; "
+            "nothing was loaded: look at the files with --plan and the mapping, or raise the limit"
         )
 
 
@@ -165,4 +129,4 @@ def _rejected(context: Context, judged: DataFrame) -> DataFrame:
     return bad.join(there, ["load_id", "file", "position"], "left_anti").select(*tables.REJECTED.names)
 
 
-JOB = Job("ingest", plan, execute, witness=tables.RAW_TEXTS)
+JOB = Job("ingest", plan, execute, witnesses=(tables.REJECTED, tables.RAW_TEXTS))

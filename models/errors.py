@@ -39,6 +39,10 @@ class BundleError(DataError):
     """A sealed bundle is missing, damaged or not what it claims to be."""
 
 
+class RefusedError(DataError):
+    """Some inputs were set aside whole; everything else of the run is done and recorded."""
+
+
 class ConflictError(PingtiError):
     """Another run wrote the same days first; run again."""
 

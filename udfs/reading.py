@@ -6,10 +6,10 @@ bytes are read here and every record is accounted for.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from io import BufferedReader
 from typing import Any
 
@@ -17,9 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models import digests
-from models.errors import DataError
+from udfs.counting import BYTE_ORDER_MARK
+from udfs.delimited import delimited
+from udfs.files import BLOCK, SMALL_BLOCK, content, open_file
+from udfs.found import MAX_RAW_BYTES, MAX_RECORD_BYTES, Found, LongRecord
 from udfs.records import RejectedError, values_of
-from udfs.sources import DELIMITERS, IngestSettings, SourceSettings, open_file
+from udfs.sources import IngestSettings, SourceSettings
 
 RECORD_DDL = (
     "file string, position bigint, length bigint, sha256 string, reason string, detail string, raw binary, "
@@ -32,9 +35,8 @@ RECORDS = pa.schema([
     ("event_time", pa.timestamp("us", tz="UTC")), ("load_id", pa.string()),
 ])  # fmt: skip
 RANGES_DDL = "source_name string, file string, load_id string, first bigint, last bigint"
-MAX_RAW_BYTES = 64 << 10
-MAX_RECORD_BYTES = 32 << 20
 _BATCH_ROWS = 4096
+_BATCH_BYTES = 8 << 20  # of texts, as Python holds them; Arrow makes copies
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -54,46 +56,64 @@ def record_reader(sources: Mapping[str, SourceSettings], limits: IngestSettings)
 def read_range(
     path: str, first: int, last: int, load_id: str, source: SourceSettings, limits: IngestSettings
 ) -> Batches:
-    """The records that begin in bytes `first` to `last` (JSONL), or all of a file (the other formats)."""
+    """The records that begin in bytes `first` to `last`, or all of a file that does not split."""
     rows: list[dict[str, Any]] = []
+    size = 0
     with open_file(path) as file:
-        for position, raw, parse in _RECORDS[source.format](file, first, last, source):
-            rows.append(_row(path, position, raw, parse, load_id, source, limits))
-            if len(rows) == _BATCH_ROWS:
+        for found in _found(content(file, path, source.encoding), first, last if source.splits(path) else None, source):
+            rows.append(_row(path, found, load_id, source, limits))
+            size += len(rows[-1].get("raw") or b"") + 4 * len(rows[-1].get("text") or "")
+            if len(rows) == _BATCH_ROWS or size > _BATCH_BYTES:
                 yield pa.RecordBatch.from_pylist(rows, RECORDS)
-                rows = []
+                rows, size = [], 0
     if rows:
         yield pa.RecordBatch.from_pylist(rows, RECORDS)
 
 
-Parsed = tuple[int, bytes, Callable[[], Mapping[str, Any]]]
+def _found(file: BufferedReader, first: int, last: int | None, source: SourceSettings) -> Iterator[Found]:
+    if source.format == "jsonl":
+        return _json_lines(file, first, last, source.undecodable)
+    if source.format == "parquet":
+        return _parquet(file, sorted(set(source.columns.values())))
+    return delimited(file, source)
 
 
-def _json_lines(file: BufferedReader, first: int, last: int, _: SourceSettings) -> Iterator[Parsed]:
-    """A line belongs to the range in which its first byte lies."""
+def _json_lines(file: BufferedReader, first: int, last: int | None, undecodable: str) -> Iterator[Found]:
+    """A line belongs to the range in which its first byte lies; `last` None is the end of the file."""
     position = first
     if first:
         file.seek(first - 1)
-        position = first - 1 + len(file.readline())
-    while position < last and (line := file.readline(MAX_RECORD_BYTES)):
+        position = first - 1 + _rest_of_line(file, LongRecord())
+    while (last is None or position < last) and (line := file.readline(MAX_RECORD_BYTES)):
         start, position = position, position + len(line)
-        whole = line.endswith(b"\n") or len(line) < MAX_RECORD_BYTES
-        while not whole:
-            more = file.readline(MAX_RECORD_BYTES)
-            position += len(more)
-            whole = more.endswith(b"\n") or not more
-        record = line.removeprefix(b"\xef\xbb\xbf" if start == 0 else b"").strip()
-        if record:
-            yield start + line.index(record), record, lambda record=record: _json_object(record)  # type: ignore[misc]
+        record = line.removeprefix(BYTE_ORDER_MARK if start == 0 else b"")
+        start += len(line) - len(record)
+        if len(line) == MAX_RECORD_BYTES and not line.endswith(b"\n"):
+            long = LongRecord()
+            long.add(record)
+            position += _rest_of_line(file, long)
+            if long.filled:
+                yield Found(start, long.head, long.parse, long)
+        elif stripped := record.strip():
+            yield Found(start + record.index(stripped), stripped, partial(_json_object, stripped, undecodable))
 
 
-def _json_object(record: bytes) -> Mapping[str, Any]:
-    if len(record) >= MAX_RECORD_BYTES:
-        raise RejectedError("too_long", f"a record of {MAX_RECORD_BYTES} bytes or more")
+def _rest_of_line(file: BufferedReader, long: LongRecord) -> int:
+    """Read up to the line's end, which is not part of the record; the bytes read."""
+    count = 0
+    while piece := file.readline(SMALL_BLOCK):
+        count += len(piece)
+        long.add(piece.removesuffix(b"\n"))
+        if piece.endswith(b"\n"):
+            break
+    return count
+
+
+def _json_object(record: bytes, undecodable: str) -> Mapping[str, Any]:
     try:
         value = json.loads(record.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise RejectedError("not_utf8", f"byte {error.start} of the record") from None
+        raise RejectedError(undecodable, f"byte {error.start} of the record") from None
     except (ValueError, RecursionError):
         raise RejectedError("malformed", "not a JSON value") from None
     if not isinstance(value, dict):
@@ -101,74 +121,18 @@ def _json_object(record: bytes) -> Mapping[str, Any]:
     return value
 
 
-class _Lines:
-    """Feeds the csv module line by line and knows where each began. Bytes that are not UTF-8 become surrogates."""
-
-    def __init__(self, file: BufferedReader) -> None:
-        self._file = file
-        self.position = 0
-        self.taken: list[bytes] = []
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._file.readline()
-        if not line:
-            raise StopIteration
-        if self.position == 0:
-            self.position, line = (
-                len(line) - len(line.removeprefix(b"\xef\xbb\xbf")),
-                line.removeprefix(b"\xef\xbb\xbf"),
-            )
-        self.position += len(line)
-        self.taken.append(line)
-        return line.decode("utf-8", "surrogateescape")
-
-
-def _delimited(file: BufferedReader, first: int, last: int, source: SourceSettings) -> Iterator[Parsed]:
-    lines = _Lines(file)
-    csv.field_size_limit(MAX_RECORD_BYTES)
-    reader = csv.reader(lines, delimiter=DELIMITERS[source.format].decode())
-    header = next(_fields(reader), None) or []
-    missing = sorted(set(source.columns.values()) - set(header))
-    if missing:
-        raise DataError(f"header: no column {', '.join(missing)}; mend sources.*.columns, or the file")
-    lines.taken.clear()
-    start = lines.position
-    for fields in _fields(reader):
-        raw, lines.taken = b"".join(lines.taken).rstrip(b"\r\n"), []
-        if fields != []:
-            yield start, raw, lambda fields=fields: _named(header, fields)  # type: ignore[misc]
-        start = lines.position
-
-
-def _fields(reader: Iterator[list[str]]) -> Iterator[list[str] | None]:
-    """The fields of each record; None where csv cannot tell them (a bare carriage return, a field past its limit)."""
-    while True:
-        try:
-            yield next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            yield None
-
-
-def _named(header: list[str], fields: list[str] | None) -> Mapping[str, Any]:
-    if fields is None:
-        raise RejectedError("malformed", "a carriage return outside quotes, or a field past the limit")
-    if len(fields) != len(header):
-        raise RejectedError("malformed", f"{len(fields)} fields, the header has {len(header)}")
-    return dict(zip(header, fields, strict=True))
-
-
-def _parquet(file: BufferedReader, first: int, last: int, source: SourceSettings) -> Iterator[Parsed]:
+def _parquet(file: BufferedReader, columns: list[str]) -> Iterator[Found]:
+    """Rows of a Parquet file; their position is their number."""
     position = 0
-    for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS, columns=sorted(set(source.columns.values()))):
-        for values in _rows_of(batch):
-            raw = json.dumps(values, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
-            yield position, raw, lambda values=values: values  # type: ignore[misc]
-            position += 1
+    parquet = pq.ParquetFile(file, buffer_size=BLOCK, pre_buffer=False)  # the defaults hold whole column chunks
+    for number in range(parquet.num_row_groups):
+        group = parquet.metadata.row_group(number)
+        rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))
+        for batch in parquet.iter_batches(rows, row_groups=[number], columns=columns, use_threads=False):
+            for values in _rows_of(batch):
+                raw = json.dumps(values, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+                yield Found(position, raw, partial(dict, values))
+                position += 1
 
 
 def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
@@ -184,25 +148,14 @@ def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
         return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-_RECORDS: dict[str, Callable[[BufferedReader, int, int, SourceSettings], Iterator[Parsed]]] = {
-    "jsonl": _json_lines, "csv": _delimited, "tsv": _delimited, "parquet": _parquet,
-}  # fmt: skip
-
-
-def _row(
-    path: str,
-    position: int,
-    raw: bytes,
-    parse: Callable[[], Mapping[str, Any]],
-    load_id: str,
-    source: SourceSettings,
-    limits: IngestSettings,
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"file": path, "position": position, "length": len(raw), "load_id": load_id}
-    row["sha256"] = hashlib.sha256(raw).hexdigest()
+def _row(path: str, found: Found, load_id: str, source: SourceSettings, limits: IngestSettings) -> dict[str, Any]:
+    long = found.long
+    row: dict[str, Any] = {"file": path, "position": found.position, "load_id": load_id}
+    row["length"] = long.length if long else len(found.raw)
+    row["sha256"] = long.sha256 if long else hashlib.sha256(found.raw).hexdigest()
     try:
-        row |= values_of(parse(), source, limits)
+        row |= values_of(found.parse(), source, limits)
     except RejectedError as rejected:
-        return row | {"reason": rejected.reason, "detail": rejected.detail, "raw": raw[:MAX_RAW_BYTES]}
-    own = row["source_id"] if row["source_id"] is not None else f"\0{load_id}\0{position}"
+        return row | {"reason": rejected.reason, "detail": rejected.detail, "raw": found.raw[:MAX_RAW_BYTES]}
+    own = row["source_id"] if row["source_id"] is not None else f"\0{load_id}\0{found.position}"
     return row | {"text_id": digests.of_source(row["source"], own)}

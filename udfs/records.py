@@ -25,7 +25,8 @@ def values_of(record: Mapping[str, Any], source: SourceSettings, limits: IngestS
     """Our columns of a source's record: text, scene, source, source_id (may be null) and event_time (in UTC).
 
     Raises:
-        RejectedError: with `no_text`, `wrong_type`, `not_utf8`, `lone_surrogate` or `too_long`.
+        RejectedError: with `no_text`, `wrong_type`, `not_utf8` (or the source's other encoding), `lone_surrogate`,
+            `nul_character` or `too_long`.
     """
     found: dict[str, Any] = {ours: value for ours, value in source.constants.items()}
     for ours, theirs in source.columns.items():
@@ -41,23 +42,22 @@ def values_of(record: Mapping[str, Any], source: SourceSettings, limits: IngestS
     for name, value in strings.items():
         if not isinstance(value, str) and not (name == "source_id" and value is None):
             raise RejectedError("wrong_type", f"{name} is {type(value).__name__}, expected a string")
-        _check_encoding(name, value)
+        _check_characters(name, value, "lone_surrogate" if source.format == "jsonl" else source.undecodable)
     if len(text) > limits.max_text_chars:
         raise RejectedError("too_long", f"{len(text)} characters, at most {limits.max_text_chars} are taken")
     return strings | {"event_time": _moment(found["event_time"], source.timezone)}
 
 
-def _check_encoding(name: str, value: str | None) -> None:
-    """Surrogates are bytes that were not UTF-8 (below U+DC00 + 256, by surrogateescape), or lone halves from JSON."""
-    if value is None or value.isascii():
+def _check_characters(name: str, value: str | None, of_surrogates: str) -> None:
+    """Refuse NUL, and surrogates: halves escaped in JSON, elsewhere what stands for bytes that were no characters."""
+    if value is None:
         return
+    if "\0" in value:
+        raise RejectedError("nul_character", f"{name}, character {value.index(chr(0))}")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        code = ord(value[error.start])
-        if 0xDC80 <= code <= 0xDCFF:
-            raise RejectedError("not_utf8", f"{name}, character {error.start}") from None
-        raise RejectedError("lone_surrogate", f"{name}, character {error.start}") from None
+        raise RejectedError(of_surrogates, f"{name}, character {error.start}") from None
 
 
 def _moment(value: Any, zone: str) -> datetime:

@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from jobs.lake.tables import Table
 from jobs.runtime.progress import Reporter, Stage
 from jobs.settings import Settings
 from models import digests
-from models.errors import DataError, PingtiError, SettingsError
+from models.errors import DataError, PingtiError, RefusedError, SettingsError
 from udfs.build import code_version
 
 
@@ -79,6 +79,7 @@ class Done:
     outputs: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
     headline: str | None = None  # the count that the closing line tells
+    refused: tuple[str, ...] = ()  # inputs that were set aside whole; the run ends with code 4 once it is recorded
 
 
 @dataclass
@@ -142,17 +143,22 @@ class Context:
 class Job:
     """A job: its name, what it would do, and doing it.
 
-    `witness` is the table whose commits tell the counts of a run that died before its row in `runs`.
+    `witnesses` are the tables, in the order of their commits, whose newest commit of a run tells its counts where it
+    died before its row in `runs`.
     """
 
     name: str
     plan: Callable[[Context], Work]
     execute: Callable[[Context, Work], Done]
-    witness: Table | None = None
+    witnesses: tuple[Table, ...] = ()
 
 
 def run(job: Job, context: Context, *, title: str | None = None, following: str = "") -> Done | None:
-    """Plan and do a job, and leave its row in `runs`; None where nothing was left to do (and no row either)."""
+    """Plan and do a job, and leave its row in `runs`; None where nothing was left to do (and no row either).
+
+    Raises:
+        RefusedError: after all else is done and recorded, where the job set inputs aside whole.
+    """
     started, clock = datetime.now(UTC), time.monotonic()
     try:
         with context.reporter.stage(title or job.name, context.spark, following) as stage:
@@ -171,19 +177,23 @@ def run(job: Job, context: Context, *, title: str | None = None, following: str 
         # Only its kind is kept: the message of a foreign error may quote a text.
         _record(context, started, clock, Done(reason=type(error).__name__), "bug")
         raise
-    _record(context, started, clock, done, "done")
+    refused = f"set aside whole: {', '.join(done.refused)}" if done.refused else None
+    _record(context, started, clock, replace(done, reason=done.reason or refused), "done")
+    if refused:
+        raise RefusedError(f"{job.name}: {refused}; all else is loaded. Mend the files, or take them away")
     return done
 
 
 def _record_the_dead(job: Job, context: Context, now: datetime) -> None:
     """Write the rows of runs that were killed between their commit and their row, as their commits tell them."""
-    if job.witness is None:
+    if not job.witnesses:
         return
-    told = {stamp.run_id: stamp for stamp in context.lake.stamps(job.witness) if stamp.job == job.name and stamp.counts}
+    stamps = [stamp for table in job.witnesses for stamp in context.lake.stamps(table)]
+    told = {stamp.run_id: stamp for stamp in stamps if stamp.job == job.name and stamp.counts}
     known = context.lake.read(tables.RUNS).where(F.col("run_id").isin(list(told))).select("run_id").collect()
     for run_id in sorted(told.keys() - {row["run_id"] for row in known}):
         counts = told[run_id].counts or {}
-        done = Done(counts=counts, reason=f"killed after its commit, recorded by {context.run_id}")
+        done = Done(counts=counts, reason=f"killed after a commit, recorded by {context.run_id}")
         _record(context, now, time.monotonic(), done, "done", run_id=run_id)
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.spark
 
 
 def _job(execute: Callable[[Context, Work], Done], *, steps: bool = True) -> Job:
-    return Job("promote", lambda _: Work(("step",) if steps else ()), execute, witness=tables.PROMOTIONS)
+    return Job("promote", lambda _: Work(("step",) if steps else ()), execute, witnesses=(tables.PROMOTIONS,))
 
 
 def test_a_run_killed_after_its_commit_is_recorded_by_the_next(spark: SparkSession, lake: Callable[..., Lake]) -> None:

@@ -20,7 +20,7 @@ MODULES = sorted(
     for path in (ROOT / package).rglob("*.py")
 )
 CORPUS = "jobs.corpus."  # a room apart, with settings and rules of its own
-TORCH_FREE = ("udfs.student_scoring", "udfs.cleaning", "udfs.reading", "udfs.sources")
+TORCH_FREE = ("udfs.student_scoring", "udfs.cleaning", "udfs.reading", "udfs.sources", "udfs.survey")
 IMPORT = """
 import importlib, json, sys
 failed = {}

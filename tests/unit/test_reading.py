@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 
 from models import digests
 from models.errors import DataError
-from udfs import reading
+from udfs import delimited, reading
+from udfs import found as records_found
 from udfs.reading import RECORDS, read_range, record_reader
-from udfs.sources import IngestSettings, SourceSettings, survey
+from udfs.sources import IngestSettings, SourceSettings
+from udfs.survey import survey
 
 COLUMNS = {"text": "t", "event_time": "e", "source_id": "i", "scene": "s"}
 LIMITS = IngestSettings(max_text_chars=10)
@@ -51,7 +53,7 @@ def read(tmp_path: Path) -> Read:
             own = content[row["position"] : row["position"] + row["length"]]
             assert hashlib.sha256(own).hexdigest() == row["sha256"]
             assert row["raw"] == (own[: reading.MAX_RAW_BYTES] if row["reason"] else None)
-        assert survey(str(path), kind).records == len(found)
+        assert survey(str(path), source(kind, **changes)).records == len(found)
         return found
 
     return read
@@ -168,15 +170,72 @@ def test_any_ranges_read_every_record_exactly_once(
     places = sorted({0, size, *(cut % (size + 1) for cut in cuts)})
     ranged = [row for at, to in pairwise(places) for row in rows(path, "jsonl", at, to)]
     assert ranged == (rows(path, "jsonl") if size else [])
-    assert len(ranged) == survey(str(path), "jsonl").records
+    assert len(ranged) == survey(str(path), source("jsonl")).records
 
 
-def test_a_line_past_the_limit_is_one_rejected_record(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_RECORD_BYTES", 64)
-    monkeypatch.setattr(reading, "MAX_RAW_BYTES", 8)
-    found = read(b"\n".join([line(), b"x" * 64, b"x" * 200, line(i="2")]), "jsonl")
-    assert [row["reason"] for row in found] == [None, "too_long", "too_long", None]
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of more than 64 bytes are long, and 8 of their bytes are kept."""
+    for module in (reading, delimited):
+        monkeypatch.setattr(module, "MAX_RECORD_BYTES", 64)
+        monkeypatch.setattr(module, "SMALL_BLOCK", 16)
+    for module in (reading, records_found):
+        monkeypatch.setattr(module, "MAX_RAW_BYTES", 8)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_line_past_the_limit_is_one_rejected_record(read: Read) -> None:
+    good, spaces = line(e=1), b" " * 200
+    found = read(b"\n".join([good, b"x" * 64, b"x" * 200, spaces, line(i="2"), b"y" * 65]), "jsonl")
+    assert [row["reason"] for row in found] == [None, "too_long", "too_long", None, "too_long"]
+    assert [row["length"] for row in found[1:3]] == [64, 200]
     assert [row["raw"] for row in found[1:3]] == [b"x" * 8] * 2
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_delimited_record_past_the_limit_is_one_rejected_record(read: Read, end: bytes) -> None:
+    long = [
+        b"a" * 100 + b",0,1,c",
+        b'a,0,1,"' + b'b""' * 30 + b'"',
+        b'a,0,1,"' + b"\n\r\n" * 70 + b'"',
+        b'"' + (b"c" * 30 + b"\n") * 9 + b'"' + b"d" * 90 + b',0,1,"\n"',
+        b'"' * 64,
+        b'"' * 93 + b'\n",0,1,c',
+    ]
+    content = end.join([b"t,e,i,s", *[part for one in long for part in (b"a,0,1,c", one)], b"\r" * 99, b"z,0,2,c"])
+    found = read(content, "csv")
+    assert [row["reason"] for row in found] == [None, "too_long"] * len(long) + [None]
+    assert [row["length"] for row in found[1::2]] == [len(one) for one in long]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_quote_that_is_never_closed_spoils_one_record_not_the_load(read: Read) -> None:
+    for rest in (b"", b"d,0,2,c\n", b"d,0,2,c\n" * 20):
+        good, bad = read(b't,e,i,s\na,0,1,c\nb,0,1,"c\n' + rest, "csv")
+        assert (good["reason"], bad["reason"]) == (None, "too_long" if len(rest) > 64 else "malformed")
+
+
+CSV_BYTES = st.lists(st.sampled_from([b"a", b",", b'"', b"\n", b"\r", b"\r\n", b"\0", b"\xff", b"b" * 40]), max_size=30)
+
+
+@given(CSV_BYTES, st.sampled_from(["csv", "tsv"]))
+@settings(max_examples=1500, deadline=None)
+def test_any_bytes_after_the_header_are_as_many_records_as_were_counted(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], kind: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"any.{kind}"
+    header = b"t,e,i,s\n" if kind == "csv" else b"t\te\ti\ts\n"
+    path.write_bytes(header + b"".join(pieces))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delimited, "MAX_RECORD_BYTES", 64)
+        patch.setattr(delimited, "SMALL_BLOCK", 16)
+        found = rows(path, kind)
+    assert len(found) == survey(str(path), source(kind)).records
+    content = path.read_bytes()
+    for row in found:
+        own = content[row["position"] : row["position"] + row["length"]]
+        assert hashlib.sha256(own).hexdigest() == row["sha256"]
 
 
 @pytest.mark.parametrize(("kind", "mark"), [("csv", b","), ("tsv", b"\t")])

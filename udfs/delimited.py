@@ -1,0 +1,163 @@
+"""CSV and TSV, by Python's csv module, with the place of every record and a bound on its size."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from io import BufferedReader
+from typing import Any
+
+from models.errors import DataError
+from udfs.counting import BYTE_ORDER_MARK, CsvCounter
+from udfs.files import SMALL_BLOCK
+from udfs.found import MAX_RECORD_BYTES, Found, LongRecord
+from udfs.records import RejectedError
+from udfs.sources import DELIMITERS, SourceSettings
+
+
+def delimited(file: BufferedReader, source: SourceSettings) -> Iterator[Found]:
+    """The records after the header.
+
+    Raises:
+        DataError: where the header is not the source's; a survey tells that before.
+    """
+    lines, reader, header = _opened(file, source)
+    try:
+        _check(header, source)
+    except RejectedError as refused:
+        raise DataError(f"header: {refused.detail}; mend sources.*.columns, or the file") from None
+    lines.begin()
+    for fields in _fields(reader):
+        if fields is None:
+            lines.finish()
+        if lines.filled(fields):
+            yield lines.found(fields, header)
+        lines.begin()
+
+
+def check_header(file: BufferedReader, source: SourceSettings) -> None:
+    """Refuse a file whose first record does not name each of the source's columns once.
+
+    Raises:
+        RejectedError: with `file_header`.
+    """
+    _check(_opened(file, source)[2], source)
+
+
+def _opened(file: BufferedReader, source: SourceSettings) -> tuple[_Lines, Iterator[list[str]], list[str]]:
+    delimiter = DELIMITERS[source.format]
+    lines = _Lines(file, delimiter)
+    csv.field_size_limit(MAX_RECORD_BYTES)
+    reader = csv.reader(lines, delimiter=delimiter.decode())
+    return lines, reader, next(_fields(reader), None) or []
+
+
+def _check(header: list[str], source: SourceSettings) -> None:
+    times = Counter(header)
+    wanted = sorted(set(source.columns.values()))
+    if missing := [name for name in wanted if not times[name]]:
+        raise RejectedError("file_header", f"no column {', '.join(missing)}")
+    if twice := [name for name in wanted if times[name] > 1]:
+        raise RejectedError("file_header", f"more than one column {', '.join(twice)}")
+
+
+def _fields(reader: Iterator[list[str]]) -> Iterator[list[str] | None]:
+    """The fields of each record; None where csv cannot tell them (a bare carriage return)."""
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield None
+
+
+class _Lines:
+    """Feeds the csv module line by line and knows where each began. Bytes that are not UTF-8 become surrogates."""
+
+    def __init__(self, file: BufferedReader, delimiter: bytes) -> None:
+        self._file = file
+        self._delimiter = delimiter
+        self._start = self._position = 0
+        self._taken: list[bytes] = []
+        self._size = 0
+        self._unclosed = False
+        self._long: LongRecord | None = None
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._line(MAX_RECORD_BYTES)
+        if not line:
+            self._unclosed = bool(self._taken)  # csv asks for more within a quoted field only
+            raise StopIteration
+        self._size += len(line)
+        if self._size > MAX_RECORD_BYTES or (len(line) == MAX_RECORD_BYTES and not line.endswith(b"\n")):
+            within = bool(self._taken)
+            self._skip(line, within)
+            return '"\n' if within else "x\n"  # ends the record for csv as well
+        self._taken.append(line)
+        return line.decode("utf-8", "surrogateescape")
+
+    def begin(self) -> None:
+        """The next record starts here."""
+        self._start, self._taken, self._size, self._long = self._position, [], 0, None
+
+    def finish(self) -> None:
+        """Read on to the end of a record that csv gave up in the midst of."""
+        counter = CsvCounter(self._delimiter, inside=False)
+        _feed(counter, b"".join(self._taken))
+        if counter.inside():
+            self._skip(self._line(SMALL_BLOCK), True)
+
+    def filled(self, fields: list[str] | None) -> bool:
+        """Whether what ended here is a record, not an empty line."""
+        return self._long.filled if self._long else fields != []
+
+    def found(self, fields: list[str] | None, header: list[str]) -> Found:
+        """The record that ended here."""
+        if self._long:
+            parse = self._long.parse if fields else lambda: _named(header, None)
+            return Found(self._start, self._long.head, parse, self._long)
+        if self._unclosed:
+            fields = None
+        return Found(self._start, b"".join(self._taken).rstrip(b"\r\n"), lambda: _named(header, fields))
+
+    def _line(self, limit: int) -> bytes:
+        line = self._file.readline(limit)
+        if self._position == 0:
+            marked, line = line, line.removeprefix(BYTE_ORDER_MARK)
+            self._start = self._position = len(marked) - len(line)
+        self._position += len(line)
+        return line
+
+    def _skip(self, piece: bytes, within: bool) -> None:
+        """Read on to the end of the record, keeping its length and digest only."""
+        counter = CsvCounter(self._delimiter, inside=within)
+        self._long = LongRecord(b"\r\n")
+        self._long.add(b"".join(self._taken))
+        self._taken = []
+        while piece:
+            if not within or b'"' in piece:  # nothing but a quote ends a quoted field
+                _feed(counter, piece)
+                within = piece.endswith(b"\n") and counter.inside()
+                if piece.endswith(b"\n") and not within:
+                    self._long.add(piece.rstrip(b"\r\n"))
+                    return
+            self._long.add(piece)
+            piece = self._line(SMALL_BLOCK)
+
+
+def _feed(counter: CsvCounter, content: bytes) -> None:
+    for at in range(0, len(content), SMALL_BLOCK):
+        counter.feed(content[at : at + SMALL_BLOCK])
+
+
+def _named(header: list[str], fields: list[str] | None) -> Mapping[str, Any]:
+    if fields is None:
+        raise RejectedError("malformed", "a carriage return outside quotes, or a quote that is never closed")
+    if len(fields) != len(header):
+        raise RejectedError("malformed", f"{len(fields)} fields, the header has {len(header)}")
+    return dict(zip(header, fields, strict=True))
