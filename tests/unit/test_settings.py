@@ -51,6 +51,13 @@ def test_the_teachers_source_is_called_from(write: Write) -> None:
     assert loaded.task("praise").teacher.source == "hfl/rbt3"
 
 
+def test_the_engine_is_one_of_those_there_are(write: Write) -> None:
+    assert Settings().scoring.engine == "auto"
+    assert load(write("scoring: {engine: onnxruntime}")).scoring.engine == "onnxruntime"
+    with pytest.raises(SettingsError, match=r"scoring.engine: .*'fused'.*got 'quick'"):
+        load(write("scoring: {engine: quick}"))
+
+
 def test_all_problems_are_told_at_once_with_file_and_key(write: Write) -> None:
     path = write("lake: {schema: x, schema_name: 'A B'}\nrounds: {rounds: none}\nunknown: 1\n")
     with pytest.raises(SettingsError) as caught:
