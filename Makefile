@@ -75,8 +75,9 @@ format: .venv/.ready ## Format the code
 golden: .venv/.ready ## Rewrite the golden files; read the difference before you commit it
 	@$(RUN) tests/golden_update.py
 
-bench: jars ## Speed of teacher, BERT-base and student, side by side, to build/bench/
-	@$(RUN) benchmarks/student.py
+bench: jars ## Speed of engines, teacher, BERT-base and student, one core, to build/bench/
+	@$(RUN) -m benchmarks.engines
+	@$(RUN) -m benchmarks.student
 
 package: .venv/.ready ## dist/pingti.zip and dist/submit.py, for spark-submit from anywhere
 	@rm -rf $(DIST)

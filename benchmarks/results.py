@@ -1,0 +1,45 @@
+"""Where measurements go: `build/bench/student.json`, to which each benchmark adds its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+OUT = Path("build/bench/student.json")
+RUNS = 5
+SECONDS = 1.0  # at least, of each run
+
+
+def rates(work: Callable[[], Any], rows: int) -> list[float]:
+    """Rows a second of `work`, which does `rows` of them, in each of `RUNS` runs; warmed up first."""
+    work()
+    found = []
+    for _ in range(RUNS):
+        times, started = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - started) < SECONDS or not times:
+            work()
+            times += 1
+        found.append(rows * times / elapsed)
+    return found
+
+
+def summary(found: Sequence[float]) -> dict[str, float]:
+    """Median and spread of some runs."""
+    return {"median": statistics.median(found), "min": min(found), "max": max(found)}
+
+
+def record(rows_per_second: Mapping[str, Sequence[float]], about: Mapping[str, Any]) -> None:
+    """Add measurements to the file, each with the load average beside it, and print them."""
+    kept = json.loads(OUT.read_text("utf-8")) if OUT.is_file() else {}
+    told = {name: summary(found) | about | {"load": os.getloadavg()} for name, found in rows_per_second.items()}
+    kept["rows_per_second"] = kept.get("rows_per_second", {}) | told
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
+    for name, value in told.items():
+        print(f"{name:<28} {value['median']:>12,.1f}   ({value['min']:,.1f} to {value['max']:,.1f})")
+    print(f"load average {os.getloadavg()[0]:.2f}")
