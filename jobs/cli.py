@@ -129,11 +129,24 @@ def _corpus(texts: int, days: int, last_day: str, seed: int, processes: int) -> 
 
 
 @app.command(epilog=EXIT_CODES)
-def ingest(settings: SettingsOption = None, plan: PlanOption = False) -> None:
+def ingest(
+    settings: SettingsOption = None,
+    plan: PlanOption = False,
+    new: Annotated[bool, typer.Option("--new", help="Only files that came since the last time, by a stream.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="The same, again and again until stopped.")] = False,
+) -> None:
     """Files of texts -> raw_texts, or rejected with a reason."""
-    from jobs.ingest import JOB
+    if new and follow:
+        raise SettingsError("ingest: got --new and --follow, expected one of them: --new ends, --follow does not")
+    if plan or not (new or follow):
+        from jobs.ingest import JOB
 
-    _launch(JOB, settings, None, None, plan)
+        _launch(JOB, settings, None, None, plan)
+        return
+    context = _context("ingest", _load(settings), None, None, {"new": new, "follow": follow})
+    from jobs import follow as stream
+
+    stream.follow(context, until_stopped=follow)
 
 
 @app.command(epilog=EXIT_CODES)

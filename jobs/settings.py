@@ -36,6 +36,7 @@ class LakeSettings(Frozen):
 
     schema_name: Name = "pingti"
     location: str | None = "build/warehouse"
+    checkpoints: str | None = None  # of `ingest --new` and `--follow`; None: the folder `checkpoints` beside `location`
     bundles: str = "build/bundles"  # sealed bundles and teachers, reached by driver and executors alike
 
 

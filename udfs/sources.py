@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import PositiveInt, field_validator, model_validator
+from pydantic import PositiveFloat, PositiveInt, field_validator, model_validator
 
 from models import digests
 from models.tasks import Frozen
@@ -76,3 +76,5 @@ class IngestSettings(Frozen):
     max_text_chars: PositiveInt = 100_000
     split_bytes: PositiveInt = 16 << 20  # a JSONL file is read in ranges of this size
     max_rejected_share: float = 0.02
+    follow_seconds: PositiveFloat = 10.0  # how often `--follow` looks for new files
+    follow_files: PositiveInt = 1000  # new files taken at once by `--follow` and `--new`

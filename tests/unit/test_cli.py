@@ -92,3 +92,9 @@ def test_without_java_a_job_ends_with_code_6_and_makes_nothing(tmp_path: Path) -
 def test_a_plan_of_the_demo_needs_no_java(tmp_path: Path) -> None:
     ended = pingti(tmp_path, "demo", "--plan", "--texts", "5000", "--out", "here")
     assert (ended.returncode, ended.stdout) == (0, "would run the whole job on 5,000 demo texts in here\n")
+
+
+def test_ingest_takes_one_way_of_streaming(tmp_path: Path) -> None:
+    ended = pingti(tmp_path, "ingest", "--new", "--follow")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "pingti: ingest: got --new and --follow, expected one of them" in ended.stderr
