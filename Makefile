@@ -9,7 +9,7 @@ DIST := dist
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e check format golden bench package clean
+.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e cluster check format golden bench package clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -60,7 +60,10 @@ test-contract: jars ## torch = ONNX, Spark = plain
 	@$(RUN) -m pytest tests/contract
 
 e2e: jars ## The long tests, under 12 minutes
-	@$(RUN) -m pytest tests/e2e
+	@$(RUN) -m pytest tests/e2e -m "not cluster"
+
+cluster: jars ## The packaged jobs on a small cluster, with processes killed under way, about 5 minutes
+	@$(RUN) -m pytest tests/e2e -m cluster
 
 check: .venv/.ready ## ruff, mypy strict, import contracts
 	@$(RUN) -m ruff format --check .

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from jobs.lake.store import Lake
 
+pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]
-TEXTS = 120_000
+TEXTS = 20_000
 _SUBMIT = Path(pyspark.__file__).parent / "bin" / "spark-submit"
 # What a cluster of this machine's size changes of conf/spark/cpu.conf.
 _SMALL = (
@@ -34,6 +35,9 @@ _SMALL = (
     "spark.executor.memory=900m",
     "spark.executor.memoryOverhead=0m",
     "spark.ui.enabled=false",
+    "spark.sql.shuffle.partitions=4",
+    "spark.databricks.delta.snapshotPartitions=2",
+    f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={ROOT / 'jobs' / 'runtime' / 'log4j2.properties'}",
 )
 
 
@@ -98,7 +102,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     settings = {
         "lake": {"schema_name": "clustered", "location": str(folder / "warehouse"), "bundles": str(folder / "bundles")},
         "sources": {"chat": source},
-        "ingest": {"split_bytes": 1 << 20},
+        "ingest": {"split_bytes": 1 << 18},
     }
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
     elsewhere = folder / "elsewhere"
@@ -146,9 +150,9 @@ def kill_one(job: subprocess.Popen[str], find: Callable[[], list[int]], after: f
 
 
 @pytest.fixture(scope="module")
-def survived(cluster: Cluster) -> Cluster:
+def survived(cluster: Cluster, spark: SparkSession) -> Cluster:
     """The cluster after an ingest that lost a Python worker and a clean that lost an executor."""
-    assert cluster.submit("init").wait(300) == 0, cluster.printed("init")
+    open_lake(cluster, spark).init()
     job = cluster.submit("ingest")
     kill_one(job, lambda: python_workers(cluster), after=1.0)
     assert job.wait(400) == 0, cluster.printed("ingest")
