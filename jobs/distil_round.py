@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,12 @@ from pyspark.sql import functions as F
 from jobs.lake import queries
 from jobs.lake.queries import Model
 from jobs.runtime.job import Context
+from models.tasks import StudentSettings
 from models.threshold_search import EVERY_SCENE
 from models.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from models.training.trainer import TrainingRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +51,12 @@ def decided(context: Context, teacher: Model, logits: str) -> Column:
 def train(context: Context, task: str, rows: pa.Table, *, seed: int, lineage: dict[str, Any]) -> Trained:
     """Train the student by the scheme and its twin without distillation, on the same rows; seal the student."""
     from models.training.export import export_student, model_id_of
-    from models.training.trainer import TrainingRows, train_student
+    from models.training.trainer import train_student
 
     settings = context.settings.task(task)
     labels = settings.label_names
     vocabulary = Vocabulary.build(rows.column("text"), max_size=settings.student.vocabulary_size)
-    hard, soft = matrix_of(rows.column("hard"), len(labels)), matrix_of(rows.column("soft"), len(labels))
-    training = TrainingRows(
-        texts=vocabulary.encode(rows.column("text"), settings.student.max_length),
-        hard=np.nan_to_num(hard), hard_mask=~np.isnan(hard), soft=np.nan_to_num(soft), soft_mask=~np.isnan(soft),
-        weight=rows.column("weight").to_numpy(),
-    )  # fmt: skip
+    training = training_rows(rows, vocabulary, settings.student, len(labels))
     both = []
     for distil in (True, False):
         name = "distilling" if distil else "the same without distillation"
@@ -89,6 +88,18 @@ def train(context: Context, task: str, rows: pa.Table, *, seed: int, lineage: di
         extra=lineage,
     )
     return Trained(model_id, bundle, both[1].student, both[0].losses, rows.num_rows)
+
+
+def training_rows(rows: pa.Table, vocabulary: Vocabulary, student: StudentSettings, labels: int) -> TrainingRows:
+    """Rows of `round_samples` as the trainer takes them; what is null there is masked here."""
+    from models.training.trainer import TrainingRows
+
+    hard, soft = matrix_of(rows.column("hard"), labels), matrix_of(rows.column("soft"), labels)
+    return TrainingRows(
+        texts=vocabulary.encode(rows.column("text"), student.max_length),
+        hard=np.nan_to_num(hard), hard_mask=~np.isnan(hard), soft=np.nan_to_num(soft), soft_mask=~np.isnan(soft),
+        weight=rows.column("weight").to_numpy(),
+    )  # fmt: skip
 
 
 def matrix_of(column: pa.ChunkedArray, labels: int) -> NDArray[np.float32]:

@@ -8,11 +8,10 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.ingest_plan import NewFile, plan
+from jobs.ingest_plan import NewFile, loaded, plan
 from jobs.lake import tables
 from jobs.runtime.job import Context, Done, Job, Work
-from models import digests
-from models.errors import DataError
+from models.errors import ConflictError, DataError
 from udfs.build import same_build
 from udfs.reading import RANGES_DDL, RECORD_DDL, record_reader
 
@@ -20,6 +19,8 @@ from udfs.reading import RANGES_DDL, RECORD_DDL, record_reader
 def execute(context: Context, work: Work) -> Done:
     """Read every record once; good ones to `raw_texts`, others to `rejected`; their sum must be what was counted."""
     files: tuple[NewFile, ...] = work.payload
+    turns = {table: context.lake.version(table) for table in (tables.REJECTED, tables.RAW_TEXTS)}
+    _check_still_new(context, files)
     records = _read(context, files).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         judged = mark_duplicates(records, context.lake.read(tables.RAW_TEXTS))
@@ -30,17 +31,18 @@ def execute(context: Context, work: Work) -> Done:
         }
         good, bad = judged_counts.get(False, 0), judged_counts.get(True, 0)
         _check(context, files, good, bad)
-        load = digests.of_json(sorted(file.load_id for file in files), chars=32)
         arrived = judged.withColumn("arrived_dt", F.current_date()).withColumn("run_id", F.lit(context.run_id))
         # Each commit tells what a run that dies right after it has added. Rejected first: a file counts as loaded by
         # all its rows, and one with nothing but rejected rows is complete already.
         known = sum(file.known for file in files)
         first = {"read": bad - known, "raw": 0, "rejected": bad - known}
-        kept = context.lake.append(
-            _rejected(context, arrived), tables.REJECTED, context.stamp(counts=first), once=f"{load}/rejected"
+        kept = context.lake.append_after(
+            _rejected(context, arrived), tables.REJECTED, context.stamp(counts=first), turns[tables.REJECTED]
         )
         counts = first | {"read": good + bad - known, "raw": good}
-        written = context.lake.append(_raw(arrived), tables.RAW_TEXTS, context.stamp(counts=counts), once=f"{load}/raw")
+        written = context.lake.append_after(
+            _raw(arrived), tables.RAW_TEXTS, context.stamp(counts=counts), turns[tables.RAW_TEXTS]
+        )
         judged.unpersist()
     finally:
         records.unpersist()
@@ -50,6 +52,15 @@ def execute(context: Context, work: Work) -> Done:
         headline="read",
         refused=tuple(f"{file.survey.path} ({file.survey.refused})" for file in files if file.survey.refused),
     )
+
+
+def _check_still_new(context: Context, files: Sequence[NewFile]) -> None:
+    """Nobody loaded of these files since they were planned; whoever does from now on takes this run's turn."""
+    now = loaded(context, [file.load_id for file in files])
+    if taken := [file.survey.path for file in files if now.get(file.load_id, 0) != file.known]:
+        raise ConflictError(
+            f"ingest: another run loaded {', '.join(taken)} meanwhile; nothing was loaded, run it again"
+        )
 
 
 def _read(context: Context, files: Sequence[NewFile]) -> DataFrame:
@@ -66,9 +77,8 @@ def _read(context: Context, files: Sequence[NewFile]) -> DataFrame:
     if not ranges:
         return refused
     frame = context.spark.createDataFrame(ranges, RANGES_DDL).repartition(len(ranges))
-    return frame.mapInArrow(same_build(record_reader(dict(settings.sources), settings.ingest)), RECORD_DDL).unionByName(
-        refused
-    )
+    reader = same_build(record_reader(dict(settings.sources), settings.ingest))
+    return frame.mapInArrow(reader, RECORD_DDL).unionByName(refused)
 
 
 def _refused(context: Context, files: Sequence[NewFile]) -> DataFrame:

@@ -68,13 +68,13 @@ def plan_files(context: Context, listed: Listed) -> Work:
         # Nothing tells two refused files apart but their names: all empty ones have the same bytes.
         also = [one.path] if one.refused else []
         found.append((name, one, digests.of_json([one.sha256, sources[name].digest, *also], chars=32)))
-    loaded = _loaded(context, [load_id for _, _, load_id in found])
+    there = loaded(context, [load_id for _, _, load_id in found])
     new = []
     for name, one, load_id in found:
-        known = loaded.get(load_id, 0)
+        known = there.get(load_id, 0)
         if known < one.records:
             new.append(NewFile(name, one, load_id, known))
-            loaded[load_id] = one.records  # the same bytes under a second name are the same load
+            there[load_id] = one.records  # the same bytes under a second name are the same load
     return Work(tuple(file.step for file in new), tuple(new))
 
 
@@ -91,7 +91,7 @@ def _surveyed(context: Context, listed: Listed) -> list[tuple[str, Survey]]:
     return found
 
 
-def _loaded(context: Context, load_ids: list[str]) -> dict[str, int]:
+def loaded(context: Context, load_ids: list[str]) -> dict[str, int]:
     """How many records of these loads the tables hold. Delta's statistics spare it the files of all other loads."""
     own = F.col("load_id").isin(load_ids)
     both: list[DataFrame] = [

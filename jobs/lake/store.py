@@ -152,6 +152,22 @@ class Lake:
         options = {"txnAppId": once, "txnVersion": "1"} if once else {}
         return self._write(frame, table, stamp, scope or Scope(), "append", options)
 
+    def append_after(self, frame: DataFrame, table: Table, stamp: Stamp, version: int) -> Commit:
+        """Add rows in one commit, unless another such append was made after this version of the table.
+
+        Delta lets any two appends pass side by side. What decides by the rows that are there (which files are loaded,
+        which ids came earlier) must not: these appends take turns, by a transaction id that they share.
+
+        Raises:
+            ConflictError: Another one was first.
+        """
+        turn = {"txnAppId": f"{table.name}/in turn", "txnVersion": str(version + 1)}
+        self._write(frame, table, stamp, Scope(), "append", turn)
+        commit = self._own(table, stamp)
+        if commit is None:  # Delta skips a turn that was taken before this append began
+            raise self._overtaken(table, "its turn was taken")
+        return commit
+
     def replace(self, frame: DataFrame, table: Table, stamp: Stamp, scope: Scope) -> Commit:
         """Put these rows in place of all rows of the scope, in one commit."""
         options = {"replaceWhere": scope.predicate(), "optimizeWrite": "true"}
@@ -196,11 +212,14 @@ class Lake:
         try:
             yield
         except _CONFLICTS as error:
-            raise ConflictError(
-                f"{self.name(table)}: another run wrote the same part first ({type(error).__name__}); "
-                "nothing of this run was committed, run it again"
-            ) from None
+            raise self._overtaken(table, type(error).__name__) from None
         stop_points.reach(f"{stamp.job}:{table.name}:after_commit")
+
+    def _overtaken(self, table: Table, how: str) -> ConflictError:
+        return ConflictError(
+            f"{self.name(table)}: another run wrote the same part first ({how}); "
+            "nothing of this run was committed, run it again"
+        )
 
     # --- bookkeeping, read back from the commits --------------------------------------------------------------
 
@@ -219,11 +238,15 @@ class Lake:
 
     def _read_back(self, table: Table, stamp: Stamp) -> Commit:
         """The commit just made. One skipped by its transaction id was made by an earlier run: 0 rows now."""
+        return self._own(table, stamp) or Commit(self.version(table), 0, stamp.fingerprint)
+
+    def _own(self, table: Table, stamp: Stamp) -> Commit | None:
+        """The run's newest commit among the table's last."""
         for row in self._history(table, 20):
             found = parsed(row["userMetadata"])
             if found is not None and found[0].run_id == stamp.run_id:
                 return commit_of(row, *found)
-        return Commit(self.version(table), 0, stamp.fingerprint)
+        return None
 
     def _history(self, table: Table, limit: int) -> list[Row]:
         def ask() -> list[Row]:

@@ -135,6 +135,27 @@ def test_one_load_appended_twice_at_once_is_there_once(scores: Lake, tmp_path: P
     assert writers_of(scores, own) == {"quick"}
 
 
+def test_appends_that_take_turns_never_pass_side_by_side(shared_lake: Callable[..., Lake], tmp_path: Path) -> None:
+    lake, own = shared_lake(tables.STUDENT_SCORES), day(60)
+    seen = lake.version(tables.STUDENT_SCORES)
+
+    def append(rows: DataFrame, writer: str, after: int) -> Commit:
+        return lake.append_after(rows, tables.STUDENT_SCORES, Stamp(writer, "test"), after)
+
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(append, slowed(rows_by(lake, "slow", own), tmp_path), "slow", seen)
+        wait_for(tmp_path / "begun")
+        append(rows_by(lake, "quick", own), "quick", seen)
+        (tmp_path / "go_on").touch()
+        with pytest.raises(ConflictError):
+            slow.result()
+    with pytest.raises(ConflictError, match="its turn was taken"):  # it had looked before, and began after
+        append(rows_by(lake, "late", own), "late", seen)
+    assert writers_of(lake, own) == {"quick"}
+    append(rows_by(lake, "next", day(61)), "next", lake.version(tables.STUDENT_SCORES))
+    assert writers_of(lake, day(61)) == {"next"}
+
+
 def test_runs_that_start_together_leave_the_rows_of_one_of_them(scores: Lake) -> None:
     own = day(30)
 
