@@ -1,8 +1,8 @@
 """How the student's defaults were chosen: trainings of the demo's second rounds, judged on the threshold days only.
 
 `.venv/bin/python -m benchmarks.student_settings` after `make demo`, about twenty minutes on one core. For each setting
-three seeds learn from the rows of round 2; printed is the macro F1 against the teacher on the threshold days, each label
-at its best threshold there. Test and gate days are not read.
+three seeds learn from the rows of round 2; printed is the macro F1 against the teacher on the threshold days, each
+label at its best threshold there. The test days and the gate days are not read.
 """
 
 from __future__ import annotations
