@@ -7,14 +7,16 @@ from zoneinfo import ZoneInfo
 
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import DataFrame
+from pyspark.sql.functions import arrow_udf
 from rich.console import Console
 from rich.table import Table
 
 from jobs.label import decide, deciders
-from jobs.lake import tables, views
+from jobs.lake import queries, tables, views
 from jobs.promote import live
 from jobs.runtime.job import Context
 from models.errors import SettingsError
+from udfs.sql_functions import InForce, student_probs
 
 _WIDEST = 60
 
@@ -22,7 +24,16 @@ _WIDEST = 60
 def prepare(context: Context, as_of: str | None) -> None:
     """Register tables and views; `label_as_of` holds the labels by what was in force at that moment (now, if none)."""
     views.register(context.lake, context.settings.tasks)
+    register_functions(context)
     label_as_of(context, _moment(as_of, context.settings.session.timezone)).createOrReplaceTempView("label_as_of")
+
+
+def register_functions(context: Context) -> None:
+    """Make `student_probs(task, text)` known to the session: the promoted students, asked about any text."""
+    promoted = {name: queries.model(context.lake, one.model_id) for name, one in live(context).items()}
+    students = {name: InForce(found.model_id, found.path) for name, found in promoted.items()}
+    function = student_probs(students, context.settings.cleaning, context.settings.scoring.engine)
+    context.spark.udf.register("student_probs", arrow_udf(function, "array<float>"))
 
 
 def _moment(text: str | None, zone: str) -> datetime | None:

@@ -37,7 +37,8 @@ class Served:
 
 
 @lru_cache(maxsize=16)
-def _engine(bundle: str, model_id: str, kind: EngineKind) -> Engine:
+def engine_of(bundle: str, model_id: str, kind: EngineKind) -> Engine:
+    """The engine of a sealed student, opened once a process; `BundleError` where the bundle holds another one."""
     engine = open_engine(bundle, kind, threads=1)
     if engine.bundle.manifest.model_id != model_id:
         got = engine.bundle.manifest.model_id
@@ -68,11 +69,11 @@ def score_batch(batch: pa.RecordBatch, students: Sequence[Served], kind: EngineK
         rows = np.flatnonzero(batch.column(student.wanted).fill_null(False).to_numpy(zero_copy_only=False))
         if len(rows) == 0:
             continue
-        engine = _engine(student.bundle, student.model_id, kind)
+        engine = engine_of(student.bundle, student.model_id, kind)
         if engine.alphabet not in encoded:
             encoded[engine.alphabet] = engine.encode(texts)
         probabilities = engine.probabilities_encoded(encoded[engine.alphabet], rows)
-        yield _scores(batch, student, rows, _lists(probabilities, null[rows]))
+        yield _scores(batch, student, rows, lists(probabilities, null[rows]))
 
 
 def _scores(
@@ -93,7 +94,7 @@ def _scores(
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _lists(
+def lists(
     values: NDArray[np.float32],
     missing: NDArray[np.bool_],
 ) -> pa.ListArray:

@@ -112,6 +112,25 @@ def test_one_text_from_its_file_to_its_label(undisturbed: Ran, open_lake: Open) 
     assert seen["text"] == text["text"]
 
 
+def test_student_probs_of_the_raw_texts_are_the_tables_scores(undisturbed: Ran, open_lake: Open) -> None:
+    from jobs import sql
+    from jobs.lake import tables
+    from jobs.promote import live
+    from jobs.runtime.job import Context, Request, quiet_reporter
+    from jobs.settings import load
+
+    lake = open_lake(undisturbed, "asked")
+    settings = load(undisturbed.folder / "demo" / "settings.yaml")
+    context = Context(settings, lake.spark, lake, Request(), quiet_reporter(), "sql")
+    sql.prepare(context, None)
+    for task, promoted in live(context).items():
+        stored = lake.read(tables.STUDENT_SCORES).where(f"model_id = '{promoted.model_id}'").select("text_id", "probs")
+        asked = lake.read(tables.RAW_TEXTS).selectExpr("text_id", f"student_probs('{task}', text) AS asked")
+        both = stored.join(asked, "text_id").toPandas()
+        assert len(both) == stored.count() > 500
+        np.testing.assert_allclose(np.stack(both["asked"].to_list()), np.stack(both["probs"].to_list()), atol=1e-6)
+
+
 def test_a_rule_settles_a_text_and_labels_it(undisturbed: Ran, open_lake: Open) -> None:
     from jobs.lake import tables
 

@@ -1,0 +1,65 @@
+"""Functions for SQL: the students that are in force, asked about any text, in any session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from models.errors import DataError
+from models.rules import Cleaner, CleaningSettings
+from models.serving import EngineKind
+from udfs.build import build, check
+from udfs.student_scoring import engine_of, lists
+
+_PROBS = pa.list_(pa.float32())
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A promoted student: its name and where its bundle lies."""
+
+    model_id: str
+    bundle: str
+
+
+@lru_cache(maxsize=4)
+def _cleaner(settings_json: str) -> Cleaner:
+    return Cleaner(CleaningSettings.model_validate_json(settings_json))
+
+
+def student_probs(
+    students: Mapping[str, InForce], cleaning: CleaningSettings, kind: EngineKind = "auto"
+) -> Callable[[pa.Array, pa.Array], pa.Array]:
+    """An Arrow function (task, raw text) -> probabilities, in the order of the labels of the task's student in force.
+
+    The whole cleaner runs first: for a text of the tables the answer is that of `student_scores`. Rules settle nothing
+    here, so a text that has no scores because a rule settled it is answered too. A null task or text gives null.
+
+    Raises:
+        DataError: in the function, for a task without a student in force; the message names those that have one.
+        EnvError: in the function, where the executor runs another build than the driver.
+    """
+    wanted, settings_json, served = build(), cleaning.model_dump_json(), dict(students)
+
+    def probs(task: pa.Array, text: pa.Array) -> pa.Array:
+        check(wanted)
+        cleaner = _cleaner(settings_json)
+        clean = pa.array([None if one is None else cleaner.clean(one) for one in text.to_pylist()], pa.string())
+        tasks = np.array(task.to_pylist(), dtype=object)
+        parts, places = [pa.nulls(1, _PROBS)], np.zeros(len(tasks), np.int64)
+        for name in sorted({one for one in tasks if one is not None}):
+            if name not in served:
+                known = ", ".join(sorted(served)) or "none"
+                raise DataError(f"student_probs: no student in force for task {name!r}; there is one for: {known}")
+            rows = np.flatnonzero(tasks == name)
+            own = clean.take(pa.array(rows))
+            engine = engine_of(served[name].bundle, served[name].model_id, kind)
+            places[rows] = sum(map(len, parts)) + np.arange(len(rows))
+            parts.append(lists(engine.probabilities(own), own.is_null().to_numpy(zero_copy_only=False)))
+        return pa.concat_arrays(parts).take(pa.array(places))
+
+    return probs
