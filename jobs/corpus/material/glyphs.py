@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from jobs.corpus.material.confusions import confusions
+
 _GROUPS = (
     "己已巳 未末 日曰目 千干于 人入八 土士 大太犬 天夭夫 木本术 王玉主 田由甲申 白自 子孑 刀力 "
     "万方 几儿 九丸 午牛 元无 云去 开井 不否 问间闻 们门 今令 史吏 失矢 乌鸟 兔免 拔拨 辩辨 候侯 "
@@ -19,13 +21,4 @@ _GROUPS = (
 GROUPS: tuple[str, ...] = tuple(_GROUPS.split())
 
 
-def _table() -> dict[str, str]:
-    table: dict[str, str] = {}
-    for group in GROUPS:
-        for char in group:
-            others = table.get(char, "") + group.replace(char, "")
-            table[char] = "".join(dict.fromkeys(others.replace(char, "")))
-    return {char: others for char, others in table.items() if others}
-
-
-GLYPHS: dict[str, str] = _table()  # a character -> all it is taken for
+GLYPHS: dict[str, str] = confusions(GROUPS)  # a character -> all it is taken for

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from jobs.corpus.material.confusions import confusions
+
 _GROUPS = (
     "在再载 做作坐座 的得地 他她它 是事市式试时十 有又友由右 为位未味喂 以已意一医依 会回汇 "
     "到道倒刀 说硕 要药耀腰 就旧救九久酒 和合河何喝 这者着 那纳拿哪 里理力立李利 后候厚 没美妹每 "
@@ -22,13 +24,4 @@ _GROUPS = (
 GROUPS: tuple[str, ...] = tuple(_GROUPS.split())
 
 
-def _table() -> dict[str, str]:
-    table: dict[str, str] = {}
-    for group in GROUPS:
-        for char in group:
-            others = table.get(char, "") + group.replace(char, "")
-            table[char] = "".join(dict.fromkeys(others.replace(char, "")))
-    return table
-
-
-HOMOPHONES: dict[str, str] = _table()  # a character -> all it is taken for
+HOMOPHONES: dict[str, str] = confusions(GROUPS)  # a character -> all it is taken for
