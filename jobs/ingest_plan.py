@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -13,10 +15,11 @@ from jobs.runtime.job import Context, Work
 from models import digests
 from models.errors import DataError, SettingsError
 from udfs.build import same_build
-from udfs.files import list_files
+from udfs.files import list_files, sized_files
 from udfs.survey import SURVEY_DDL, UNREADABLE, Survey, surveyor
 
 LISTED_DDL = "source_name string, path string"
+FEW_FILES, FEW_BYTES = 32, 64 << 20
 
 Listed = Sequence[tuple[str, str]]
 
@@ -79,16 +82,29 @@ def plan_files(context: Context, listed: Listed) -> Work:
 
 
 def _surveyed(context: Context, listed: Listed) -> list[tuple[str, Survey]]:
-    files = context.spark.createDataFrame(listed, LISTED_DDL).repartition(len(listed))
-    rows = files.mapInArrow(same_build(surveyor(dict(context.settings.sources))), SURVEY_DDL)
+    look = surveyor(dict(context.settings.sources))
+    rows: list[dict[str, Any]]
+    if _are_few(listed):
+        names, paths = zip(*listed, strict=True)
+        batch = pa.RecordBatch.from_pydict({"source_name": names, "path": paths})
+        rows = [row for surveys in look(iter([batch])) for row in surveys.to_pylist()]
+    else:
+        files = context.spark.createDataFrame(listed, LISTED_DDL).repartition(len(listed))
+        rows = [row.asDict() for row in files.mapInArrow(same_build(look), SURVEY_DDL).collect()]
     found = []
-    for row in rows.orderBy("source_name", "path").collect():
-        values = row.asDict()
+    for values in sorted(rows, key=lambda row: (row["source_name"], row["path"])):
         found.append((values.pop("source_name"), Survey(**values)))
     unreadable = [str(one.detail) for _, one in found if one.refused == UNREADABLE]
     if unreadable:
         raise DataError(f"ingest: nothing was loaded; {'; '.join(unreadable)}")
     return found
+
+
+def _are_few(listed: Listed) -> bool:
+    """Whether the driver has looked through the files before executors have begun to."""
+    if len(listed) > FEW_FILES:
+        return False
+    return sum(size for _, path in listed for _, size in sized_files(path)) <= FEW_BYTES
 
 
 def loaded(context: Context, load_ids: list[str]) -> dict[str, int]:

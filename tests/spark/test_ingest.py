@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
-from jobs import ingest
+from jobs import ingest, ingest_plan
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Done, Work
@@ -111,6 +111,16 @@ def test_what_was_read_is_raw_or_rejected(loaded: tuple[Lake, Done]) -> None:
     assert done.counts == {"read": 18, "raw": 7, "rejected": 11}
     assert lake.read(tables.RAW_TEXTS).count() == 7
     assert lake.read(tables.REJECTED).count() == 11
+
+
+def test_files_are_planned_alike_by_the_driver_and_by_executors(
+    lake: Callable[..., Lake], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = context_for(lake(*BOTH), folder)
+    by_driver = ingest.plan(context)
+    monkeypatch.setattr(ingest_plan, "FEW_FILES", 0)
+    assert ingest.plan(context) == by_driver
+    assert len(by_driver.steps) == 3
 
 
 def test_each_rejected_record_has_its_reason_offset_and_bytes(loaded: tuple[Lake, Done]) -> None:
