@@ -9,7 +9,7 @@ DIST := dist
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e cluster check format golden bench package clean
+.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e faults check format golden bench package clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -46,7 +46,7 @@ demo: preflight jars ## The main job end to end on the demo corpus, under 10 min
 test: jars ## Every test but the long ones, under 8 minutes
 	@mkdir -p build
 	@$(RUN) -m pytest tests/unit tests/contract > build/test-unit.log 2>&1 & unit=$$!; \
-	$(RUN) -m pytest tests/spark; spark=$$?; \
+	$(RUN) -m pytest tests/spark -m "not faults"; spark=$$?; \
 	wait $$unit; unit=$$?; cat build/test-unit.log; \
 	test $$spark -eq 0 -a $$unit -eq 0
 
@@ -54,16 +54,16 @@ test-unit: .venv/.ready ## Tests without a JVM
 	@$(RUN) -m pytest tests/unit
 
 test-spark: jars ## Tests with the shared local session
-	@$(RUN) -m pytest tests/spark
+	@$(RUN) -m pytest tests/spark -m "not faults"
 
 test-contract: jars ## torch = ONNX, Spark = plain
 	@$(RUN) -m pytest tests/contract
 
 e2e: jars ## The long tests, under 12 minutes
-	@$(RUN) -m pytest tests/e2e -m "not cluster"
+	@$(RUN) -m pytest tests/e2e -m "not faults"
 
-cluster: jars ## The packaged jobs on a small cluster, with processes killed under way, about 5 minutes
-	@$(RUN) -m pytest tests/e2e -m cluster
+faults: jars ## Streams, loads and a small cluster with processes killed under way, about 10 minutes
+	@$(RUN) -m pytest tests/spark tests/e2e -m faults
 
 check: .venv/.ready ## ruff, mypy strict, import contracts
 	@$(RUN) -m ruff format --check .

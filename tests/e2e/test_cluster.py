@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from jobs.lake.store import Lake
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 TEXTS = 20_000
 _SUBMIT = Path(pyspark.__file__).parent / "bin" / "spark-submit"

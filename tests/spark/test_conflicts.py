@@ -125,13 +125,13 @@ def test_one_load_appended_twice_at_once_is_there_once(scores: Lake, tmp_path: P
         return scores.append(rows, tables.STUDENT_SCORES, Stamp(writer, "test"), once="load-50")
 
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(append, slowed(rows_by(scores, "slow", own), tmp_path), "slow")
+        slow = pool.submit(append, slowed(rows_by(scores, "slow", own), tmp_path), "slow once")
         wait_for(tmp_path / "begun")
-        append(rows_by(scores, "quick", own), "quick")
+        append(rows_by(scores, "quick", own), "quick once")
         (tmp_path / "go_on").touch()
         with pytest.raises(ConflictError):
             slow.result()
-    assert append(rows_by(scores, "slow", own), "slow").rows == 0
+    assert append(rows_by(scores, "slow", own), "slow again").rows == 0
     assert writers_of(scores, own) == {"quick"}
 
 

@@ -22,7 +22,7 @@ from jobs.runtime.job import Context
 from models.errors import DataError, RefusedError
 from tests.spark.support import context_of, rows_of, versions
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.faults]
 
 COLUMNS = {"source_id": "id", "text": "content", "event_time": "at"}
 TABLES = (tables.RAW_TEXTS, tables.REJECTED, tables.RUNS)
@@ -174,6 +174,7 @@ def test_a_followed_folder_is_loaded_until_the_process_is_told_to_end(
 
 def _wait(running: subprocess.Popen[str], lake: Lake, wanted: list[str]) -> None:
     for _ in range(600):
+        lake.read(tables.RAW_TEXTS)
         lake.spark.catalog.refreshTable(lake.name(tables.RAW_TEXTS))
         if ids(lake) == wanted:
             return

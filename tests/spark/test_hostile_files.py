@@ -145,6 +145,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return arm
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     "place", ["ingest:rejected:after_commit", "ingest:raw_texts:before_commit", "ingest:raw_texts:after_commit"]
 )

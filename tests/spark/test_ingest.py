@@ -20,7 +20,7 @@ from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Done, Work
 from models import digests
-from models.errors import DataError
+from models.errors import ConflictError, DataError
 from tests.spark.support import context_of, do, rows_of, versions
 
 pytestmark = pytest.mark.spark
@@ -186,13 +186,14 @@ def unloaded(context: Context) -> Work:
         context.lake.read = read  # type: ignore[method-assign]
 
 
-def test_a_load_repeated_after_its_commits_adds_nothing(loaded: tuple[Lake, Done], folder: Path) -> None:
+def test_a_load_planned_before_another_run_made_it_adds_nothing(loaded: tuple[Lake, Done], folder: Path) -> None:
     lake, _ = loaded
     before = versions(lake, *BOTH)
     context = context_for(lake, folder)
     work = unloaded(context)
     assert len(work.steps) == 3
-    assert ingest.execute(context, work).counts == {"read": 18, "raw": 7, "rejected": 11}
+    with pytest.raises(ConflictError, match=r"another run loaded .*b.csv, .*a.jsonl, .*c.parquet meanwhile"):
+        ingest.execute(context, work)
     assert versions(lake, *BOTH) == before
 
 
