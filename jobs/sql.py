@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import DataFrame
-from pyspark.sql.functions import arrow_udf
+from pyspark.sql.pandas.functions import arrow_udf
 from rich.console import Console
 from rich.table import Table
 
