@@ -33,7 +33,8 @@ def register_functions(context: Context) -> None:
     promoted = {name: queries.model(context.lake, one.model_id) for name, one in live(context).items()}
     students = {name: InForce(found.model_id, found.path) for name, found in promoted.items()}
     function = student_probs(students, context.settings.cleaning, context.settings.scoring.engine)
-    context.spark.udf.register("student_probs", arrow_udf(function, "array<float>"))
+    asked = arrow_udf(function, "array<float>")  # type: ignore[call-overload]
+    context.spark.udf.register("student_probs", asked)
 
 
 def _moment(text: str | None, zone: str) -> datetime | None:
