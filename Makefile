@@ -45,13 +45,13 @@ demo: preflight jars ## The main job end to end on the demo corpus, under 10 min
 # Side by side: the session of the one ring waits for its disk while the other rings compute.
 test: jars ## Every test but the long ones, under 8 minutes
 	@mkdir -p build
-	@$(RUN) -m pytest tests/unit tests/contract > build/test-unit.log 2>&1 & unit=$$!; \
+	@$(RUN) -m pytest tests/unit tests/contract -m "not faults" > build/test-unit.log 2>&1 & unit=$$!; \
 	$(RUN) -m pytest tests/spark -m "not faults"; spark=$$?; \
 	wait $$unit; unit=$$?; cat build/test-unit.log; \
 	test $$spark -eq 0 -a $$unit -eq 0
 
 test-unit: .venv/.ready ## Tests without a JVM
-	@$(RUN) -m pytest tests/unit
+	@$(RUN) -m pytest tests/unit -m "not faults"
 
 test-spark: jars ## Tests with the shared local session
 	@$(RUN) -m pytest tests/spark -m "not faults"
@@ -62,8 +62,8 @@ test-contract: jars ## torch = ONNX, Spark = plain
 e2e: jars ## The long tests, under 12 minutes
 	@$(RUN) -m pytest tests/e2e -m "not faults"
 
-faults: jars ## Streams, loads and a small cluster with processes killed under way, about 10 minutes
-	@$(RUN) -m pytest tests/spark tests/e2e -m faults
+faults: jars ## Files larger than memory; streams, loads and a small cluster with processes killed under way
+	@$(RUN) -m pytest tests/unit tests/spark tests/e2e -m faults
 
 check: .venv/.ready ## ruff, mypy strict, import contracts
 	@$(RUN) -m ruff format --check .

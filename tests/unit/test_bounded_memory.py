@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 ALLOWED = 160 << 20  # beyond what the interpreter and its libraries take
 TEXT = "课" * 20_000  # 60 KB
