@@ -81,8 +81,9 @@ class Manifest(BundleFacts):
 
     @property
     def unsaid(self) -> set[str]:
-        """Fields that the file leaves out: bundles older than `folding` have the digest of a manifest without it."""
-        return set() if self.folding else {"folding"}
+        """Fields that the file leaves out: bundles older than they are have the digest of a manifest without them."""
+        said = {"folding": self.folding is not None, "outcome": self.outcome != "multi_label"}
+        return {name for name, is_said in said.items() if not is_said}
 
 
 @dataclass(frozen=True, slots=True)
