@@ -23,6 +23,7 @@ from jobs.settings import AnnotationSettings
 from models import digests
 from models.errors import DataError
 from models.rules import Cleaner
+from udfs.files import decompressed, open_file
 
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "y", "是"}), frozenset({"0", "false", "no", "n", "否"})
 _PARSED_DDL = (
@@ -123,8 +124,9 @@ def named(record: Mapping[str, Any], mapping: AnnotationSettings) -> Mapping[str
 
 def _records(path: Path) -> Iterator[Mapping[str, Any]]:
     kind = path.suffixes[-2] if path.suffix == ".gz" and len(path.suffixes) > 1 else path.suffix
-    plain = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115 (closed below)
-    with plain, io.TextIOWrapper(plain, encoding="utf-8-sig", newline="", errors="replace") as file:
+    with open_file(str(path)) as stored:
+        plain = decompressed(stored, str(path))
+        file = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="", errors="replace")
         if kind in (".csv", ".tsv"):
             yield from csv.DictReader(file, delimiter="," if kind == ".csv" else "\t")
         elif kind == ".jsonl":

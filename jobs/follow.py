@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial, reduce
 from os.path import abspath
@@ -24,7 +24,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs import ingest, ingest_plan
-from jobs.runtime.job import Context, Job, Work, make_context, run
+from jobs.runtime.job import Context, Job, Work, run
 from models import digests
 from models.errors import DataError, RefusedError, SettingsError
 from udfs.files import sized_files
@@ -125,20 +125,19 @@ class _Batches:
         # leaves out empty files, which are refused here by their names; the plan knows those it has met before.
         sized = {name: sized_files(one.path) for name, one in self._context.settings.sources.items()}
         listed = [
-            (name, path)
+            (name, path, size)
             for name, files in sized.items()
             for path, size in files
             if size == 0 or (name, _key(path)) in new
         ]
         if not listed:
             return
-        old = self._context
-        context = make_context(ingest.JOB.name, old.settings, old.spark, old.request, old.reporter)
+        context = self._context.beside(ingest.JOB.name, self._context.request)
         plan = partial(_plan, listed)
         run(Job(ingest.JOB.name, plan, ingest.JOB.execute, ingest.JOB.witnesses), context, title=f"ingest {number}")
 
 
-def _plan(listed: Sequence[tuple[str, str]], context: Context) -> Work:
+def _plan(listed: ingest_plan.Listed, context: Context) -> Work:
     return ingest_plan.plan_files(context, listed)
 
 

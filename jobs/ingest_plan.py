@@ -15,13 +15,14 @@ from jobs.runtime.job import Context, Work
 from models import digests
 from models.errors import DataError, SettingsError
 from udfs.build import same_build
-from udfs.files import list_files, sized_files
+from udfs.files import sized_files
 from udfs.survey import SURVEY_DDL, UNREADABLE, Survey, surveyor
 
 LISTED_DDL = "source_name string, path string"
 FEW_FILES, FEW_BYTES = 32, 64 << 20
 
-Listed = Sequence[tuple[str, str]]
+Listed = Sequence[tuple[str, str, int]]
+"""Files: their source's name, path, and size in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def list_sources(context: Context) -> Listed:
     sources = context.settings.sources
     if not sources:
         raise SettingsError("sources: the settings name none; add one under sources:, as docs/settings.md shows")
-    return [(name, path) for name, source in sources.items() for path in list_files(source.path)]
+    return [(name, path, size) for name, source in sources.items() for path, size in sized_files(source.path)]
 
 
 def plan_files(context: Context, listed: Listed) -> Work:
@@ -85,11 +86,12 @@ def _surveyed(context: Context, listed: Listed) -> list[tuple[str, Survey]]:
     look = surveyor(dict(context.settings.sources))
     rows: list[dict[str, Any]]
     if _are_few(listed):
-        names, paths = zip(*listed, strict=True)
+        names, paths, _ = zip(*listed, strict=True)
         batch = pa.RecordBatch.from_pydict({"source_name": names, "path": paths})
         rows = [row for surveys in look(iter([batch])) for row in surveys.to_pylist()]
     else:
-        files = context.spark.createDataFrame(listed, LISTED_DDL).repartition(len(listed))
+        named = [(name, path) for name, path, _ in listed]
+        files = context.spark.createDataFrame(named, LISTED_DDL).repartition(len(listed))
         rows = [row.asDict() for row in files.mapInArrow(same_build(look), SURVEY_DDL).collect()]
     found = []
     for values in sorted(rows, key=lambda row: (row["source_name"], row["path"])):
@@ -102,9 +104,7 @@ def _surveyed(context: Context, listed: Listed) -> list[tuple[str, Survey]]:
 
 def _are_few(listed: Listed) -> bool:
     """Whether the driver has looked through the files before executors have begun to."""
-    if len(listed) > FEW_FILES:
-        return False
-    return sum(size for _, path in listed for _, size in sized_files(path)) <= FEW_BYTES
+    return len(listed) <= FEW_FILES and sum(size for _, _, size in listed) <= FEW_BYTES
 
 
 def loaded(context: Context, load_ids: list[str]) -> dict[str, int]:

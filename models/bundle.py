@@ -46,7 +46,7 @@ class Folding(Frozen):
     widths: tuple[PositiveInt, ...] = Field(min_length=1)
     filters: PositiveInt  # of each width
     max_difference: float = Field(ge=0)  # of a probability
-    changed: float = Field(ge=0, le=1)  # share of the decisions at one half that came out otherwise
+    changed: float = Field(ge=0, le=1)  # share of the decisions by first thresholds that came out otherwise
     decisions: PositiveInt  # how many were compared
 
 

@@ -24,7 +24,8 @@ Batches = Iterator[pa.RecordBatch]
 
 
 @lru_cache(maxsize=4)
-def _cleaner(settings_json: str) -> Cleaner:
+def cleaner_of(settings_json: str) -> Cleaner:
+    """The cleaner of some settings, its patterns compiled once a process."""
     return Cleaner(CleaningSettings.model_validate_json(settings_json))
 
 
@@ -34,7 +35,7 @@ def text_cleaner(settings: CleaningSettings) -> Callable[[Batches], Batches]:
 
     def clean(batches: Batches) -> Batches:
         for batch in batches:
-            yield clean_batch(batch, _cleaner(settings_json))
+            yield clean_batch(batch, cleaner_of(settings_json))
 
     return clean
 

@@ -22,13 +22,11 @@ SMALL_BLOCK = 1 << 20  # where a block is taken apart, which takes many times it
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def list_files(pattern: str) -> list[str]:
-    """The files that a path names, sorted: a file, a folder's files, or a glob; any URI that Arrow can open."""
-    return [path for path, _ in sized_files(pattern)]
-
-
 def sized_files(pattern: str) -> list[tuple[str, int]]:
-    """The same, each with its size in bytes."""
+    """The files that a path names, sorted, each with its size in bytes.
+
+    A path is a file, a folder (its files, not those of folders inside), or a glob; any URI that Arrow can open.
+    """
     if urlparse(pattern).scheme and "://" in pattern:
         return sorted(_list_uri(pattern))
     named = sorted(glob.glob(pattern))  # noqa: PTH207 (the pattern may start at any root)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 
 from models.errors import DataError
-from models.rules import Cleaner, CleaningSettings
+from models.rules import CleaningSettings
 from models.serving import EngineKind
 from udfs.build import build, check
+from udfs.cleaning import cleaner_of
 from udfs.student_scoring import engine_of, lists
 
 _PROBS = pa.list_(pa.float32())
@@ -24,11 +24,6 @@ class InForce:
 
     model_id: str
     bundle: str
-
-
-@lru_cache(maxsize=4)
-def _cleaner(settings_json: str) -> Cleaner:
-    return Cleaner(CleaningSettings.model_validate_json(settings_json))
 
 
 def student_probs(
@@ -47,7 +42,7 @@ def student_probs(
 
     def probs(task: pa.Array, text: pa.Array) -> pa.Array:
         check(wanted)
-        cleaner = _cleaner(settings_json)
+        cleaner = cleaner_of(settings_json)
         clean = pa.array([None if one is None else cleaner.clean(one) for one in text.to_pylist()], pa.string())
         tasks = np.array(task.to_pylist(), dtype=object)
         parts, places = [pa.nulls(1, _PROBS)], np.zeros(len(tasks), np.int64)

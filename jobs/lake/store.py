@@ -150,7 +150,7 @@ class Lake:
     ) -> Commit:
         """Add rows in one commit; with `once` the same name adds nothing a second time (Delta's transaction id)."""
         options = {"txnAppId": once, "txnVersion": "1"} if once else {}
-        return self._write(frame, table, stamp, scope or Scope(), "append", options)
+        return self._write(frame, table, stamp, scope or Scope(), "append", options) or self._nothing(table, stamp)
 
     def append_after(self, frame: DataFrame, table: Table, stamp: Stamp, version: int) -> Commit:
         """Add rows in one commit, unless another such append was made after this version of the table.
@@ -162,8 +162,7 @@ class Lake:
             ConflictError: Another one was first.
         """
         turn = {"txnAppId": f"{table.name}/in turn", "txnVersion": str(version + 1)}
-        self._write(frame, table, stamp, Scope(), "append", turn)
-        commit = self._own(table, stamp)
+        commit = self._write(frame, table, stamp, Scope(), "append", turn)
         if commit is None:  # Delta skips a turn that was taken before this append began
             raise self._overtaken(table, "its turn was taken")
         return commit
@@ -171,7 +170,7 @@ class Lake:
     def replace(self, frame: DataFrame, table: Table, stamp: Stamp, scope: Scope) -> Commit:
         """Put these rows in place of all rows of the scope, in one commit."""
         options = {"replaceWhere": scope.predicate(), "optimizeWrite": "true"}
-        return self._write(frame, table, stamp, scope, "overwrite", options)
+        return self._write(frame, table, stamp, scope, "overwrite", options) or self._nothing(table, stamp)
 
     def upsert(self, frame: DataFrame, table: Table, stamp: Stamp) -> Commit:
         """Insert rows with a new key, update those whose values differ, leave the rest; `frame` has each key once.
@@ -186,7 +185,7 @@ class Lake:
         changed = frame.alias("s").join(current.alias("t"), equal, "left_anti")
         rows = changed.localCheckpoint(eager=True)
         if rows.isEmpty():
-            return Commit(self.version(table), 0, stamp.fingerprint)
+            return self._nothing(table, stamp)
         with self._committing(table, stamp):
             self.spark.conf.set(_USER_METADATA, metadata(stamp, Scope()))
             try:
@@ -194,11 +193,12 @@ class Lake:
                 merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
             finally:
                 self.spark.conf.unset(_USER_METADATA)
-        return self._read_back(table, stamp)
+        return self._read_back(table, stamp) or self._nothing(table, stamp)
 
     def _write(
         self, frame: DataFrame, table: Table, stamp: Stamp, scope: Scope, mode: str, options: dict[str, str]
-    ) -> Commit:
+    ) -> Commit | None:
+        """One commit; None where Delta skipped it, because its transaction id was there already."""
         frame = conform(frame, table)
         self.read(table)  # a table is made by init, never by a first write
         with self._committing(table, stamp):
@@ -236,11 +236,11 @@ class Lake:
         told = (parsed(row["userMetadata"]) for row in self._history(table, limit))
         return [found[0] for found in told if found is not None]
 
-    def _read_back(self, table: Table, stamp: Stamp) -> Commit:
-        """The commit just made. One skipped by its transaction id was made by an earlier run: 0 rows now."""
-        return self._own(table, stamp) or Commit(self.version(table), 0, stamp.fingerprint)
+    def _nothing(self, table: Table, stamp: Stamp) -> Commit:
+        """What a write tells that added no row: an earlier one had made it all."""
+        return Commit(self.version(table), 0, stamp.fingerprint)
 
-    def _own(self, table: Table, stamp: Stamp) -> Commit | None:
+    def _read_back(self, table: Table, stamp: Stamp) -> Commit | None:
         """The run's newest commit among the table's last."""
         for row in self._history(table, 20):
             found = parsed(row["userMetadata"])

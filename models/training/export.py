@@ -23,7 +23,7 @@ from models.tasks import TaskKind
 from models.training import parity
 from models.training.folded_graph import INPUTS, OPSET, OUTPUT, fold, folded_graph, quantised
 from models.training.parity import Grid
-from models.training.students import Student, TextCNN
+from models.training.students import Student, TextCNN, as_probabilities
 from models.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class _Probabilities(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         logits, _ = self.student(ids, lengths)
-        return torch.sigmoid(logits) if self.outcome == "multi_label" else torch.softmax(logits, dim=1)
+        return as_probabilities(logits, self.outcome)
 
 
 def export_student(

@@ -22,7 +22,7 @@ from models.fused import Network
 from models.outcomes import competing, first_threshold
 from models.tasks import TaskKind
 from models.training.folded_graph import INPUTS, OUTPUT
-from models.training.students import Student
+from models.training.students import Student, as_probabilities
 from models.vocabulary import Encoded
 
 BATCHES = (1, 2, 7, 64)
@@ -133,8 +133,7 @@ def of_network(student: Student, outcome: TaskKind = "multi_label") -> Answers:
     def answers(ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         with torch.inference_mode():
             logits = student(torch.from_numpy(ids), torch.from_numpy(lengths))[0]
-        shares = torch.sigmoid(logits) if outcome == "multi_label" else torch.softmax(logits, dim=1)
-        probabilities: NDArray[np.float32] = shares.numpy()
+        probabilities: NDArray[np.float32] = as_probabilities(logits, outcome).numpy()
         return probabilities
 
     return answers

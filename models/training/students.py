@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.tasks import StudentSettings
+from models.tasks import StudentSettings, TaskKind
 from models.training import folding
 from models.vocabulary import Encoded
 
@@ -96,6 +96,11 @@ def build_student(settings: StudentSettings, vocabulary_size: int, labels: int) 
     """A fresh student of the kind the settings ask for, initialised from torch's random state."""
     kinds = {"textcnn": TextCNN}
     return kinds[settings.kind](settings, vocabulary_size, labels)
+
+
+def as_probabilities(logits: Tensor, outcome: TaskKind) -> Tensor:
+    """Logits (texts, labels) as a student is served: each label by itself, or classes that share one probability."""
+    return torch.sigmoid(logits) if outcome == "multi_label" else torch.softmax(logits, dim=1)
 
 
 def predict(student: Student, encoded: Encoded, batch: int = 256) -> NDArray[np.float32]:

@@ -8,7 +8,11 @@ from urllib.parse import quote
 import pytest
 
 from models.errors import DataError
-from udfs.files import list_files, open_file
+from udfs.files import open_file, sized_files
+
+
+def list_files(pattern: str) -> list[str]:
+    return [path for path, _ in sized_files(pattern)]
 
 
 @pytest.fixture(scope="module")
