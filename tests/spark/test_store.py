@@ -73,6 +73,7 @@ def test_another_session_finds_the_tables_and_another_zone_is_refused(both: Lake
 
 
 def test_another_zone_is_refused_where_the_catalog_knows_the_table_already(both: Lake, spark: SparkSession) -> None:
+    both.read(tables.LABELS)
     place = LakeSettings(schema_name=both.schema_name, location=None)
     assert Lake(spark, place, "Asia/Shanghai").version(tables.LABELS) >= 0
     with pytest.raises(SettingsError, match="days of Asia/Shanghai, the settings say UTC"):
