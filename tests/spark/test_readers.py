@@ -94,6 +94,7 @@ def test_duckdb_reads_current_labels_as_documented(lake: Lake, wanted: list[tupl
     assert [row[0] for row in described] == lake.spark.sql(view).columns
 
 
+@pytest.mark.faults
 def test_spark_sql_reads_current_labels_as_documented(
     lake: Lake, wanted: list[tuple[Any, ...]], tmp_path: Path
 ) -> None:
