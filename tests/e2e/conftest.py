@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +26,26 @@ STOPS = (
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def under_way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Ran] | None]:
+    """The chain of killed runs, begun before the first test and beside it; None where no test asks for it."""
+    if not any("disturbed" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        yield None
+        return
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(_kill_and_finish, tmp_path_factory.mktemp("disturbed"))
+
+
+def _kill_and_finish(folder: Path) -> Ran:
+    for stop in STOPS:
+        killed = demo(folder, stop)
+        assert killed.returncode == -9, f"{stop}: the run was to die there, it ended with {killed.returncode}"
+    done = demo(folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return Ran(folder, done.stdout + done.stderr)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(under_way: Future[Ran] | None, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("undisturbed")
     done = demo(folder)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -32,14 +53,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 @pytest.fixture(scope="session")
-def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    folder = tmp_path_factory.mktemp("disturbed")
-    for stop in STOPS:
-        killed = demo(folder, stop)
-        assert killed.returncode == -9, f"{stop}: the run was to die there, it ended with {killed.returncode}"
-    done = demo(folder)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return Ran(folder, done.stdout + done.stderr)
+def disturbed(under_way: Future[Ran]) -> Ran:
+    return under_way.result()
 
 
 @pytest.fixture(scope="session")
