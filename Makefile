@@ -9,7 +9,7 @@ DIST := dist
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e faults check format golden bench package clean
+.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e faults check format golden bench bench-scale package clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -78,9 +78,16 @@ format: .venv/.ready ## Format the code
 golden: .venv/.ready ## Rewrite the golden files; read the difference before you commit it
 	@$(RUN) tests/golden_update.py
 
-bench: jars ## Speed of engines, teacher, BERT-base and student, one core, to build/bench/
+.venv/.bench: .venv/.ready
+	@$(PYTHON) .ci/requirements.py bench | $(VENV)/bin/python -m pip --python $(RUN) install --quiet --disable-pip-version-check --no-deps -r /dev/stdin
+	@touch $@
+
+bench: jars .venv/.bench ## Speed of engines, other models, and whole jobs, one core, to build/bench/
 	@$(RUN) -m benchmarks.engines
-	@$(RUN) -m benchmarks.student
+	@$(RUN) -m benchmarks.job
+
+bench-scale: jars .venv/.bench ## Ten million rows on one core and two, and a model of many cores
+	@$(RUN) -m benchmarks.scale
 
 package: .venv/.ready ## dist/pingti.zip and dist/submit.py, for spark-submit from anywhere
 	@rm -rf $(DIST)

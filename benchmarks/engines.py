@@ -1,4 +1,4 @@
-"""Rows a second of the student's engines on one core, on the demo corpus' own utterances: part of `make bench`.
+"""Rows a second of the student's engines and of other models, on one core and the demo's words: part of `make bench`.
 
 The same rows for all: one to four utterances in a row, about 24 characters, which is a segment of speech recognition.
 A student of the default sizes with random weights: its speed does not depend on them.
@@ -18,40 +18,18 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from benchmarks.results import rates, record
-from jobs.corpus.composing import compose
-from jobs.corpus.plan import stream
-from jobs.corpus.settings import CorpusSettings
+from benchmarks import contenders, random_student
+from benchmarks.random_student import LABELS
+from benchmarks.results import RUNS, rates, record
+from benchmarks.texts import rows_of_the_demo
+from jobs.runtime import speed
 from models.engine import OnnxEngine, session_of
 from models.fused import FusedEngine
-from models.tasks import StudentSettings
-from models.text import clean
-from models.training.export import export_student, to_onnx
+from models.training.export import to_onnx
 from models.training.folded_graph import fold, folded_graph
-from models.training.students import build_student
-from models.vocabulary import Vocabulary
 
-SCENES = {"live_chat": 0.6, "teacher_speech": 0.25, "homework_photo": 0.15}  # as in the demo
-LABELS = tuple("abcdef")
 ROWS = 20_000
 BATCHES = (16, 32, 64)
-
-
-def rows_of_the_demo(rows: int = ROWS) -> list[str]:
-    """Clean texts, joined from utterances of one scene and day."""
-    settings = CorpusSettings()
-    texts: list[str] = []
-    for scene, share in SCENES.items():
-        random = stream(settings, "benchmark", scene)
-        many = round(rows * share)
-        spoken = [wording.text for wording in compose(scene, settings.last_day, 4 * many, settings, random)]
-        at = 0
-        for _ in range(many):
-            joined = random.choice((1, 2, 2, 3, 4))
-            texts.append(clean("".join(spoken[at : at + joined]), 128))
-            at += joined
-    stream(settings, "benchmark", "order").shuffle(texts)
-    return texts
 
 
 def _both(engine: FusedEngine, column: pa.Array) -> None:
@@ -60,21 +38,30 @@ def _both(engine: FusedEngine, column: pa.Array) -> None:
         engine.probabilities_encoded(encoded)
 
 
+def _others(texts: list[str], column: pa.Array) -> dict[str, list[float]]:
+    """What is not ours, on the same texts: fastText, scikit-learn, and BERT-base, whose batches are of one length."""
+    with tempfile.TemporaryDirectory() as folder:
+        trained = contenders.train_fasttext(texts, LABELS, Path(folder))
+        fast = contenders.fasttext_model(str(trained), LABELS)
+        linear = contenders.sklearn_model(texts, len(LABELS))
+        by_length = sorted(texts, key=len)
+        bert = speed.bert_base()
+        return {
+            "fasttext": rates(lambda: fast(column), len(texts)),
+            "sklearn": rates(lambda: linear(column), len(texts)),
+            "bert_base": [speed.rate(bert, by_length, speed.BERT_SECONDS) for _ in range(RUNS)],
+        }
+
+
 def main() -> int:
     """Measure and write."""
     core = min(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})
     torch.set_num_threads(1)
-    texts = rows_of_the_demo()
+    texts = rows_of_the_demo(ROWS)
     column = pa.array(texts, pa.string())
-    vocabulary = Vocabulary.build(column, max_size=StudentSettings().vocabulary_size)
-    torch.manual_seed(1)
-    student = build_student(StudentSettings(), len(vocabulary), len(LABELS))
     with tempfile.TemporaryDirectory() as folder:
-        bundle = export_student(
-            student, folder=Path(folder) / "bundle", task="bench", kind="textcnn", labels=LABELS,
-            vocabulary=vocabulary, max_length=128, clean_version="1",
-        )  # fmt: skip
+        student, vocabulary, bundle = random_student.seal(Path(folder) / "bundle", column)
         fused, onnx = FusedEngine.open(bundle), OnnxEngine.open(bundle)
     encoded, every = fused.encode(column), np.arange(len(texts))
     plain = replace(onnx, session=session_of(to_onnx(student)))
@@ -93,6 +80,7 @@ def main() -> int:
             found[f"{name}_{batch}"] = rates(partial(sized.probabilities, column), len(texts))
         found[name] = max((found[f"{name}_{batch}"] for batch in BATCHES), key=median)
     found["onnxruntime_textcnn"] = rates(lambda: plain.probabilities(column), len(texts))
+    found |= _others(texts, column)
     mean = float(encoded.lengths.mean())
     record(found, {"texts": len(texts), "mean_characters": round(mean, 1), "cores": 1})
     print(f"compiled in {fused.compile_seconds:.2f} s; {mean:.1f} characters a text; {len(vocabulary)} ids")

@@ -33,13 +33,27 @@ def summary(found: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(found), "min": min(found), "max": max(found)}
 
 
+def note(facts: Mapping[str, Any]) -> None:
+    """Add facts beside the measurements, and print them."""
+    _add(facts)
+    for name, value in facts.items():
+        print(f"{name:<28} {value}")
+
+
 def record(rows_per_second: Mapping[str, Sequence[float]], about: Mapping[str, Any]) -> None:
     """Add measurements to the file, each with the load average beside it, and print them."""
-    kept = json.loads(OUT.read_text("utf-8")) if OUT.is_file() else {}
     told = {name: summary(found) | about | {"load": os.getloadavg()} for name, found in rows_per_second.items()}
-    kept["rows_per_second"] = kept.get("rows_per_second", {}) | told
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
+    _add({"rows_per_second": _kept().get("rows_per_second", {}) | told})
     for name, value in told.items():
         print(f"{name:<28} {value['median']:>12,.1f}   ({value['min']:,.1f} to {value['max']:,.1f})")
     print(f"load average {os.getloadavg()[0]:.2f}")
+
+
+def _kept() -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(OUT.read_text("utf-8")) if OUT.is_file() else {}
+    return kept
+
+
+def _add(facts: Mapping[str, Any]) -> None:
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(_kept() | facts, indent=1) + "\n", "utf-8")

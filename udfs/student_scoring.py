@@ -73,13 +73,13 @@ def score_batch(batch: pa.RecordBatch, students: Sequence[Served], kind: EngineK
         if engine.alphabet not in encoded:
             encoded[engine.alphabet] = engine.encode(texts)
         probabilities = engine.probabilities_encoded(encoded[engine.alphabet], rows)
-        yield _scores(batch, student, rows, lists(probabilities, null[rows]))
+        yield scored(batch, student, rows, lists(probabilities, null[rows]))
 
 
-def _scores(
+def scored(
     batch: pa.RecordBatch, student: Served, rows: NDArray[np.int64], probabilities: pa.ListArray
 ) -> pa.RecordBatch:
-    """The rows of a student with their probabilities; the columns that tell which rows they are come from the batch."""
+    """Some rows with a student's probabilities (`SCORES_DDL`); the other columns come from the batch as they are."""
     told = batch.select(["text_id", "dt", "scene", "clean_version"])
     told = told if len(rows) == batch.num_rows else told.take(pa.array(rows))
     columns = {

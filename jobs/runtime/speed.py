@@ -35,8 +35,8 @@ def _measure(bundle: str, teacher: str, texts: list[str], seconds: float) -> dic
     torch.set_num_threads(1)
     texts = sorted(texts, key=len)
     found = {
-        "teacher_rows_per_s": _rate(_teacher(teacher), texts, _OTHER_SECONDS),
-        "bert_base_rows_per_s": _rate(_bert_base(), texts, seconds),
+        "teacher_rows_per_s": rate(_teacher(teacher), texts, _OTHER_SECONDS),
+        "bert_base_rows_per_s": rate(bert_base(), texts, seconds),
         "student_rows_per_s": _student_rate(bundle, texts),
     }
     ratio = found["student_rows_per_s"] / found["bert_base_rows_per_s"]
@@ -46,7 +46,7 @@ def _measure(bundle: str, teacher: str, texts: list[str], seconds: float) -> dic
     }
 
 
-def _rate(score: Callable[[list[str]], Any], texts: list[str], seconds: float) -> float:
+def rate(score: Callable[[list[str]], Any], texts: list[str], seconds: float) -> float:
     """Rows a second over batches of similar length drawn from all lengths alike, for about `seconds`."""
     batches = [texts[start : start + _BATCH] for start in range(0, len(texts), _BATCH)]
     order = np.random.default_rng(1).permutation(len(batches))
@@ -70,7 +70,7 @@ def _teacher(folder: str) -> Callable[[list[str]], Any]:
     return lambda batch: teacher.score(batch, batch=_BATCH)
 
 
-def _bert_base() -> Callable[[list[str]], Any]:
+def bert_base() -> Callable[[list[str]], Any]:
     """BERT-base in fp32 on ids of the texts' lengths, [CLS] and [SEP] included; without tokenising, in its favour."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification

@@ -1,0 +1,247 @@
+"""The whole scoring job, Delta to Delta, and the same job with other models or none: part of `make bench`.
+
+One table of texts, one session pinned to one core (the JVM, its Python worker and the driver together), the contenders
+in turn, so that what slows the machine slows them all; then the student and no model on two cores. What is timed is
+`score.execute` for the student, and for the others the same count, the same read, the same columns and the same commit.
+A run of few rows is measured beside: the fixed cost of two commits and a worker that is there already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from benchmarks import contenders, random_student
+from benchmarks.random_student import LABELS, MODEL
+from benchmarks.results import RUNS, note, record
+from benchmarks.texts import SCENES, rows_of_the_demo
+from jobs import score
+from jobs.lake import tables
+from jobs.lake.commits import Stamp
+from jobs.lake.queries import Model
+from jobs.runtime import session
+from jobs.runtime.job import Context, Days, Request, Work, make_context, quiet_reporter
+from jobs.settings import Settings
+from udfs.student_scoring import SCORES_DDL, Served
+
+PLACE = Path("build/bench/job")
+FIRST, DAYS, DISTINCT = date(2026, 3, 1), 20, 400_000
+ROWS = 2_000_000
+FEW = date(2026, 2, 1)  # a day of its own, for the fixed cost
+FEW_ROWS = 100
+# Whole days for each, so that a run takes 10 to 60 seconds.
+SHARE = {"student": DAYS, "identity": DAYS, "fasttext": 5, "predict_batch_udf": 5}
+
+
+def settings(cores: int, conf: Mapping[str, str]) -> Settings:
+    """A warehouse of its own, as large a session as the cores allow."""
+    own = {
+        "lake": {"location": str(PLACE / "warehouse"), "bundles": str(PLACE / "bundles")},
+        "session": {"master": f"local[{cores},4]", "shuffle_partitions": 2 * cores, "conf": conf},
+        "tasks": {"bench": {"scenes": list(SCENES), "labels": {label: {} for label in LABELS}}},
+    }
+    return Settings.model_validate(own)
+
+
+def open_context(cores: int, conf: Mapping[str, str] | None = None) -> Context:
+    """A session with the benchmark's own modules on the workers' path."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
+    wanted = settings(cores, conf or {})
+    return make_context("score", wanted, session.start(wanted.session), Request(), quiet_reporter())
+
+
+def prepare(times: int = 1) -> None:
+    """The table of texts (its days so many times over), the student and the fastText model; what is there stays."""
+    texts = rows_of_the_demo(DISTINCT)
+    if not (PLACE / "bundles" / "student").is_dir():
+        (PLACE / "bundles").mkdir(parents=True)
+        random_student.seal(PLACE / "bundles" / "student", pa.array(texts, pa.string()))
+        contenders.train_fasttext(texts[:50_000], LABELS, PLACE)
+    context = open_context(len(os.sched_getaffinity(0)))
+    context.lake.init()
+    days = {FIRST + timedelta(days=at): at for at in range(DAYS * times)}
+    missing = sorted((days.keys() | {FEW}) - set(context.lake.days(tables.TEXTS)))
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
+        for day in missing:
+            start, rows = (days[day] * ROWS // DAYS, ROWS // DAYS) if day in days else (0, FEW_ROWS)
+            _write(Path(folder) / f"{day}.parquet", day, texts, start, rows)
+        if missing:
+            frame = context.spark.read.parquet(folder).withColumns(
+                {
+                    "source_id": F.lit(None).cast("string"),
+                    "text_b": F.lit(None).cast("string"),
+                    "event_time": F.col("dt").cast("timestamp"),
+                    "settled": F.expr("array()").cast(tables.TEXTS.schema["settled"].dataType),
+                }
+            )
+            context.lake.append(frame, tables.TEXTS, Stamp("bench", "bench"))
+    context.spark.stop()
+
+
+def _write(path: Path, day: date, texts: list[str], start: int, rows: int) -> None:
+    """A day's rows: other texts than the days before as long as there are some, ids that do not compress."""
+    chosen = [texts[(start + at) % len(texts)] for at in range(rows)]
+    scenes = list(SCENES)
+    columns = {
+        "text_id": [os.urandom(16).hex() for _ in range(rows)],
+        "dt": pa.array([day] * rows, pa.date32()),
+        "source": ["app"] * rows,
+        "scene": [scenes[at % len(scenes)] for at in range(rows)],
+        "text": chosen,
+        "text_hash": [os.urandom(16).hex() for _ in range(rows)],
+        "length": pa.array([len(text) for text in chosen], pa.int32()),
+        "clean_version": ["1"] * rows,
+        "occurrences": pa.array([1] * rows, pa.int32()),
+    }
+    pq.write_table(pa.table(columns), path)
+
+
+def work_of(days: Days) -> Work:
+    """What the job's plan would be, had the student been distilled."""
+    student = Model(MODEL, "bench", "textcnn", "student", LABELS, None, None, str(PLACE / "bundles" / "student"), "1")
+    return Work(("score",), score.Scoring(days, (student,), 0, os.urandom(8).hex()))
+
+
+def rival(context: Context, work: Work, scores: Callable[[DataFrame], DataFrame]) -> None:
+    """The job with another model: the count, one read, the same columns, one commit over the same scope."""
+    scoring: score.Scoring = work.payload
+    texts = context.lake.read(tables.TEXTS).where(F.col("dt").between(scoring.days.first, scoring.days.last))
+    wanted = F.col("scene").isin(*SCENES) & (F.size("settled") == 0)
+    expected = texts.agg(F.count_if(wanted)).collect()[0][0]
+    frame = scores(texts.select("text_id", "dt", "scene", "text", "clean_version").where(wanted))
+    stamp = Stamp("bench", "bench", scoring.fingerprint)
+    commit = context.lake.replace(frame, tables.STUDENT_SCORES, stamp, scoring.scope)
+    if commit.rows != expected:
+        raise RuntimeError(f"{expected} texts, {commit.rows} rows written")
+
+
+def _by_udf(texts: DataFrame, bundle: str) -> DataFrame:
+    return texts.select(
+        "text_id", "dt", F.lit(MODEL).alias("model_id"), "scene", contenders.spark_udf(bundle)("text").alias("probs"),
+        F.lit(None).cast("string").alias("error"), "clean_version",
+    )  # fmt: skip
+
+
+def runs_of(context: Context) -> dict[str, Callable[[Days], Any]]:
+    """Each contender's job over some days."""
+    bundle, fasttext = str(PLACE / "bundles" / "student"), str(PLACE / "fasttext.bin")
+    served = Served(MODEL, bundle, "")
+    nothing = contenders.scorer(served, partial(contenders.identity, len(LABELS)))
+    fast = contenders.scorer(served, partial(contenders.fasttext_model, fasttext, LABELS))
+
+    def beside(scores: Callable[[DataFrame], DataFrame], days: Days) -> None:
+        rival(context, work_of(days), scores)
+
+    return {
+        "student": lambda days: score.execute(context, work_of(days)),
+        "identity": partial(beside, lambda texts: texts.mapInArrow(nothing, SCORES_DDL)),
+        "fasttext": partial(beside, lambda texts: texts.mapInArrow(fast, SCORES_DDL)),
+        "predict_batch_udf": partial(beside, lambda texts: _by_udf(texts, bundle)),
+    }
+
+
+def measure(cores: int, names: list[str]) -> dict[str, Any]:
+    """Seconds of each contender's runs in one session, in turn, after a run of each to warm up."""
+    os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
+    context = open_context(cores)
+    context.spark.sparkContext.setLogLevel("ERROR")
+    jobs = {name: job for name, job in runs_of(context).items() if name in names}
+    span = {name: Days(FIRST, FIRST + timedelta(days=SHARE[name] - 1)) for name in names}
+    for name, job in jobs.items():
+        job(span[name])
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    few: list[float] = []
+    for _ in range(RUNS):
+        for name, job in jobs.items():
+            seconds[name].append(_timed(job, span[name]))
+        few.append(_timed(jobs["student"], Days(FEW, FEW)))
+    rss = peak_of_workers()
+    context.spark.stop()
+    return {"seconds": seconds, "few": few, "worker_rss_mb": rss}
+
+
+def _timed(job: Callable[[Days], Any], days: Days) -> float:
+    started = time.perf_counter()
+    job(days)
+    return time.perf_counter() - started
+
+
+def peak_of_workers() -> float:
+    """The largest resident set that any of Spark's Python workers has had, in MB."""
+    found = [0.0]
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            if b"pyspark.daemon" in status.with_name("cmdline").read_bytes():
+                told = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+                found.append(int(told["VmHWM"].split()[0]) / 1024)
+        except (OSError, KeyError):
+            continue
+    return round(max(found), 1)
+
+
+def main() -> int:
+    """Measure in processes of their own and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cores", type=int)
+    parser.add_argument("--prepare", action="store_true")
+    parser.add_argument("--only", nargs="+", default=list(SHARE))
+    asked = parser.parse_args()
+    if asked.prepare:
+        prepare()
+        return 0
+    if asked.cores:
+        print(json.dumps(measure(asked.cores, asked.only)))
+        return 0
+    _child("--prepare")
+    one = json.loads(_child("--cores", "1"))
+    two = json.loads(_child("--cores", "2", "--only", "student", "identity"))
+    _tell(one, two)
+    return 0
+
+
+def _child(*arguments: str) -> str:
+    """The last line that another process of this benchmark prints."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks.job", *arguments], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return (ended.stdout.strip().splitlines() or [""])[-1]
+
+
+def _tell(one: dict[str, Any], two: dict[str, Any]) -> None:
+    """Rows a second of each run, and what the second core brings once the fixed cost is set apart."""
+    rows = {name: ROWS // DAYS * share for name, share in SHARE.items()}
+    names = {"student": "job_local1", "identity": "job_identity", "fasttext": "job_fasttext"}
+    found = {names.get(name, name): [rows[name] / each for each in seconds] for name, seconds in one["seconds"].items()}
+    found |= {
+        f"{of_two}_local2": [rows[name] / each for each in two["seconds"][name]]
+        for name, of_two in (("student", "job"), ("identity", "job_identity"))
+    }
+    record(found, {"rows": rows["student"], "labels": len(LABELS)})
+    fixed = {cores: sorted(of["few"])[RUNS // 2] for cores, of in ((1, one), (2, two))}
+    spent = {cores: sorted(of["seconds"]["student"])[RUNS // 2] - fixed[cores] for cores, of in ((1, one), (2, two))}
+    note(
+        {
+            "worker_rss_mb": one["worker_rss_mb"],
+            "job_fixed_seconds": {str(cores): round(value, 2) for cores, value in fixed.items()},
+            "second_core": round(spent[1] / spent[2], 3),
+        }
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""The rows that benchmarks measure on: the demo corpus' own utterances, joined to the length of a spoken segment."""
+
+from __future__ import annotations
+
+from jobs.corpus.composing import compose
+from jobs.corpus.plan import stream
+from jobs.corpus.settings import CorpusSettings
+from models.text import clean
+
+SCENES = {"live_chat": 0.6, "teacher_speech": 0.25, "homework_photo": 0.15}  # as in the demo
+MAX_LENGTH = 128
+
+
+def rows_of_the_demo(rows: int) -> list[str]:
+    """Clean texts of about 24 characters: one to four utterances of one scene and day, in a row."""
+    settings = CorpusSettings()
+    texts: list[str] = []
+    for scene, share in SCENES.items():
+        random = stream(settings, "benchmark", scene)
+        many = round(rows * share)
+        spoken = [wording.text for wording in compose(scene, settings.last_day, 4 * many, settings, random)]
+        at = 0
+        for _ in range(many):
+            joined = random.choice((1, 2, 2, 3, 4))
+            texts.append(clean("".join(spoken[at : at + joined]), MAX_LENGTH))
+            at += joined
+    stream(settings, "benchmark", "order").shuffle(texts)
+    return texts
