@@ -41,7 +41,7 @@ def main() -> int:
     if arguments.set == "dialogid":
         given, labelled = (
             load(Path("conf/dialogid.yaml")).model_dump(mode="json", by_alias=True),
-            data / "dialogid_k12_asr",
+            data / "dialogid_k12_asr" / "*.tsv.gz",
         )
     else:
         given, labelled = exam.prepare(data, OUT / "exam")

@@ -23,7 +23,7 @@ from jobs.settings import AnnotationSettings
 from models import digests
 from models.errors import DataError
 from models.rules import Cleaner
-from udfs.files import decompressed, open_file
+from udfs.files import decompressed, open_file, sized_files
 
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "y", "是"}), frozenset({"0", "false", "no", "n", "否"})
 _PARSED_DDL = (
@@ -34,14 +34,11 @@ REASON_PREFIX = "annotation_"
 
 
 def plan(context: Context) -> Work:
-    """List the files given by `--file`, or those of a folder."""
-    given = Path(context.request.options["file"])
-    files = sorted(path for path in given.iterdir() if path.is_file()) if given.is_dir() else [given]
-    missing = [str(path) for path in files if not path.is_file()]
-    if missing or not files:
-        raise DataError(
-            f"--file: no file at {', '.join(missing) or given}; give a CSV or JSONL file, or a folder of them"
-        )
+    """List the files that `--file` names: one, a folder's, or those of a glob."""
+    given = str(context.request.options["file"])
+    files = [Path(path) for path, _ in sized_files(given)]
+    if not files:
+        raise DataError(f"--file: no file at {given}; give a CSV, TSV or JSONL file, a folder of them, or a glob")
     contents = {path.name: digests.of_file(path) for path in files}
     mapping = context.settings.annotations.model_dump(mode="json")
     labels = {name: sorted(task.labels) for name, task in context.settings.tasks.items()}
@@ -140,7 +137,7 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
         else:
             raise DataError(
                 f"{path}: got the suffix {kind!r}, expected .csv, .tsv or .jsonl (or these with .gz); "
-                "rename or convert the file"
+                "rename or convert the file, or name the others by a glob such as folder/*.csv"
             )
 
 

@@ -45,7 +45,7 @@ def test_every_utterance_of_the_class_audio_is_a_text_with_one_teaching_act(
         acts.update(row[head.index("label_name")].replace("-", "_") for row in rows)
     own = lake(*USED)
     given = settings.model_dump(mode="json", by_alias=True, include={"sources", "annotations", "tasks"})
-    context = context_of(own, options={"file": str(place)}, **given)
+    context = context_of(own, options={"file": str(place / "*.tsv.gz")}, **given)
     loaded = do(ingest.JOB, context)
     assert loaded is not None
     assert loaded.counts == {"read": sum(lines.values()), "raw": sum(lines.values()), "rejected": 0}
