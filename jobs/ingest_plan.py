@@ -59,7 +59,11 @@ def list_sources(context: Context) -> Listed:
     sources = context.settings.sources
     if not sources:
         raise SettingsError("sources: the settings name none; add one under sources:, as docs/settings.md shows")
-    return [(name, path, size) for name, source in sources.items() for path, size in sized_files(source.path)]
+    found = {name: sized_files(source.path) for name, source in sources.items()}
+    for name, files in found.items():
+        if not files:
+            context.reporter.say(f"  {name}: no file at {sources[name].path}")
+    return [(name, path, size) for name, files in found.items() for path, size in files]
 
 
 def plan_files(context: Context, listed: Listed) -> Work:

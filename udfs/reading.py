@@ -124,15 +124,20 @@ def _json_object(record: bytes, undecodable: str) -> Mapping[str, Any]:
 def _parquet(file: BufferedReader, columns: list[str]) -> Iterator[Found]:
     """Rows of a Parquet file; their position is their number."""
     position = 0
+    for batch in parquet_batches(file, columns):
+        for values in _rows_of(batch):
+            raw = json.dumps(values, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+            yield Found(position, raw, partial(dict, values))
+            position += 1
+
+
+def parquet_batches(file: BufferedReader, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of a Parquet file, in batches of bounded size."""
     parquet = pq.ParquetFile(file, buffer_size=BLOCK, pre_buffer=False)  # the defaults hold whole column chunks
     for number in range(parquet.num_row_groups):
         group = parquet.metadata.row_group(number)
         rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))
-        for batch in parquet.iter_batches(rows, row_groups=[number], columns=columns, use_threads=False):
-            for values in _rows_of(batch):
-                raw = json.dumps(values, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
-                yield Found(position, raw, partial(dict, values))
-                position += 1
+        yield from parquet.iter_batches(rows, row_groups=[number], columns=columns, use_threads=False)
 
 
 def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,8 @@ from zoneinfo import ZoneInfo
 from udfs.sources import IngestSettings, SourceSettings
 
 _MILLISECONDS_FROM = 100_000_000_000  # epoch numbers from here on are milliseconds (seconds reach it in the year 5138)
-_DATE_DIGITS = 8  # 20260301 is a day, not a second of 1970
+# 20260301 is a day, not a second of 1970; 20260301080000 an hour of it, not a millisecond of 2612.
+_COMPACT = re.compile(r"((?:19|20)\d{6})(\d{4}(?:\d{2})?)?", re.ASCII)
 
 
 class RejectedError(Exception):
@@ -60,13 +62,21 @@ def _check_characters(name: str, value: str | None, of_surrogates: str) -> None:
         raise RejectedError(of_surrogates, f"{name}, character {error.start}") from None
 
 
+def _compact(value: Any) -> str | None:
+    """A day, or a day and a time to the minute or second, in nothing but digits, as ISO 8601 has it."""
+    found = _COMPACT.fullmatch(str(value)) if isinstance(value, str | int) else None
+    return "T".join(part for part in found.groups() if part) if found else None
+
+
 def _moment(value: Any, zone: str) -> datetime:
     try:
-        if isinstance(value, str):
-            number = value.replace(".", "", 1).isdigit() and len(value) != _DATE_DIGITS
+        if written := _compact(value):
+            value = datetime.fromisoformat(written)
+        elif isinstance(value, str):
+            number = value.replace(".", "", 1).isdigit()
             value = float(value) if number else datetime.fromisoformat(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000 if abs(value) >= _MILLISECONDS_FROM else value, UTC)
+            value = datetime.fromtimestamp(value / 1000 if abs(value) >= _MILLISECONDS_FROM else value, UTC)
         if isinstance(value, datetime):
             aware = value if value.tzinfo else value.replace(tzinfo=ZoneInfo(zone))
             return aware.astimezone(UTC)  # fails here, and not in Arrow, for the first and last hours of all years

@@ -17,6 +17,7 @@ from models.errors import DataError
 from udfs.counting import BYTE_ORDER_MARK, CsvCounter, LineCounter
 from udfs.delimited import check_header
 from udfs.files import BLOCK, SMALL_BLOCK, UTF_16_MARKS, content, converted, decompressed, open_file
+from udfs.reading import parquet_batches
 from udfs.records import RejectedError
 from udfs.sources import DELIMITERS, UTF_8, SourceSettings
 
@@ -114,7 +115,7 @@ def _records(file: BufferedReader, hashed: _Hashed, path: str, source: SourceSet
     if source.format == "parquet":
         hashed.drain()
         file.seek(0)
-        return _parquet_rows(file)
+        return _parquet_rows(file, source)
     records = _count(BufferedReader(hashed, BLOCK), path, source)
     hashed.drain()
     if source.format in DELIMITERS:
@@ -147,8 +148,17 @@ def _check_mark(start: bytes, source: SourceSettings) -> None:
         raise RejectedError("file_encoding", told)
 
 
-def _parquet_rows(file: BufferedReader) -> int:
+def _parquet_rows(file: BufferedReader, source: SourceSettings) -> int:
+    """The rows of a file that has the source's columns and whose pages can all be read."""
     try:
-        return int(pq.ParquetFile(file).metadata.num_rows)
+        names = pq.ParquetFile(file).schema_arrow.names
     except Exception as error:
         raise RejectedError("file_not_parquet", f"no Parquet footer ({type(error).__name__})") from None
+    wanted = list(dict.fromkeys(source.columns.values()))
+    if missing := [name for name in wanted if name not in names]:
+        raise RejectedError("file_header", f"no column {', '.join(missing)}")
+    file.seek(0)
+    try:
+        return sum(batch.num_rows for batch in parquet_batches(file, wanted))
+    except Exception as error:
+        raise RejectedError("file_not_parquet", f"a page cannot be read ({type(error).__name__})") from None

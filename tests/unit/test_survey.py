@@ -45,9 +45,26 @@ def test_an_empty_jsonl_file_holds_nothing_and_is_not_refused(tmp_path: Path) ->
     assert looked_at(tmp_path, gzip.compress(b""), "jsonl", "f.gz").records == 0
 
 
-def test_a_survey_of_parquet_asks_its_footer(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"t": ["a\n", None, "b"]}), tmp_path / "p")
-    assert looked_at(tmp_path, (tmp_path / "p").read_bytes(), "parquet").records == 3
+def parquet_of(tmp_path: Path, **columns: list[Any]) -> bytes:
+    pq.write_table(pa.table(columns), tmp_path / "p", compression="none", use_dictionary=False)
+    return (tmp_path / "p").read_bytes()
+
+
+def test_a_survey_of_parquet_counts_its_rows(tmp_path: Path) -> None:
+    content = parquet_of(tmp_path, t=["a\n", None, "b"], e=[1, 2, 3])
+    assert looked_at(tmp_path, content, "parquet").records == 3
+
+
+def test_a_parquet_file_without_a_column_of_the_mapping_is_refused_by_its_name(tmp_path: Path) -> None:
+    found = looked_at(tmp_path, parquet_of(tmp_path, t=["a"]), "parquet")
+    assert (found.records, found.refused, found.detail) == (1, "file_header", "no column e")
+
+
+def test_a_parquet_file_with_a_broken_page_under_a_sound_footer_is_refused(tmp_path: Path) -> None:
+    content = bytearray(parquet_of(tmp_path, t=["a" * 999] * 9, e=[1] * 9))
+    content[4:40] = b"\xff" * 36
+    found = looked_at(tmp_path, bytes(content), "parquet")
+    assert (found.records, found.refused) == (1, "file_not_parquet")
 
 
 def test_a_survey_reads_files_of_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
