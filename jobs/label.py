@@ -86,6 +86,7 @@ def execute(context: Context, work: Work) -> Done:
     job: Labelling = work.payload
     texts = context.lake.read(tables.TEXTS).where(F.col("dt").between(job.days.first, job.days.last))
     scores = context.lake.read(tables.STUDENT_SCORES).where(F.col("dt").between(job.days.first, job.days.last))
+    _check_scored(texts, scores, context.settings.tasks, job)
     labels = decide(texts, scores, context.settings.tasks, job.deciders).where(F.col("task").isin(*job.tasks))
     commit = context.lake.replace(labels, tables.LABELS, context.stamp(job.fingerprint), job.scope)
     return Done(
@@ -94,6 +95,20 @@ def execute(context: Context, work: Work) -> Done:
         outputs={"labels": commit.version},
         headline="labels",
     )
+
+
+def _check_scored(texts: DataFrame, scores: DataFrame, tasks: Mapping[str, TaskSettings], job: Labelling) -> None:
+    """Refuse days on which a text has no row of the promoted model: it would be decided negative unseen."""
+    problems = []
+    for name, decider in sorted(job.deciders.items()):
+        own = scores.where(F.col("model_id") == decider.model.model_id).select("text_id", "dt")
+        unseen = queries.texts_of(texts, name, tasks[name]).join(own, ["text_id", "dt"], "left_anti").count()
+        if unseen:
+            problems.append(f"{unseen} texts have no score of {decider.model.model_id}")
+    if problems:
+        raise DataError(
+            f"label: {'; '.join(problems)} ({job.days.first} to {job.days.last}); run `pingti score` over these days"
+        )
 
 
 def decide(
@@ -106,7 +121,7 @@ def decide(
         own = own.select("text_id", "dt", queries.competing(F.col("probs"), tasks[name]).alias(f"probs_{name}"))
         wide = wide.join(own, ["text_id", "dt"], "left").withColumn(f"limits_{name}", _limits(tasks[name], decider))
     above = {
-        (name, label): _above(name, label, position)
+        (name, label): _above(tasks[name], name, label, position)
         for name, decider in deciders.items()
         for position, label in enumerate(decider.model.labels)
         if label in tasks[name].labels
@@ -136,10 +151,14 @@ def _limits(task: TaskSettings, decider: Decider) -> Column:
     return column
 
 
-def _above(task: str, label: str, position: int) -> Column:
-    """Whether a label's score reaches its threshold, or a rule settled the text as positive for it."""
+def _above(settings: TaskSettings, task: str, label: str, position: int) -> Column:
+    """Whether a label's score reaches its threshold, or a rule settled the text as positive for it.
+
+    A text of no scene of the task has none of its labels; one that a rule settled has no score that counts.
+    """
     reached = F.coalesce(F.col(f"probs_{task}")[position] >= F.col(f"limits_{task}")[position], F.lit(False))
-    return reached | _ruled(task, label)
+    decided = (reached & ~queries.settled_for(task)) | _ruled(task, label)
+    return F.col("scene").isin(*settings.scenes) & decided
 
 
 def _ruled(task: str, label: str) -> Column:

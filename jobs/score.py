@@ -39,6 +39,9 @@ def plan(context: Context) -> Work:
     days = context.days(tables.TEXTS)
     students = serving(context)
     version = context.lake.version(tables.TEXTS)
+    for student in students:
+        if student.clean_version != context.settings.cleaning.version:
+            context.reporter.say(f"  {student.model_id} learnt from texts of other cleaning rules; distil again soon")
     scenes = {student.task: context.settings.task(student.task).scenes for student in students}
     models = [student.model_id for student in students]
     fingerprint = context.fingerprint(texts=version, models=models, scenes=scenes)

@@ -113,6 +113,15 @@ def test_a_rule_that_settles_a_text_as_positive_needs_no_score(spark: SparkSessi
     assert rows_of(found, *columns) == [("ruled", "asks", "flower", None, None, PRAISE, 3)]
 
 
+def test_scores_of_settled_texts_and_rules_of_other_scenes_do_not_count(spark: SparkSession) -> None:
+    texts = [
+        text_row("settled since", settled=[rule("praise", "negative")]),
+        text_row("elsewhere", scene="asr", settled=[rule("praise", "positive", "asks", "flower")]),
+    ]
+    scores = [score_row("settled since", PRAISE, [0.9, 0.0, 0.0])]
+    assert decided(spark, texts, scores) == []
+
+
 def test_a_label_without_a_threshold_is_told(spark: SparkSession) -> None:
     with pytest.raises(DataError, match=f"{PRAISE} lacks got, unfair; run `pingti thresholds`"):
         decide(
@@ -172,3 +181,11 @@ def test_a_new_promotion_decides_again_without_new_scores(house: Lake) -> None:
     do(label.JOB, context_of(house, "label", tasks=TASKS))
     assert rows_of(house.read(tables.LABELS), *tables.LABELS.key) == [("a", "feedback", "complaint")]
     assert versions(house, tables.STUDENT_SCORES) == scores
+
+
+def test_days_with_texts_that_nobody_scored_are_refused(house: Lake) -> None:
+    add(house, tables.TEXTS, text_row("late", dt=day(1)))
+    before = versions(house, tables.LABELS)
+    with pytest.raises(DataError, match=f"1 texts have no score of {FEEDBACK}; 1 texts .* run `pingti score`"):
+        do(label.JOB, context_of(house, "label", tasks=TASKS))
+    assert versions(house, tables.LABELS) == before
