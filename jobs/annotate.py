@@ -24,6 +24,7 @@ from models import digests
 from models.errors import DataError
 from models.rules import Cleaner
 from udfs.files import decompressed, open_file, sized_files
+from udfs.found import MAX_RECORD_BYTES
 
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "y", "是"}), frozenset({"0", "false", "no", "n", "否"})
 _PARSED_DDL = (
@@ -39,7 +40,7 @@ def plan(context: Context) -> Work:
     files = [Path(path) for path, _ in sized_files(given)]
     if not files:
         raise DataError(f"--file: no file at {given}; give a CSV, TSV or JSONL file, a folder of them, or a glob")
-    contents = {path.name: digests.of_file(path) for path in files}
+    contents = sorted((path.name, digests.of_file(path)) for path in files)
     mapping = context.settings.annotations.model_dump(mode="json")
     labels = {name: sorted(task.labels) for name, task in context.settings.tasks.items()}
     fingerprint = context.fingerprint(
@@ -67,7 +68,9 @@ def execute(context: Context, work: Work) -> Done:
     good = _latest(matched.where("dt is not null"))
     unmatched = matched.where("dt is null").withColumn("reason", F.lit("annotation_unmatched"))
     bad = parsed.where("reason is not null").unionByName(unmatched.select(*parsed.columns))
-    set_aside = context.lake.append(_rejected(context, bad), tables.REJECTED, context.stamp())
+    set_aside = context.lake.append(
+        _rejected(context, bad), tables.REJECTED, context.stamp(), once=f"annotate/{fingerprint}"
+    )
     annotations = good.withColumn("run_id", F.lit(context.run_id)).select(*tables.ANNOTATIONS.names)
     commit = context.lake.upsert(annotations, tables.ANNOTATIONS, context.stamp(fingerprint))
     counts = {row["reason"]: row["count"] for row in bad.groupBy("reason").count().collect()}
@@ -125,6 +128,7 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
         plain = decompressed(stored, str(path))
         file = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="", errors="replace")
         if kind in (".csv", ".tsv"):
+            csv.field_size_limit(MAX_RECORD_BYTES)
             yield from csv.DictReader(file, delimiter="," if kind == ".csv" else "\t")
         elif kind == ".jsonl":
             for line in file:

@@ -24,7 +24,7 @@ class Pending:
     teacher: Model
     texts: DataFrame  # text_hash, text, bucket
     count: int
-    digest: str
+    version: int  # of the scores that were there
     fingerprint: str
 
 
@@ -58,8 +58,9 @@ def execute(context: Context, work: Work) -> Done:
     counts = {}
     for pending in work.payload:
         commits = context.settings.teacher_scoring.commits
+        version = pending.version
         for group in range(commits):
-            _score_group(context, pending, group, commits)
+            version = _score_group(context, pending, group, commits, version)
         counts[f"{pending.teacher.task}_texts"] = pending.count
     counts["texts"] = sum(counts.values())
     version = context.lake.version(tables.TEACHER_SCORES)
@@ -87,14 +88,11 @@ def _quota(context: Context, part: Part) -> int:
 
 
 def _pending(context: Context, name: str, teacher: Model, layout: DateLayout, fingerprint: str) -> Pending:
+    version = context.lake.version(tables.TEACHER_SCORES)
     scored = context.lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id).select("text_hash")
     wanted = sample(context, name, teacher, layout).join(scored, "text_hash", "left_anti")
     texts = wanted.withColumn("bucket", bucket()).localCheckpoint(eager=True)
-    # Order-free digest of the set: it names the commits, so that two runs of one set cannot both append.
-    row = texts.agg(
-        F.count("*"), F.bit_xor(F.xxhash64("text_hash")), F.bit_xor(F.xxhash64("text_hash", F.lit(1)))
-    ).collect()[0]
-    return Pending(teacher, texts, int(row[0]), f"{row[1] or 0:x}{row[2] or 0:x}", fingerprint)
+    return Pending(teacher, texts, texts.count(), version, fingerprint)
 
 
 def bucket() -> Column:
@@ -102,7 +100,8 @@ def bucket() -> Column:
     return F.pmod(F.xxhash64("text_hash"), F.lit(tables.EVERY_BUCKET)).cast("int")
 
 
-def _score_group(context: Context, pending: Pending, group: int, commits: int) -> None:
+def _score_group(context: Context, pending: Pending, group: int, commits: int, version: int) -> int:
+    """Score a group and commit it, unless another run of the teacher has since this version; returns the next one."""
     teacher = pending.teacher
     settings = context.settings.teacher_scoring
     scorer = teacher_scorer(
@@ -111,14 +110,14 @@ def _score_group(context: Context, pending: Pending, group: int, commits: int) -
     )  # fmt: skip
     mine = pending.texts.where(F.pmod("bucket", F.lit(commits)) == group)
     if mine.isEmpty():
-        return  # committed before the restart
+        return version  # committed before the restart
     tasks = context.spark.sparkContext.defaultParallelism
     whole = mine.repartition(tasks, "bucket").sortWithinPartitions("bucket", F.length("text"), "text_hash")
     scores = whole.select("text_hash", "bucket", "text").mapInArrow(same_build(scorer), TEACHER_SCORES_DDL)
-    once = f"{teacher.model_id}/{pending.digest}/{group}of{commits}"
     # Only the last group's commit says that all were scored; without it the next run looks for what is left.
     stamp = context.stamp(pending.fingerprint if group == commits - 1 else None)
-    context.lake.append(scores, tables.TEACHER_SCORES, stamp, once=once, scope=scope_of(teacher))
+    turn = f"{teacher.model_id}/"
+    return context.lake.append_after(scores, tables.TEACHER_SCORES, stamp, version, scope_of(teacher), turn).version
 
 
 JOB = Job("score_teacher", plan, execute)

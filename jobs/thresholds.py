@@ -62,9 +62,11 @@ def _scope(students: tuple[Model, ...]) -> Scope:
 def execute(context: Context, work: Work) -> Done:
     """Search, and append all versions in one commit."""
     job: Search = work.payload
+    version = context.lake.version(tables.THRESHOLDS)
     rows = [row for student in job.students for row in _rows(context, student, job.window)]
     frame = context.spark.createDataFrame(rows, tables.THRESHOLDS.schema)
-    commit = context.lake.append(frame, tables.THRESHOLDS, context.stamp(job.fingerprint), scope=_scope(job.students))
+    stamp = context.stamp(job.fingerprint)
+    commit = context.lake.append_after(frame, tables.THRESHOLDS, stamp, version, _scope(job.students))
     return Done(counts={"thresholds": commit.rows}, outputs={"thresholds": commit.version}, headline="thresholds")
 
 

@@ -43,6 +43,12 @@ class Lake:
     def __init__(self, spark: SparkSession, settings: LakeSettings, timezone: str) -> None:
         self.spark = spark
         self.schema_name = settings.schema_name
+        for name, place in (("location", settings.location), ("bundles", settings.bundles)):
+            if "://" in (place or ""):
+                raise SettingsError(
+                    f"lake.{name}: {place} is no path that every machine has mounted; give one, or leave lake.location "
+                    "out and let the catalog place the tables"
+                )
         self.root = Path(settings.location).resolve() if settings.location else None
         self.bundles = Path(settings.bundles).resolve()
         self._timezone = timezone
@@ -87,7 +93,8 @@ class Lake:
     def _exists(self, table: Table) -> bool:
         """Whether the table was made, here or in another session."""
         if self.root is not None:
-            return (self.root / table.name / "_delta_log").is_dir()
+            # A kill may leave the folder of the log without a commit in it.
+            return any((self.root / table.name / "_delta_log").glob("*.json"))
         return bool(self.spark.catalog.tableExists(self.name(table)))
 
     def _registered(self, table: Table) -> bool:
@@ -152,18 +159,20 @@ class Lake:
         options = {"txnAppId": once, "txnVersion": "1"} if once else {}
         return self._write(frame, table, stamp, scope or Scope(), "append", options) or self._nothing(table, stamp)
 
-    def append_after(self, frame: DataFrame, table: Table, stamp: Stamp, version: int) -> Commit:
+    def append_after(
+        self, frame: DataFrame, table: Table, stamp: Stamp, version: int, scope: Scope | None = None, turn: str = ""
+    ) -> Commit:
         """Add rows in one commit, unless another such append was made after this version of the table.
 
         Delta lets any two appends pass side by side. What decides by the rows that are there (which files are loaded,
-        which ids came earlier) must not: these appends take turns, by a transaction id that they share.
+        which ids came earlier) must not: these appends take turns, by a transaction id that a `turn` shares.
 
         Raises:
             ConflictError: Another one was first.
         """
-        turn = {"txnAppId": f"{table.name}/in turn", "txnVersion": str(version + 1)}
-        commit = self._write(frame, table, stamp, Scope(), "append", turn)
-        if commit is None:  # Delta skips a turn that was taken before this append began
+        options = {"txnAppId": f"{table.name}/{turn}in turn", "txnVersion": str(version + 1)}
+        commit = self._write(frame, table, stamp, scope or Scope(), "append", options)
+        if commit is None or commit.version <= version:  # Delta skips a turn that was taken before this append began
             raise self._overtaken(table, "its turn was taken")
         return commit
 

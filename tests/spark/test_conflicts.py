@@ -152,8 +152,10 @@ def test_appends_that_take_turns_never_pass_side_by_side(shared_lake: Callable[.
     with pytest.raises(ConflictError, match="its turn was taken"):  # it had looked before, and began after
         append(rows_by(lake, "late", own), "late", seen)
     assert writers_of(lake, own) == {"quick"}
-    append(rows_by(lake, "next", day(61)), "next", lake.version(tables.STUDENT_SCORES))
+    first = append(rows_by(lake, "next", day(61)), "next", lake.version(tables.STUDENT_SCORES))
     assert writers_of(lake, day(61)) == {"next"}
+    with pytest.raises(ConflictError, match="its turn was taken"):  # a run's earlier commit is not the one it asks for
+        append(rows_by(lake, "next", day(62)), "next", first.version - 1)
 
 
 def test_runs_that_start_together_leave_the_rows_of_one_of_them(scores: Lake) -> None:
