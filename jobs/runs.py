@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jobs.lake import tables
 from jobs.runtime.job import Context
@@ -20,5 +21,7 @@ def show(context: Context, limit: int, console: Console) -> None:
         counts = ", ".join(f"{name} {value:,}" for name, value in sorted(row["row_counts"].items()))
         outcome = f"[green]{row['outcome']}[/green]" if row["outcome"] == "done" else f"[red]{row['outcome']}[/red]"
         started = f"{row['started_at']:%Y-%m-%d %H:%M:%S}"
-        table.add_row(started, row["job"], outcome, f"{row['seconds']:.1f}", counts, row["run_id"], row["reason"] or "")
+        table.add_row(
+            started, row["job"], outcome, f"{row['seconds']:.1f}", counts, row["run_id"], Text(row["reason"] or "")
+        )
     console.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.functions import arrow_udf
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jobs.label import decide, deciders
 from jobs.lake import queries, tables, views
@@ -19,6 +21,12 @@ from models.errors import SettingsError
 from udfs.sql_functions import InForce, student_probs
 
 _WIDEST = 60
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.)*'|`[^`]*`", re.DOTALL)  # and what is quoted
+_CHANGING = re.compile(
+    r"^\s*(alter|analyze|call|clear|comment|convert|copy|create|delete|drop|grant|insert|load|merge|msck|optimize"
+    r"|refresh|reorg|repair|replace|reset|restore|revoke|set|truncate|update|vacuum)\b|\b(?=insert\s+(?:into|overwrite)\b)(insert)",
+    re.IGNORECASE,
+)
 
 
 def prepare(context: Context, as_of: str | None) -> None:
@@ -58,6 +66,10 @@ def label_as_of(context: Context, moment: datetime | None) -> DataFrame:
 
 def run(context: Context, statement: str, limit: int, as_of: str | None, console: Console) -> None:
     """Run a statement and print at most `limit` rows of its answer."""
+    if changing := _CHANGING.search(_COMMENTS.sub(" ", statement)):
+        raise SettingsError(
+            f"sql: {changing[0].strip().upper()} would change tables; only jobs write them, ask with SELECT"
+        )
     prepare(context, as_of)
     try:
         frame = context.spark.sql(statement)
@@ -68,9 +80,9 @@ def run(context: Context, statement: str, limit: int, as_of: str | None, console
         raise SettingsError(f"sql: {first}; tables and views: {named}") from None
     table = Table(show_edge=False, header_style="bold")
     for name in frame.columns:
-        table.add_column(name, overflow="fold", max_width=_WIDEST)
+        table.add_column(Text(name), overflow="fold", max_width=_WIDEST)
     for row in rows[:limit]:
-        table.add_row(*[_shown(value) for value in row])
+        table.add_row(*[Text(_shown(value)) for value in row])  # a text may look like markup
     console.print(table)
     if len(rows) > limit:
         console.print(f"… only the first {limit} rows; --limit shows more", style="dim")

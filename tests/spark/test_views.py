@@ -147,6 +147,23 @@ def test_a_statement_that_cannot_be_run_names_what_is_there(house: Lake, stateme
         printed(house, statement)
 
 
+def test_an_answer_shows_what_looks_like_markup_as_it_is(house: Lake) -> None:
+    assert "好[/doge] [ok] :smile:" in printed(house, "SELECT '好[/doge] [ok] :smile:' AS `[b]text`")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM labels",
+        " -- harmless\n drop TABLE labels",
+        "WITH a AS (SELECT 1) INSERT INTO labels SELECT * FROM a",
+    ],
+)
+def test_a_statement_that_would_change_a_table_is_refused(house: Lake, statement: str) -> None:
+    with pytest.raises(SettingsError, match="would change tables; only jobs write them"):
+        printed(house, statement)
+
+
 def test_a_moment_that_is_none_is_told(house: Lake) -> None:
     with pytest.raises(SettingsError, match="--as-of: got 'yesterday'"):
         sql.prepare(context_for(house), "yesterday")
