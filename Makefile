@@ -43,7 +43,7 @@ demo: preflight jars ## The main job end to end on the demo corpus, under 10 min
 	@.venv/bin/pingti demo
 
 # Side by side: the session of the one ring waits for its disk while the other rings compute.
-test: jars ## Every test but the long ones, under 8 minutes
+test: preflight jars ## Every test but the long ones, under 8 minutes
 	@mkdir -p build
 	@$(RUN) -m pytest tests/unit tests/contract -m "not faults" > build/test-unit.log 2>&1 & unit=$$!; \
 	$(RUN) -m pytest tests/spark -m "not faults"; spark=$$?; \
@@ -59,10 +59,10 @@ test-spark: jars ## Tests with the shared local session
 test-contract: jars ## torch = ONNX, Spark = plain
 	@$(RUN) -m pytest tests/contract
 
-e2e: jars ## The long tests, under 12 minutes
+e2e: preflight jars ## The long tests, under 12 minutes
 	@$(RUN) -m pytest tests/e2e -m "not faults"
 
-faults: jars ## Files larger than memory; streams, loads and a small cluster with processes killed under way
+faults: preflight jars ## Files larger than memory; streams, loads and a small cluster with processes killed under way
 	@$(RUN) -m pytest tests/unit tests/spark tests/e2e -m faults
 
 check: .venv/.ready ## ruff, mypy strict, import contracts
@@ -85,6 +85,7 @@ golden: .venv/.ready ## Rewrite the golden files; read the difference before you
 bench: jars .venv/.bench ## Speed of engines, other models, and whole jobs, one core, to build/bench/
 	@$(RUN) -m benchmarks.engines
 	@$(RUN) -m benchmarks.job
+	@$(RUN) -m benchmarks.tell
 
 bench-scale: jars .venv/.bench ## Ten million rows on one core and two, and a model of many cores
 	@$(RUN) -m benchmarks.scale

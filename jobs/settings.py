@@ -80,7 +80,7 @@ class AnnotationSettings(Frozen):
     """What files of human labels look like, where their columns are not called as ours.
 
     `columns` maps our names to the file's; `constants` gives ours a fixed value; `labels` maps the file's names of
-    labels to ours. Without `value` a row says that its label holds.
+    labels to ours. A row needs a `value` (true or false): in the file, or here.
     """
 
     columns: Mapping[AnnotationColumn, str] = {}

@@ -19,7 +19,8 @@ def counts(context: Context) -> dict[str, Any]:
     runs = lake.read(tables.RUNS).where("job = 'ingest' AND outcome = 'done'")
     read = runs.agg(F.sum(F.col("row_counts")["read"])).collect()[0][0]
     rejected = lake.read(tables.REJECTED).where(~F.startswith("reason", F.lit(REASON_PREFIX))).count()
-    per_task = {name: _task_counts(context, name) for name in context.settings.tasks}
+    # A task that has no student in force yet has nothing to count.
+    per_task = {name: _task_counts(context, name) for name in context.settings.tasks if name in live(context)}
     raw, texts = lake.read(tables.RAW_TEXTS).count(), lake.read(tables.TEXTS).count()
     return {"read": int(read or 0), "raw": raw, "rejected": rejected, "texts": texts, "tasks": per_task}
 

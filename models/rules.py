@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import Literal
 
 from pydantic import PositiveInt, field_validator, model_validator
 
 from models import digests
 from models.tasks import Frozen, Name
-from models.text import CLEANER, clean
+from models.text import clean
 
 EVERY_TASK = "*"
 
@@ -47,6 +49,13 @@ class RuleSettings(Frozen):
         return self
 
 
+@cache
+def _code() -> dict[str, str]:
+    """The digests of the two modules that clean, read as they are installed: in a folder, a wheel or a zip."""
+    place = resources.files("models")
+    return {name: digests.of_bytes(place.joinpath(name).read_bytes()) for name in ("text.py", "rules.py")}
+
+
 class CleaningSettings(Frozen):
     """How texts are cleaned, and which are settled by rule. The first matching rule of a task wins."""
 
@@ -56,7 +65,7 @@ class CleaningSettings(Frozen):
     @property
     def version(self) -> str:
         """The `clean_version`: names the code and the rules that made a clean text."""
-        return digests.of_json({"cleaner": CLEANER, "settings": self.model_dump(mode="json")}, chars=12)
+        return digests.of_json({"code": _code(), "settings": self.model_dump(mode="json")}, chars=12)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,6 @@ from __future__ import annotations
 import re
 import unicodedata
 
-CLEANER = "1"
-"""Raised whenever the steps below change; part of the `clean_version`."""
-
 MAX_PASSES = 10  # two or three settle every text met so far; the bound is there for the one nobody has met
 
 # Most texts are already clean. One scan finds them: no character that any step below would touch, and none three

@@ -70,6 +70,8 @@ def start(settings: SessionSettings) -> SparkSession:
     # Torch's threads spin while they wait for each other; beside one busy process on two cores a training step took
     # twenty times as long. A short spin keeps most of the speed, busy or quiet. Torch reads it when it is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    if "PYSPARK_GATEWAY_PORT" not in os.environ and settings.master.startswith("local"):
+        os.environ["PYSPARK_PYTHON"] = sys.executable  # another Python would lack what this one has
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("pingti")
@@ -84,9 +86,12 @@ def start(settings: SessionSettings) -> SparkSession:
 
 
 def _local(settings: SessionSettings) -> dict[str, str]:
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     logging = Path(__file__).with_name("log4j2.properties")
-    return _LOCAL | {
+    at_home: dict[str, str] = {}
+    if settings.master.startswith("local"):  # only there may the driver hide from other machines
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        at_home = _LOCAL
+    return at_home | {
         "spark.driver.extraJavaOptions": f"-XX:+UseParallelGC -Dlog4j2.configurationFile={logging}",
         "spark.master": settings.master,
         # Tables have places of their own; else a folder `spark-warehouse` appears wherever a run is started.
