@@ -84,8 +84,13 @@ def random_scores(texts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def plainly_above(text: dict[str, Any], task: str, label: str, probs: list[float] | None) -> bool:
+    """A rule's word on the task comes before any score; a text of a scene that is not the task's has no label."""
+    if text["scene"] not in SETTINGS.tasks[task].scenes:
+        return False
     if any((one["task"], one["label"], one["outcome"]) == (task, label, "positive") for one in text["settled"]):
         return True
+    if any(one["task"] in (task, EVERY_TASK) for one in text["settled"]):
+        return False
     limits = LIMITS[task]
     limit = limits.get((text["scene"], label), limits["*", label])
     return probs is not None and probs[ORDERS[task].index(label)] >= limit
