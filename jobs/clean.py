@@ -28,9 +28,10 @@ def execute(context: Context, work: Work) -> Done:
     days, version, fingerprint = work.payload
     raw = raw_of(context.lake.read(tables.RAW_TEXTS), days)
     texts = clean(raw, context)
-    commit = context.lake.replace(texts, tables.TEXTS, context.stamp(fingerprint), Scope(days.first, days.last))
     expected = raw.count()
-    if commit.rows != expected:
+    stamp = context.stamp(fingerprint, expected=expected)
+    commit = context.lake.replace(texts, tables.TEXTS, stamp, Scope(days.first, days.last))
+    if not commit.whole:
         raise DataError(f"clean: {expected} raw texts gave {commit.rows} texts; run again, and report it if it stays")
     return Done(
         counts={"texts": commit.rows},

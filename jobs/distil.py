@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ class RoundPlan:
 
 
 def plan(context: Context) -> Work:
-    """The next round of each task whose last one asked to go on, or that has a new teacher."""
+    """The next round of each task whose last one asked to go on, or that has a new teacher or other settings."""
     rounds = [found for name in context.tasks() if (found := _next(context, name)) is not None]
     steps = tuple(f"{one.round_id}: {one.sampling} sampling, teacher {one.teacher.model_id}" for one in rounds)
     return Work(steps, tuple(rounds))
@@ -59,14 +60,33 @@ def _next(context: Context, name: str) -> RoundPlan | None:
     teacher = queries.require_model(context.lake, name, "teacher", "run `pingti train-teacher` first")
     kind = context.settings.task(name).student.kind
     rounds = context.lake.read(tables.ROUNDS).where((F.col("task") == name) & (F.col("student") == kind))
-    rows = rounds.select("round_id", "teacher_id", "number", "decision", "next_sampling").collect()
-    own = sorted((row for row in rows if row["teacher_id"] == teacher.model_id), key=lambda row: row["number"])
-    if own and own[-1]["decision"] != "go_on":
+    rows = rounds.select(
+        "round_id", "teacher_id", "number", "sampling", "decision", "next_sampling", "settings"
+    ).collect()
+    own = [row for row in rows if row["teacher_id"] == teacher.model_id]
+    last = max(own, key=lambda row: int(row["round_id"].rpartition("/")[2]), default=None)
+    if last is None:
+        number, sampling = 1, "annotated"
+    elif last["decision"] == "go_on":
+        number, sampling = last["number"] + 1, last["next_sampling"]
+    elif last["settings"] != decides(context, name):
+        number, sampling = last["number"], last["sampling"]  # ended, but by other settings: the same round by these
+    else:
         return None
-    number = own[-1]["number"] + 1 if own else 1
-    sampling = own[-1]["next_sampling"] if own else "annotated"
     round_id = f"{name}/{kind}/{len(rows) + 1:02d}"
     return RoundPlan(round_id, name, number, sampling, teacher, context.settings.rounds.seed)
+
+
+def decides(context: Context, name: str) -> str:
+    """What of the settings decides a round's student."""
+    found = {
+        "student": context.settings.task(name).student.model_dump(mode="json"),
+        "rounds": context.settings.rounds.model_dump(mode="json"),
+        "targets": {
+            label: one.target.model_dump(mode="json") for label, one in context.settings.task(name).labels.items()
+        },
+    }
+    return json.dumps(found, sort_keys=True)
 
 
 def _run(context: Context, plan: RoundPlan) -> int:
@@ -168,7 +188,7 @@ def _write_round(
         "layout": {part: {"first": window.first, "last": window.last} for part, window in windows.items()},
         "inputs": inputs, "row_counts": judged.row_counts | {"train": trained.rows}, "metrics": judged.metrics,
         "losses": list(trained.losses), "decision": decision.action, "next_sampling": decision.sampling,
-        "reason": decision.reason, "settings": context.settings.task(plan.task).student.model_dump_json(),
+        "reason": decision.reason, "settings": decides(context, plan.task),
         "seconds": seconds, "run_id": context.run_id,
     }  # fmt: skip
     frame = context.spark.createDataFrame([row], tables.ROUNDS.schema)

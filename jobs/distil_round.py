@@ -73,7 +73,8 @@ def train(context: Context, task: str, rows: pa.Table, *, seed: int, lineage: di
             )
         )
     student = both[0].student
-    model_id = model_id_of(student, task=task, kind=settings.student.kind, labels=labels, vocabulary=vocabulary)
+    content = model_id_of(student, task=task, kind=settings.student.kind, labels=labels, vocabulary=vocabulary)
+    model_id, _ = queries.model_name(context.lake, task, "student", content)
     bundle = export_student(
         student,
         folder=context.lake.bundles / "students" / model_id.replace("/", "-"),

@@ -70,9 +70,10 @@ def execute(context: Context, work: Work) -> Done:
     wanted = {student.model_id: _wanted(context, student) for student in scoring.students}
     counted = texts.agg(*[F.count_if(column).alias(name) for name, column in wanted.items()]).collect()[0].asDict()
     scores = score(texts, scoring.students, wanted, context.settings.scoring.engine)
-    commit = context.lake.replace(scores, tables.STUDENT_SCORES, context.stamp(scoring.fingerprint), scoring.scope)
     expected = sum(counted.values())
-    if commit.rows != expected:
+    stamp = context.stamp(scoring.fingerprint, expected=expected)
+    commit = context.lake.replace(scores, tables.STUDENT_SCORES, stamp, scoring.scope)
+    if not commit.whole:
         raise DataError(f"score: {expected} texts were to be scored, {commit.rows} have a row; run again")
     counts = {"scores": commit.rows} | {
         f"{student.task}_scores": counted[student.model_id] for student in scoring.students

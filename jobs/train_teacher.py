@@ -67,9 +67,9 @@ def plan(context: Context) -> Work:
             "targets": np.nan_to_num(rows.targets, nan=-1).round(4).tolist(), "seed": context.settings.rounds.seed,
             "cleaning": context.settings.cleaning.version, "layout": layout,
         }  # fmt: skip
-        model_id = f"{name}/teacher/{digests.of_json(decides, chars=12)}"
-        known = context.lake.read(tables.MODELS).where(F.col("model_id") == model_id)
-        if known.isEmpty():
+        made_from = f"{name}/teacher/{digests.of_json(decides, chars=12)}"
+        model_id, new = queries.model_name(context.lake, name, "teacher", made_from)
+        if new:
             lessons.append(Lesson(name, model_id, rows, layout, fingerprint))
     return Work(tuple(f"train {one.model_id} on {len(one.rows.hashes):,} texts" for one in lessons), tuple(lessons))
 

@@ -70,6 +70,8 @@ class Stamp:
     job: str
     fingerprint: str | None = None
     counts: Mapping[str, int] | None = None  # what the run will tell in `runs`, should it die before it can
+    process: str | None = None  # where the run lives (`jobs.runtime.liveness`)
+    expected: int | None = None  # how many rows the commit must have to be whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,12 @@ class Commit:
     rows: int
     fingerprint: str | None
     scope: Scope = Scope()
+    expected: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has the rows that it was to have, where its run said how many."""
+        return self.expected in (None, self.rows)
 
 
 def metadata(stamp: Stamp, scope: Scope) -> str:
@@ -91,7 +99,7 @@ def commit_of(row: Row, stamp: Stamp, scope: Scope) -> Commit:
     """A row of the table's history as a commit of ours."""
     metrics = row["operationMetrics"] or {}
     rows = metrics.get("numOutputRows") or metrics.get("numTargetRowsInserted") or "0"
-    return Commit(int(row["version"]), int(rows), stamp.fingerprint, scope)
+    return Commit(int(row["version"]), int(rows), stamp.fingerprint, scope, stamp.expected)
 
 
 def parsed(metadata: str | None) -> tuple[Stamp, Scope] | None:

@@ -50,6 +50,21 @@ def scope_of_models(task: str, role: str) -> Scope:
     return Scope(column="task and role", values=(f"{task}/{role}",))
 
 
+def model_name(lake: Lake, task: str, role: str, made_from: str) -> tuple[str, bool]:
+    """The name of a model whose name says what it is made from, and whether it is yet to be made.
+
+    The newest model is in force, and a name stands for one row. So what an earlier model was made from (settings
+    changed, and changed back) comes back as a model of its own, with a number behind the name.
+    """
+    of_task = lake.read(tables.MODELS).where((F.col("task") == task) & (F.col("role") == role))
+    rows = of_task.orderBy(F.col("created_at").desc(), "model_id").select("model_id").collect()
+    names = [row["model_id"] for row in rows]
+    same = [name for name in names if name == made_from or name.startswith(f"{made_from}-")]
+    if same[:1] == names[:1] and same:
+        return same[0], False
+    return (f"{made_from}-{len(same) + 1}" if same else made_from), True
+
+
 def model(lake: Lake, model_id: str) -> Model:
     """The model of this name, or `DataError`."""
     found = lake.read(tables.MODELS).where(F.col("model_id") == model_id).collect()

@@ -19,6 +19,7 @@ from jobs.lake import tables
 from jobs.lake.commits import Scope, Stamp
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
+from jobs.runtime import liveness
 from jobs.runtime.progress import Reporter, Stage
 from jobs.settings import Settings
 from models import digests
@@ -99,9 +100,11 @@ class Context:
         """The context of another run in the same session, over the same lake."""
         return Context(self.settings, self.spark, self.lake, request, self.reporter, job)
 
-    def stamp(self, fingerprint: str | None = None, counts: Mapping[str, int] | None = None) -> Stamp:
+    def stamp(
+        self, fingerprint: str | None = None, *, counts: Mapping[str, int] | None = None, expected: int | None = None
+    ) -> Stamp:
         """The stamp of this run's commits."""
-        return Stamp(self.run_id, self.job, fingerprint, counts)
+        return Stamp(self.run_id, self.job, fingerprint, counts, liveness.this_process(), expected)
 
     def teller(self, what: str) -> Callable[[int, int, float], None]:
         """A progress callback of a trainer (done, total, loss) that tells the stage under way."""
@@ -116,9 +119,11 @@ class Context:
         return digests.of_json({"job": self.job, "code": code_version(), **decides}, chars=32)
 
     def unchanged(self, table: Table, scope: Scope, fingerprint: str) -> bool:
-        """Whether the newest commit over the scope made all of it, and from the very same things."""
+        """Whether the newest commit over the scope made all of it, whole, and from the very same things."""
         latest = self.lake.latest(table, scope)
-        return latest is not None and latest.fingerprint == fingerprint and latest.scope.covers(scope)
+        if latest is None or not latest.whole:
+            return False
+        return latest.fingerprint == fingerprint and latest.scope.covers(scope)
 
     def tasks(self) -> tuple[str, ...]:
         """The tasks this run is about: the one asked for, or all."""
@@ -161,7 +166,10 @@ def run(job: Job, context: Context, *, title: str | None = None, following: str 
     """
     started, clock = datetime.now(UTC), time.monotonic()
     try:
-        with context.reporter.stage(title or job.name, context.spark, following) as stage:
+        with (
+            liveness.under_way(context.run_id),
+            context.reporter.stage(title or job.name, context.spark, following) as stage,
+        ):
             context.stage = stage
             _record_the_dead(job, context, started)
             work = job.plan(context)
@@ -185,11 +193,15 @@ def run(job: Job, context: Context, *, title: str | None = None, following: str 
 
 
 def _record_the_dead(job: Job, context: Context, now: datetime) -> None:
-    """Write the rows of runs that were killed between their commit and their row, as their commits tell them."""
+    """Write the rows of runs that were killed between their commit and their row, as their commits tell them.
+
+    One that may still be under way is left alone: it will tell more than its first commit can.
+    """
     if not job.witnesses:
         return
     stamps = [stamp for table in job.witnesses for stamp in context.lake.stamps(table)]
     told = {stamp.run_id: stamp for stamp in stamps if stamp.job == job.name and stamp.counts}
+    told = {run_id: stamp for run_id, stamp in told.items() if not liveness.alive(run_id, stamp.process, now)}
     known = context.lake.read(tables.RUNS).where(F.col("run_id").isin(list(told))).select("run_id").collect()
     for run_id in sorted(told.keys() - {row["run_id"] for row in known}):
         counts = told[run_id].counts or {}

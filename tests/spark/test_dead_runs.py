@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from jobs.lake import tables
 from jobs.lake.store import Lake
+from jobs.runtime import liveness
 from jobs.runtime.job import Context, Done, Job, Work, run
 from tests.spark.support import NEW_YEAR, context_of, frame, promotion_row
 
@@ -27,6 +28,9 @@ def test_a_run_killed_after_its_commit_is_recorded_by_the_next(spark: SparkSessi
         tables.PROMOTIONS,
         dead.stamp(counts={"read": 7}),
     )
+    with liveness.under_way(dead.run_id):
+        assert run(_job(lambda *_: Done(), steps=False), context_of(one, "promote")) is None
+        assert one.read(tables.RUNS).isEmpty()
     for _ in range(2):
         assert run(_job(lambda *_: Done(), steps=False), context_of(one, "promote")) is None
     (row,) = one.read(tables.RUNS).collect()

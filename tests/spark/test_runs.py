@@ -104,3 +104,13 @@ def test_work_counts_as_done_only_where_all_of_it_was_made_from_the_same(lake: C
     assert not unchanged(0, 2, "a", "b")
     assert unchanged(2, 2, "a")
     assert unchanged(1, 1, "b")
+
+
+def test_a_commit_that_lacks_rows_is_made_again(lake: Callable[..., Lake]) -> None:
+    own = lake(tables.LABELS)
+    context, scope = context_of(own), Scope(day(0), day(0), "task", ("a",))
+    empty = own.spark.createDataFrame([], tables.LABELS.schema)
+    for expected, whole in ((3, False), (0, True)):
+        commit = own.replace(empty, tables.LABELS, context.stamp("same", expected=expected), scope)
+        assert commit.whole is whole
+        assert context.unchanged(tables.LABELS, scope, "same") is whole

@@ -1,0 +1,78 @@
+"""Which round comes next is told by the rows of those that ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from jobs import distil
+from jobs.lake import queries, tables
+from jobs.lake.store import Lake
+from jobs.runtime.job import Context
+from tests.spark.support import DAY, add, context_of, model_row
+
+pytestmark = pytest.mark.spark
+
+TASK: dict[str, Any] = {"scenes": ["live_chat"], "labels": {"asks": {}}}
+TEACHER, SECOND = "praise/teacher/a", "praise/teacher/b"
+PART = {"first": DAY, "last": DAY}
+
+
+def planning(lake: Lake, *, filters: int = 32, rounds: int = 2) -> Context:
+    task = TASK | {"student": {"filters": filters}}
+    return context_of(lake, "distil", tasks={"praise": task}, rounds={"rounds": rounds})
+
+
+def planned(context: Context) -> list[tuple[str, int, str, str]]:
+    return [
+        (one.round_id, one.number, one.sampling, one.teacher.model_id) for one in distil.plan(context).payload
+    ]  # fmt: skip
+
+
+def end(context: Context, round_id: str, number: int, sampling: str, decision: str, following: str | None) -> None:
+    """The row of a round that ended."""
+    row = {
+        "round_id": round_id, "task": "praise", "student": "textcnn", "number": number, "model_id": "praise/textcnn/a",
+        "teacher_id": TEACHER, "sampling": sampling, "scheme": "offline", "seed": 1,
+        "layout": dict.fromkeys(("train", "threshold", "test", "gate"), PART), "inputs": {}, "row_counts": {},
+        "metrics": [], "losses": [], "decision": decision, "next_sampling": following, "reason": "seed",
+        "settings": distil.decides(context, "praise"), "seconds": 1.0, "run_id": "seed",
+    }  # fmt: skip
+    add(context.lake, tables.ROUNDS, row)
+
+
+def test_rounds_follow_each_other_until_one_ends_them(lake: Callable[..., Lake]) -> None:
+    own = lake(tables.ROUNDS, tables.MODELS)
+    add(own, tables.MODELS, model_row(TEACHER, ["asks"], kind="bert", role="teacher"))
+    context = planning(own)
+    assert planned(context) == [("praise/textcnn/01", 1, "annotated", TEACHER)]
+    end(context, "praise/textcnn/01", 1, "annotated", "go_on", "random")
+    assert planned(context) == [("praise/textcnn/02", 2, "random", TEACHER)]
+    end(context, "praise/textcnn/02", 2, "random", "promote", None)
+    assert planned(context) == []
+
+    for changed in (planning(own, filters=64), planning(own, rounds=3)):
+        assert planned(changed) == [("praise/textcnn/03", 2, "random", TEACHER)]
+    end(planning(own, rounds=3), "praise/textcnn/03", 2, "random", "go_on", "random")
+    assert planned(planning(own, rounds=3)) == [("praise/textcnn/04", 3, "random", TEACHER)]
+
+    later = datetime(2026, 2, 1, tzinfo=UTC)
+    add(own, tables.MODELS, model_row(SECOND, ["asks"], kind="bert", role="teacher", created_at=later))
+    assert planned(context) == [("praise/textcnn/04", 1, "annotated", SECOND)]
+
+
+def test_what_a_model_was_made_from_comes_back_as_a_model_of_its_own(lake: Callable[..., Lake]) -> None:
+    own = lake(tables.MODELS)
+    names = []
+    for month, made_from in enumerate("aaabbaaba", start=1):
+        name, new = queries.model_name(own, "praise", "student", f"praise/textcnn/{made_from}")
+        if new:
+            add(own, tables.MODELS, model_row(name, ["asks"], created_at=datetime(2026, month, 1, tzinfo=UTC)))
+        names.append((name.rpartition("/")[2], new))
+    assert names == [
+        ("a", True), ("a", False), ("a", False), ("b", True), ("b", False), ("a-2", True), ("a-2", False),
+        ("b-2", True), ("a-3", True),
+    ]  # fmt: skip
