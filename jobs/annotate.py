@@ -178,13 +178,14 @@ def _latest(matched: DataFrame) -> DataFrame:
 
 
 def _rejected(context: Context, bad: DataFrame) -> DataFrame:
-    there = context.lake.read(tables.REJECTED).select("sha256", "file", "position", "reason")
+    """What is set aside for the first time; a record keeps the reason it was first set aside for."""
+    there = context.lake.read(tables.REJECTED).select("sha256", "file", "position")
     named = bad.select(
         "file", "position", F.current_date().alias("arrived_dt"), "reason", F.lit(None).cast("string").alias("detail"),
         F.length("raw").cast("bigint").alias("length"), F.sha2("raw", 256).alias("sha256"), "raw",
         F.left(F.sha2("raw", 256), F.lit(32)).alias("load_id"), F.lit(context.run_id).alias("run_id"),
     )  # fmt: skip
-    return named.join(there, ["sha256", "file", "position", "reason"], "left_anti").select(*tables.REJECTED.names)
+    return named.join(there, ["sha256", "file", "position"], "left_anti").select(*tables.REJECTED.names)
 
 
 JOB = Job("annotate", plan, execute)

@@ -23,7 +23,7 @@ app = typer.Typer(
     name="pingti", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Pingti (平替): label production by tiny distilled students on Spark and Delta.",
 )  # fmt: skip
-annotate_app = typer.Typer(no_args_is_help=True, help="Human labels: import.")
+annotate_app = typer.Typer(no_args_is_help=True, help="Human labels: import, export.")
 app.add_typer(annotate_app, name="annotate")
 
 SettingsOption = Annotated[Path | None, typer.Option("--settings", help="YAML laid over the defaults.", metavar="FILE")]
@@ -102,28 +102,33 @@ def generate(
     last_day: Annotated[str, typer.Option(help="The last of them.")] = "2026-03-01",
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
     processes: Annotated[int, typer.Option(help="0: one a core. Changes the time only.")] = 0,
+    rates: Annotated[
+        Path | None, typer.Option(help="YAML of rates: noise by source, shares, annotators.", metavar="FILE")
+    ] = None,
     plan: PlanOption = False,
 ) -> None:
     """Write the demo corpus: texts of three sources, annotations, and the truth apart."""
+    corpus = _corpus(texts, days, last_day, seed, processes, rates)
     if plan:
         typer.echo(f"would write {texts:,} records of {days} days to {out}")
         return
     from jobs import generate as job
     from jobs.runtime.progress import Reporter
 
-    corpus = _corpus(texts, days, last_day, seed, processes)
     manifest = job.run(corpus, out, Reporter())
     typer.echo(f"{out / 'manifest.json'}: {len(manifest)} figures of the corpus")
 
 
-def _corpus(texts: int, days: int, last_day: str, seed: int, processes: int) -> Any:
+def _corpus(texts: int, days: int, last_day: str, seed: int, processes: int, rates: Path | None = None) -> Any:
     from pydantic import ValidationError
 
     from jobs.corpus.settings import CorpusSettings
+    from jobs.settings import read_yaml
 
+    given = read_yaml(rates) if rates else {}
     try:
-        last = date.fromisoformat(last_day)
-        return CorpusSettings(texts=texts, days=days, last_day=last, seed=seed, processes=processes)
+        own = {"texts": texts, "days": days, "last_day": date.fromisoformat(last_day), "seed": seed}
+        return CorpusSettings.model_validate(given | own | {"processes": processes})
     except (ValidationError, ValueError) as error:
         raise SettingsError(f"generate: {error}") from None
 
@@ -167,6 +172,21 @@ def annotate_import(
     from jobs.annotate import JOB
 
     _launch(JOB, settings, None, None, plan, {"file": file})
+
+
+@annotate_app.command("export", epilog=EXIT_CODES)
+def annotate_export(
+    file: Annotated[Path, typer.Option("--file", help="A .csv, .tsv or .jsonl file to write.")],
+    settings: SettingsOption = None,
+    dt: DtOption = None,
+    task: TaskOption = None,
+    with_text: Annotated[bool, typer.Option("--with-text", help="The texts beside their labels.")] = False,
+    plan: PlanOption = False,
+) -> None:
+    """Write annotations to a file that import reads back."""
+    from jobs.annotate_export import JOB
+
+    _launch(JOB, settings, dt, task, plan, {"file": file, "with_text": with_text})
 
 
 @app.command("train-teacher", epilog=EXIT_CODES)

@@ -105,7 +105,7 @@ def _score_group(context: Context, pending: Pending, group: int, commits: int, v
     teacher = pending.teacher
     settings = context.settings.teacher_scoring
     scorer = teacher_scorer(
-        teacher.path, teacher.model_id, batch=settings.batch,
+        teacher.path, teacher.model_id, teacher.digests["content"], batch=settings.batch,
         projection=context.settings.task(teacher.task).teacher.projection,
     )  # fmt: skip
     mine = pending.texts.where(F.pmod("bucket", F.lit(commits)) == group)

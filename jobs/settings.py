@@ -153,7 +153,7 @@ def load(file: Path | None, base: Mapping[str, Any] | None = None) -> Settings:
     """The settings of a file laid over `base` (or over the defaults), all problems in one `SettingsError`."""
     given: dict[str, Any] = dict(base or {})
     if file is not None:
-        given = merge(given, _read(file))
+        given = merge(given, read_yaml(file))
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
@@ -170,9 +170,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A YAML file's mapping, `${NAME}` filled from the environment; anything else is a `SettingsError`."""
     if not file.is_file():
-        raise SettingsError(f"--settings: no file at {file}; give the path of a YAML file")
+        raise SettingsError(f"no file at {file}; give the path of a YAML file")
     if file.stat().st_size > MAX_SETTINGS_BYTES:
         raise SettingsError(f"{file}: {file.stat().st_size} bytes, at most {MAX_SETTINGS_BYTES} are read")
     try:

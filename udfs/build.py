@@ -17,7 +17,8 @@ from models import digests
 from models.errors import EnvError
 
 Batches = Iterator[pa.RecordBatch]
-_DECIDING = ("numpy", "pyarrow", "onnxruntime", "numba")  # packages whose version can change what an executor writes
+# Packages whose version can change what an executor writes.
+_DECIDING = ("numpy", "pyarrow", "onnxruntime", "numba", "torch", "transformers")
 
 
 @cache
@@ -41,7 +42,7 @@ def build() -> dict[str, str]:
     found = {"pingti": code_version()}
     for name in _DECIDING:
         with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
+            found[name] = metadata.version(name).partition("+")[0]  # a driver's torch may be the build without CUDA
     return found
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from models.errors import BundleError
+
 if TYPE_CHECKING:
     from models.training.teacher import Teacher
 
@@ -25,31 +27,42 @@ Batches = Iterator[pa.RecordBatch]
 
 
 @lru_cache(maxsize=2)
-def _teacher(folder: str) -> Teacher:
+def _teacher(folder: str, digest: str) -> Teacher:
     import torch
 
     from models.training.teacher import Teacher
 
     torch.set_num_threads(1)  # a task has one core; the executors' other cores have tasks of their own
-    return Teacher.open(Path(folder))
+    teacher = Teacher.open(Path(folder))
+    if teacher.digest != digest:
+        raise BundleError(
+            f"{folder}: its content has the digest {teacher.digest[:12]}…, its row in models says {digest[:12]}…; "
+            "copy the teacher again or train it again"
+        )
+    return teacher
 
 
-def teacher_scorer(folder: str, model_id: str, *, batch: int, projection: int) -> Callable[[Batches], Batches]:
+def teacher_scorer(
+    folder: str, model_id: str, digest: str, *, batch: int, projection: int
+) -> Callable[[Batches], Batches]:
     """A batch function from (text_hash, bucket, text) sorted by bucket, length and hash to `TEACHER_SCORES_DDL`.
 
     A bucket is scored as a whole, whatever the sizes of the Arrow batches it comes in: which texts share a forward
-    pass, and so the last bits of their logits, depends on the bucket's texts alone.
+    pass, and so the last bits of their logits, depends on the bucket's texts alone. A worker that opens a teacher of
+    another digest raises `BundleError`.
     """
 
     def score(batches: Batches) -> Batches:
         for bucket, hashes, texts in _buckets(batches):
-            yield score_bucket(folder, model_id, bucket, hashes, texts, batch=batch, projection=projection)
+            yield score_bucket(
+                _teacher(folder, digest), model_id, bucket, hashes, texts, batch=batch, projection=projection
+            )
 
     return score
 
 
 def score_bucket(
-    folder: str,
+    teacher: Teacher,
     model_id: str,
     bucket: int,
     hashes: list[str],
@@ -61,7 +74,7 @@ def score_bucket(
     """Score the texts of one bucket, in their order."""
     from models.training.teacher import PROJECTION_VERSION, project
 
-    logits, states = _teacher(folder).score(texts, batch=batch)
+    logits, states = teacher.score(texts, batch=batch)
     projected = project(states, projection, PROJECTION_SEED)
     rows = len(hashes)
     columns: dict[str, Any] = {

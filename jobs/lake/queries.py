@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -31,6 +31,7 @@ class Model:
     round_id: str | None
     path: str
     clean_version: str
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 def date_layout(lake: Lake, settings: RoundSettings) -> DateLayout:

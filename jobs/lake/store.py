@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from delta import DeltaTable
 from delta import exceptions as delta_errors
@@ -99,7 +100,10 @@ class Lake:
 
     def _registered(self, table: Table) -> bool:
         """Make the catalog know the table, which the embedded one forgets between sessions."""
-        if not self.spark.catalog.tableExists(self.name(table)):
+        if self.spark.catalog.tableExists(self.name(table)):
+            if table.name not in self._in_zone:
+                self._check_place(table)
+        else:
             if self.root is None or not self._exists(table):
                 return False
             location = self._location(table)
@@ -109,6 +113,18 @@ class Lake:
             self._check_zone(table)
             self._in_zone.add(table.name)
         return True
+
+    def _check_place(self, table: Table) -> None:
+        """A catalog that outlives sessions may know the table at another place."""
+        if self.root is None:
+            return
+        detail = self.spark.sql(f"DESCRIBE DETAIL {self.name(table)}").select("location").collect()
+        place = Path(unquote(urlsplit(detail[0]["location"]).path))
+        if place != self.root / table.name:
+            raise SettingsError(
+                f"{self.name(table)}: the catalog has it at {place}, lake.location says {self.root / table.name}; "
+                "choose another lake.schema_name, or leave lake.location out"
+            )
 
     def _check_zone(self, table: Table) -> None:
         rows = self.spark.sql(f"SHOW TBLPROPERTIES {self.name(table)}").collect()

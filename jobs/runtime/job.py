@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -229,7 +228,6 @@ def _record(
 def make_context(job: str, settings: Settings, spark: SparkSession, request: Request, reporter: Reporter) -> Context:
     """A context over the lake that the settings name."""
     lake = Lake(spark, settings.lake, settings.session.timezone)
-    Path(lake.bundles).mkdir(parents=True, exist_ok=True)
     return Context(settings, spark, lake, request, reporter, job)
 
 

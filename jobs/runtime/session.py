@@ -37,7 +37,8 @@ SAFE: dict[str, str] = {
     # ONNX Runtime ignores OMP_NUM_THREADS, the only cap Spark sets.
     "spark.executorEnv.ORT_INTRA_OP_NUM_THREADS": "1",
     "spark.executorEnv.TOKENIZERS_PARALLELISM": "false",
-    "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|passwd|credential|api[._-]?key|private",
+    "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|passwd|credential|api[._-]?key|private"
+    r"|\b[as]k\b",
 }
 _LOCAL: dict[str, str] = {
     "spark.ui.enabled": "false",

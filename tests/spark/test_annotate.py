@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from jobs import annotate
+from jobs import annotate, annotate_export
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Done
 from models import digests
-from models.errors import DataError
+from models.errors import DataError, SettingsError
 from tests.spark.support import add, context_of, day, do, rows_of, text_row, versions
 
 pytestmark = pytest.mark.spark
@@ -159,3 +159,32 @@ def test_a_broken_gzip_is_refused_by_name(imported: tuple[Lake, Done, Path], tmp
     (tmp_path / "d.csv.gz").write_bytes(broken)
     with pytest.raises(DataError, match=r"d.csv.gz: not whole gzip data"):
         do(annotate.JOB, context_for(imported[0], tmp_path / "d.csv.gz"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_what_is_exported_is_imported_again_as_it_was(
+    imported: tuple[Lake, Done, Path], tmp_path: Path, suffix: str
+) -> None:
+    lake, file = imported[0], tmp_path / f"out.{suffix}"
+    options = {"file": str(file), "with_text": suffix == "tsv"}
+    done = do(annotate_export.JOB, context_of(lake, "annotate_export", tasks=TASKS, options=options))
+    assert done is not None
+    rows = lake.read(tables.ANNOTATIONS).count()
+    assert done.counts == {"annotations": rows}
+    assert rows >= 4
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    written = file.read_text("utf-8")
+    assert "2026-03-05T08:00:00+08:00" in written
+    assert ("老师,好" in written) == (suffix == "tsv")
+    before = versions(lake, *BOTH)
+    again = do(annotate.JOB, context_for(lake, file))
+    assert again is not None
+    assert (again.counts["read"], again.counts["annotations"]) == (rows, rows)
+    assert lake.version(tables.ANNOTATIONS) == before["annotations"]
+
+
+def test_an_export_is_refused_before_it_begins(imported: tuple[Lake, Done, Path], tmp_path: Path) -> None:
+    for name, told in (("out.xlsx", "ends with .csv, .tsv or .jsonl"), ("nowhere/out.csv", "is no folder")):
+        context = context_of(imported[0], "annotate_export", tasks=TASKS, options={"file": str(tmp_path / name)})
+        with pytest.raises(SettingsError, match=told):
+            annotate_export.plan(context)

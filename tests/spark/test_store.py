@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,14 @@ def test_init_makes_what_is_missing_and_nothing_twice(lake: Callable[..., Lake])
     made = DeltaTable.forName(own.spark, own.name(tables.LABELS)).detail().collect()[0]
     assert made["partitionColumns"] == ["dt", "task"]
     assert own.read(tables.LABELS).schema.names == list(tables.LABELS.names)
+
+
+def test_a_table_that_the_catalog_has_elsewhere_is_refused(both: Lake, tmp_path: Path) -> None:
+    settings = LakeSettings(schema_name=both.schema_name, location=str(tmp_path), bundles=str(tmp_path))
+    other = Lake(both.spark, settings, "Asia/Shanghai")
+    both.read(tables.LABELS)
+    with pytest.raises(SettingsError, match=r"the catalog has it at .*/labels, lake.location says .*/labels; choose"):
+        other.read(tables.LABELS)
 
 
 def test_a_table_that_init_did_not_make_is_not_read_or_written(both: Lake) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    "init", "generate", "ingest", "clean", "annotate", "annotate import", "train-teacher", "score-teacher", "distil",
-    "score", "thresholds", "promote", "rollback", "label", "sql", "runs", "report", "demo",
+    "init", "generate", "ingest", "clean", "annotate", "annotate import", "annotate export", "train-teacher",
+    "score-teacher", "distil", "score", "thresholds", "promote", "rollback", "label", "sql", "runs", "report", "demo",
 )  # fmt: skip
 HELP = """
 import json, sys
@@ -62,13 +62,23 @@ def test_a_plan_of_a_corpus_touches_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
+def test_rates_of_the_corpus_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "rates.yaml").write_text("speech: {homophone_char: 0.9}\nphoto: {glyph_char: 0}\n")
+    ended = pingti(tmp_path, "generate", "--out", "o", "--texts", "300", "--days", "9", "--rates", "rates.yaml")
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads((tmp_path / "o" / "manifest.json").read_text("utf-8"))["settings"]
+    assert (told["speech"]["homophone_char"], told["photo"]["glyph_char"]) == (0.9, 0.0)
+    assert (told["texts"], told["speech"]["drop_char"]) == (300, 0.006)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("init", "--settings", "none.yaml"), "pingti: --settings: no file at none.yaml"),
+        (("init", "--settings", "none.yaml"), "pingti: no file at none.yaml"),
         (("label", "--settings", "bad.yaml"), "lake.schema: Extra inputs are not permitted"),
         (("generate", "--out", "corpus", "--last-day", "soon"), "pingti: generate: Invalid isoformat string"),
         (("generate", "--out", "corpus", "--texts", "0"), "greater than 0"),
+        (("generate", "--out", "corpus", "--rates", "bad.yaml", "--plan"), "lake\n  Extra inputs are not permitted"),
         (("demo", "--plan", "--settings", "bad.yaml"), "rounds.rounds"),
         (("init", "--no-such-option"), "No such option"),
     ],

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import BertConfig, BertForSequenceClassification
 
+from models.errors import BundleError
 from models.training.pretraining import build_tokenizer
 from models.training.teacher import PROJECTION_VERSION, Teacher, project
 from udfs.teacher_scoring import PROJECTION_SEED, teacher_scorer
@@ -47,11 +48,20 @@ def rows_of(sizes: dict[int, int]) -> list[dict[str, object]]:
     ]
 
 
-def scored(folder: Path, rows: list[dict[str, object]], cuts: list[int]) -> list[pa.RecordBatch]:
+def scored(
+    folder: Path, rows: list[dict[str, object]], cuts: list[int], digest: str | None = None
+) -> list[pa.RecordBatch]:
     schema = pa.schema([("text_hash", pa.string()), ("bucket", pa.int32()), ("text", pa.string())])
     places = [0, *sorted(cut % (len(rows) + 1) for cut in cuts), len(rows)]
     batches = [pa.RecordBatch.from_pylist(rows[first:last], schema) for first, last in pairwise(places)]
-    return list(teacher_scorer(str(folder), "praise/teacher/1", batch=4, projection=3)(iter(batches)))
+    digest = digest or Teacher.open(folder).digest
+    scorer = teacher_scorer(str(folder), "praise/teacher/1", digest, batch=4, projection=3)
+    return list(scorer(iter(batches)))
+
+
+def test_a_teacher_of_another_digest_scores_nothing(folder: Path) -> None:
+    with pytest.raises(BundleError, match=r"its row in models says 0{12}…; copy the teacher again"):
+        scored(folder, rows_of({1: 2}), [], "0" * 64)
 
 
 @given(st.dictionaries(st.integers(0, 63), st.integers(1, 14), max_size=4), st.lists(st.integers(0, 60), max_size=6))
@@ -87,4 +97,4 @@ def test_scores_are_the_teachers_with_their_projection(folder: Path) -> None:
 
 
 def test_no_rows_open_no_teacher(tmp_path: Path) -> None:
-    assert scored(tmp_path / "none", [], [0, 0]) == []
+    assert scored(tmp_path / "none", [], [0, 0], "none") == []

@@ -1,0 +1,88 @@
+"""Human labels out: `annotations` -> a CSV, TSV or JSONL file that `annotate import` reads back as it was."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+from zoneinfo import ZoneInfo
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake import tables
+from jobs.runtime.job import Context, Done, Job, Work
+from models.errors import SettingsError
+
+COLUMNS = ("task", "label", "value", "annotator", "annotated_at", "text_id")
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+
+def plan(context: Context) -> Work:
+    """Always writes: the file is of now."""
+    file = Path(context.request.options["file"])
+    if file.suffix not in (*_DELIMITERS, ".jsonl"):
+        raise SettingsError(f"--file: got {file}, expected a name that ends with .csv, .tsv or .jsonl")
+    if not file.parent.is_dir():
+        raise SettingsError(f"--file: {file.parent} is no folder; make it first")
+    return Work((f"write the annotations of {', '.join(context.tasks())} to {file}",), file)
+
+
+def execute(context: Context, work: Work) -> Done:
+    """Write beside and rename: the file is there whole, or as it was before."""
+    file: Path = work.payload
+    zone = ZoneInfo(context.settings.session.timezone)
+    partial = file.with_name(f".{file.name}.{context.run_id}")
+    try:
+        frame = chosen(context)
+        records = (_record(row.asDict(), zone) for row in frame.toLocalIterator())
+        rows = write(partial, file.suffix, frame.columns, records)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+    inputs = {table.name: context.lake.version(table) for table in (tables.ANNOTATIONS, tables.TEXTS)}
+    return Done(counts={"annotations": rows}, inputs=inputs, headline="annotations")
+
+
+def chosen(context: Context) -> DataFrame:
+    """The annotations of the tasks and days asked for, in the order of their key; with their texts where asked for."""
+    found = context.lake.read(tables.ANNOTATIONS).where(F.col("task").isin(*context.tasks()))
+    if context.request.days is not None:
+        found = found.where(F.col("dt").between(context.request.days.first, context.request.days.last))
+    columns = list(COLUMNS)
+    if context.request.options.get("with_text"):
+        found = found.join(context.lake.read(tables.TEXTS).select("text_id", "text"), "text_id", "left")
+        columns.append("text")
+    return found.orderBy(*tables.ANNOTATIONS.key).select(*columns)
+
+
+def _record(row: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    """A row as it is written; times with their offset."""
+    when = row["annotated_at"]  # naive, in the driver's own zone, as Spark hands it over
+    return row | {"annotated_at": when.astimezone(zone).isoformat() if when else None}
+
+
+def write(file: Path, suffix: str, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> int:
+    """Write the records in the form that the suffix names; returns how many there were."""
+    rows = 0
+    with file.open("w", encoding="utf-8", newline="") as out:
+        put = _lines(out) if suffix == ".jsonl" else _cells(out, columns, _DELIMITERS[suffix])
+        for record in records:
+            put(record)
+            rows += 1
+    return rows
+
+
+def _lines(out: TextIO) -> Callable[[Mapping[str, Any]], object]:
+    return lambda record: out.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _cells(out: TextIO, columns: Sequence[str], delimiter: str) -> Callable[[Mapping[str, Any]], object]:
+    writer = csv.DictWriter(out, columns, delimiter=delimiter, lineterminator="\n")
+    writer.writeheader()
+    return lambda record: writer.writerow({**record, "value": "true" if record["value"] else "false"})
+
+
+JOB = Job("annotate_export", plan, execute)
