@@ -65,18 +65,28 @@ def train_fasttext(texts: Sequence[str], labels: Sequence[str], folder: Path) ->
     return folder / "fasttext.bin"
 
 
-@lru_cache(maxsize=1)
-def fasttext_model(path: str, labels: tuple[str, ...]) -> Answer:
-    """All labels' probabilities by fastText's own batch call."""
+def spaced(texts: Sequence[str]) -> list[str]:
+    """Texts as fastText reads them: a word is what stands between spaces, here a character."""
+    return [" ".join(text) + "\n" for text in texts]
+
+
+def fasttext_predict(path: str, labels: int) -> Callable[[list[str]], tuple[list[list[str]], list[Any]]]:
+    """FastText's own batch call: names and probabilities of so many labels for each line, the likeliest first."""
     import fasttext
 
     model = fasttext.load_model(path)
+    # The public `predict` copies into arrays in a way that NumPy 2 refuses; this is what it calls.
+    return lambda lines: model.f.multilinePredict(lines, labels, 0.0, "strict")  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1)
+def fasttext_model(path: str, labels: tuple[str, ...]) -> Answer:
+    """All labels' probabilities by fastText's own batch call."""
+    predict = fasttext_predict(path, len(labels))
     places = {f"__label__{label}": at for at, label in enumerate(labels)}
 
     def answer(texts: pa.Array) -> NDArray[np.float32]:
-        spaced = [" ".join(text) + "\n" for text in texts.to_pylist()]
-        # The public `predict` copies into arrays in a way that NumPy 2 refuses; this is what it calls.
-        probabilities, names = model.f.multilinePredict(spaced, len(labels), 0.0, "strict")
+        names, probabilities = predict(spaced(texts.to_pylist()))
         found = np.zeros((len(texts), len(labels)), np.float32)
         for row, (values, told) in enumerate(zip(probabilities, names, strict=True)):
             found[row, [places[name] for name in told]] = values

@@ -20,8 +20,8 @@ import torch
 
 from benchmarks import contenders, random_student
 from benchmarks.random_student import LABELS
-from benchmarks.results import RUNS, rates, record
-from benchmarks.texts import rows_of_the_demo
+from benchmarks.results import RUNS, note, rates, record
+from benchmarks.texts import real_rows, rows_of_the_demo
 from jobs.runtime import speed
 from models.engine import OnnxEngine, session_of
 from models.fused import FusedEngine
@@ -30,6 +30,7 @@ from models.training.folded_graph import fold, folded_graph
 
 ROWS = 20_000
 BATCHES = (16, 32, 64)
+ARROW_BATCH = 4096
 
 
 def _both(engine: FusedEngine, column: pa.Array) -> None:
@@ -38,16 +39,41 @@ def _both(engine: FusedEngine, column: pa.Array) -> None:
         engine.probabilities_encoded(encoded)
 
 
+def _in_batches(engine: FusedEngine, texts: list[str], *, once: bool) -> int:
+    """Score as a worker does, batch by batch; with `once` the distinct texts of a batch only, their rows by look-up."""
+    rows = 0
+    for start in range(0, len(texts), ARROW_BATCH):
+        column = pa.array(texts[start : start + ARROW_BATCH], pa.string())
+        distinct = column.dictionary_encode() if once else None
+        found = engine.probabilities(column if distinct is None else distinct.dictionary)
+        rows += len(found if distinct is None else found[distinct.indices.to_numpy()])
+    return rows
+
+
+def _repeats(engine: FusedEngine, name: str, texts: list[str]) -> dict[str, list[float]]:
+    """Whether it pays to score the identical texts of a batch once."""
+    batches = [texts[start : start + ARROW_BATCH] for start in range(0, len(texts), ARROW_BATCH)]
+    share = sum(len(set(batch)) for batch in batches) / len(texts)
+    note({f"distinct_in_a_batch_{name}": round(share, 3)})
+    return {
+        f"batches_{name}": rates(lambda: _in_batches(engine, texts, once=False), len(texts)),
+        f"batches_{name}_distinct": rates(lambda: _in_batches(engine, texts, once=True), len(texts)),
+    }
+
+
 def _others(texts: list[str], column: pa.Array) -> dict[str, list[float]]:
-    """What is not ours, on the same texts: fastText, scikit-learn, and BERT-base, whose batches are of one length."""
+    """What is not ours, on the same texts: fastText, scikit-learn, and BERT-base, whose batches are of one length.
+
+    The model alone: fastText's lines are joined and its answers left as they come, as its published figures are made.
+    """
     with tempfile.TemporaryDirectory() as folder:
         trained = contenders.train_fasttext(texts, LABELS, Path(folder))
-        fast = contenders.fasttext_model(str(trained), LABELS)
+        fast, lines = contenders.fasttext_predict(str(trained), len(LABELS)), contenders.spaced(texts)
         linear = contenders.sklearn_model(texts, len(LABELS))
         by_length = sorted(texts, key=len)
         bert = speed.bert_base()
         return {
-            "fasttext": rates(lambda: fast(column), len(texts)),
+            "fasttext": rates(lambda: fast(lines), len(texts)),
             "sklearn": rates(lambda: linear(column), len(texts)),
             "bert_base": [speed.rate(bert, by_length, speed.BERT_SECONDS) for _ in range(RUNS)],
         }
@@ -80,6 +106,14 @@ def main() -> int:
             found[f"{name}_{batch}"] = rates(partial(sized.probabilities, column), len(texts))
         found[name] = max((found[f"{name}_{batch}"] for batch in BATCHES), key=median)
     found["onnxruntime_textcnn"] = rates(lambda: plain.probabilities(column), len(texts))
+    found |= _repeats(fused, "demo", rows_of_the_demo(ROWS, (1,)))
+    real = real_rows()
+    if real is not None:
+        own = pa.array(real, pa.string())
+        ids, all_of_them = fused.encode(own), np.arange(len(real))
+        found["kernel_real"] = rates(lambda: fused.network.probabilities(ids, all_of_them), len(real))
+        found["engine_real"] = rates(lambda: fused.probabilities(own), len(real))
+        found |= _repeats(fused, "real", real)
     found |= _others(texts, column)
     mean = float(encoded.lengths.mean())
     record(found, {"texts": len(texts), "mean_characters": round(mean, 1), "cores": 1})

@@ -182,16 +182,25 @@ def _timed(job: Callable[[Days], Any], days: Days) -> float:
 
 
 def peak_of_workers() -> float:
-    """The largest resident set that any of Spark's Python workers has had, in MB."""
-    found = [0.0]
+    """The largest resident set that any of this process's Python workers has had, in MB."""
+    told: dict[int, dict[str, str]] = {}
+    workers = []
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
+            process = int(status.parent.name)
+            told[process] = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
             if b"pyspark.daemon" in status.with_name("cmdline").read_bytes():
-                told = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-                found.append(int(told["VmHWM"].split()[0]) / 1024)
-        except (OSError, KeyError):
-            continue
-    return round(max(found), 1)
+                workers.append(process)
+        except OSError:
+            continue  # it ended meanwhile
+
+    def descends(process: int) -> bool:
+        while process in told and process != os.getpid():
+            process = int(told[process]["PPid"])
+        return process == os.getpid()
+
+    own = [int(told[process]["VmHWM"].split()[0]) / 1024 for process in workers if descends(process)]
+    return round(max(own, default=0.0), 1)
 
 
 def main() -> int:

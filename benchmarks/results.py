@@ -28,11 +28,6 @@ def rates(work: Callable[[], Any], rows: int) -> list[float]:
     return found
 
 
-def summary(found: Sequence[float]) -> dict[str, float]:
-    """Median and spread of some runs."""
-    return {"median": statistics.median(found), "min": min(found), "max": max(found)}
-
-
 def note(facts: Mapping[str, Any]) -> None:
     """Add facts beside the measurements, and print them."""
     _add(facts)
@@ -41,12 +36,20 @@ def note(facts: Mapping[str, Any]) -> None:
 
 
 def record(rows_per_second: Mapping[str, Sequence[float]], about: Mapping[str, Any]) -> None:
-    """Add measurements to the file, each with the load average beside it, and print them."""
-    told = {name: summary(found) | about | {"load": os.getloadavg()} for name, found in rows_per_second.items()}
-    _add({"rows_per_second": _kept().get("rows_per_second", {}) | told})
-    for name, value in told.items():
-        print(f"{name:<28} {value['median']:>12,.1f}   ({value['min']:,.1f} to {value['max']:,.1f})")
-    print(f"load average {os.getloadavg()[0]:.2f}")
+    """Add measurements to the file: medians, and apart their spread, what they are of, and the load average."""
+    load = os.getloadavg()
+    medians = {name: statistics.median(found) for name, found in rows_per_second.items()}
+    spread = {name: {"min": min(found), "max": max(found)} for name, found in rows_per_second.items()}
+    kept = _kept()
+    _add(
+        {
+            "rows_per_second": kept.get("rows_per_second", {}) | medians,
+            "spread": kept.get("spread", {}) | {name: one | about | {"load": load} for name, one in spread.items()},
+        }
+    )
+    for name, value in medians.items():
+        print(f"{name:<28} {value:>12,.1f}   ({spread[name]['min']:,.1f} to {spread[name]['max']:,.1f})")
+    print(f"load average {load[0]:.2f}")
 
 
 def _kept() -> dict[str, Any]:

@@ -17,27 +17,29 @@ SHARE = 0.8
 PLOT = OUT.with_name("performance.svg")
 
 
-def table(measured: dict[str, Any]) -> list[str]:
+def table(measured: dict[str, float], spread: dict[str, Any]) -> list[str]:
     """A line a contender, fastest first, as a multiple of BERT-base."""
-    base = measured["bert_base"]["median"] if "bert_base" in measured else None
+    base = measured.get("bert_base")
     lines = ["| | rows/s, median of 5 | least to most | × BERT-base | load |", "|---|---:|---:|---:|---:|"]
-    for name, one in sorted(measured.items(), key=lambda item: -item[1]["median"]):
-        times = f"{one['median'] / base:,.1f}" if base else "–"
-        spread = f"{one['min']:,.0f} to {one['max']:,.0f}"
-        lines.append(f"| {name} | {one['median']:,.0f} | {spread} | {times} | {one['load'][0]:.1f} |")
+    for name, rate in sorted(measured.items(), key=lambda item: -item[1]):
+        times = f"{rate / base:,.1f}" if base else "–"
+        one = spread[name]
+        lines.append(
+            f"| {name} | {rate:,.0f} | {one['min']:,.0f} to {one['max']:,.0f} | {times} | {one['load'][0]:.1f} |"
+        )
     return lines
 
 
-def slow(measured: dict[str, Any]) -> list[str]:
+def slow(measured: dict[str, float]) -> list[str]:
     """The baselines that were slower than on a quiet machine, told one by one."""
     return [
-        f"{name}: {measured[name]['median']:,.0f} rows/s, below {SHARE:.0%} of {floor:,.0f}"
+        f"{name}: {measured[name]:,.0f} rows/s, below {SHARE:.0%} of {floor:,.0f}"
         for name, floor in FLOORS.items()
-        if name in measured and measured[name]["median"] < SHARE * floor
+        if name in measured and measured[name] < SHARE * floor
     ]
 
 
-def plot(measured: dict[str, Any]) -> None:
+def plot(measured: dict[str, float]) -> None:
     """Bars over a logarithmic axis."""
     import matplotlib as mpl
 
@@ -45,9 +47,9 @@ def plot(measured: dict[str, Any]) -> None:
     mpl.rcParams["svg.hashsalt"] = "pingti"
     import matplotlib.pyplot as plt
 
-    names = sorted(measured, key=lambda name: measured[name]["median"])
+    names = sorted(measured, key=lambda name: measured[name])
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(names) + 1))
-    axes.barh(names, [measured[name]["median"] for name in names], color="#4477aa")
+    axes.barh(names, [measured[name] for name in names], color="#4477aa")
     axes.set_xscale("log")
     axes.set_xlabel("rows a second, one core unless the name says otherwise")
     figure.savefig(PLOT, bbox_inches="tight", metadata={"Date": None})
@@ -58,7 +60,7 @@ def main() -> int:
     """Print and draw."""
     kept = json.loads(OUT.read_text("utf-8"))
     measured = kept["rows_per_second"]
-    print("\n".join(table(measured)))
+    print("\n".join(table(measured, kept["spread"])))
     plot(measured)
     for name in ("worker_rss_mb", "job_fixed_seconds", "second_core", "scale"):
         if name in kept:

@@ -34,6 +34,8 @@ _CONFLICTS = (
     delta_errors.ConcurrentAppendException, delta_errors.ConcurrentDeleteReadException,
     delta_errors.ConcurrentDeleteDeleteException, delta_errors.ConcurrentTransactionException,
 )  # fmt: skip
+# Every file holds digests of the whole range: their least and greatest rule out none, and cost a comparison a row.
+_DIGESTS = ("text_id", "text_hash")
 T = TypeVar("T")
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
@@ -146,7 +148,9 @@ class Lake:
         indexed = ", ".join(dict.fromkeys(name for name in (*table.key, "dt", "load_id") if self._indexed(table, name)))
         properties = [f"'pingti.timezone' = '{self._timezone}'"]
         # Statistics over texts would copy pupils' words into the log; over keys and days they serve.
-        properties += [f"'delta.dataSkippingStatsColumns' = '{indexed}'"] if indexed else []
+        properties += [
+            f"'delta.dataSkippingStatsColumns' = '{indexed}'" if indexed else "'delta.dataSkippingNumIndexedCols' = '0'"
+        ]
         properties += ["'delta.appendOnly' = 'true'"] if table.append_only else []
         partition = f"PARTITIONED BY ({', '.join(table.partition)})" if table.partition else ""
         location = f"LOCATION '{self._location(table)}'" if self.root else ""
@@ -158,7 +162,7 @@ class Lake:
 
     @staticmethod
     def _indexed(table: Table, name: str) -> bool:
-        return name in table.names and name not in table.partition
+        return name in table.names and name not in (*table.partition, *_DIGESTS)
 
     # --- writing ----------------------------------------------------------------------------------------------
 
