@@ -125,7 +125,7 @@ def rival(context: Context, work: Work, scores: Callable[[DataFrame], DataFrame]
     expected = texts.agg(F.count_if(wanted)).collect()[0][0]
     frame = scores(texts.select("text_id", "dt", "scene", "text", "clean_version").where(wanted))
     stamp = Stamp("bench", "bench", scoring.fingerprint)
-    commit = context.lake.replace(frame, tables.STUDENT_SCORES, stamp, scoring.scope)
+    commit = context.lake.replace(frame, tables.STUDENT_SCORES, stamp, scoring.scope, gathered=False)
     if commit.rows != expected:
         raise RuntimeError(f"{expected} texts, {commit.rows} rows written")
 

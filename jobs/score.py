@@ -72,7 +72,8 @@ def execute(context: Context, work: Work) -> Done:
     scores = score(texts, scoring.students, wanted, context.settings.scoring.engine)
     expected = sum(counted.values())
     stamp = context.stamp(scoring.fingerprint, expected=expected)
-    commit = context.lake.replace(scores, tables.STUDENT_SCORES, stamp, scoring.scope)
+    # A file of texts is of one day, so its scores are too: a shuffle would gather what is together.
+    commit = context.lake.replace(scores, tables.STUDENT_SCORES, stamp, scoring.scope, gathered=False)
     if not commit.whole:
         raise DataError(f"score: {expected} texts were to be scored, {commit.rows} have a row; run again")
     counts = {"scores": commit.rows} | {

@@ -196,9 +196,15 @@ class Lake:
             raise self._overtaken(table, "its turn was taken")
         return commit
 
-    def replace(self, frame: DataFrame, table: Table, stamp: Stamp, scope: Scope) -> Commit:
-        """Put these rows in place of all rows of the scope, in one commit."""
-        options = {"replaceWhere": scope.predicate(), "optimizeWrite": "true"}
+    def replace(
+        self, frame: DataFrame, table: Table, stamp: Stamp, scope: Scope, *, gathered: bool = True
+    ) -> Commit:
+        """Put these rows in place of all rows of the scope, in one commit.
+
+        Gathered, the rows of a partition are brought together first, into few files; every row is shuffled for it. Not
+        gathered, each task writes what it has: for rows that come by partition already.
+        """
+        options = {"replaceWhere": scope.predicate(), "optimizeWrite": str(gathered).lower()}
         return self._write(frame, table, stamp, scope, "overwrite", options) or self._nothing(table, stamp)
 
     def upsert(self, frame: DataFrame, table: Table, stamp: Stamp) -> Commit:
