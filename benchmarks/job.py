@@ -40,12 +40,12 @@ from jobs.settings import Settings
 from udfs.student_scoring import SCORES_DDL, Served
 
 PLACE = Path("build/bench/job")
-FIRST, DAYS, DISTINCT = date(2026, 3, 1), 20, 400_000
-ROWS = 2_000_000
+FIRST, DAYS, DISTINCT = date(2026, 3, 1), 12, 400_000
+ROWS = 3_000_000
 FEW = date(2026, 2, 1)  # a day of its own, for the fixed cost
 FEW_ROWS = 100
 # Whole days for each, so that a run takes 10 to 60 seconds.
-SHARE = {"student": DAYS, "identity": DAYS, "fasttext": 5, "predict_batch_udf": 5}
+SHARE = {"student": DAYS, "identity": DAYS, "fasttext": 3, "predict_batch_udf": 1}
 
 
 def settings(cores: int, conf: Mapping[str, str]) -> Settings:

@@ -1,4 +1,4 @@
-"""Ten million rows on one core and on two, and what Spark's event log says of many cores: `make bench-scale`.
+"""Twelve million rows on one core and on two, and what Spark's event log says of many cores: `make bench-scale`.
 
 From the log of each run come the fixed cost of a task, the start of a worker with its model, and what the driver does
 alone (planning, the commit). With these a plain model tells the time of 100 million rows on N cores; what keeps it from
@@ -27,7 +27,7 @@ from jobs import score
 from jobs.runtime.job import Days
 
 EVENTS = Path("build/bench/events")
-TIMES = 5  # the days of the table, again and again: ten million rows
+TIMES = 4  # the days of the table, again and again: twelve million rows
 CORES = (20, 200, 1000)
 TARGET_ROWS = 100_000_000
 

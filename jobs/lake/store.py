@@ -196,9 +196,7 @@ class Lake:
             raise self._overtaken(table, "its turn was taken")
         return commit
 
-    def replace(
-        self, frame: DataFrame, table: Table, stamp: Stamp, scope: Scope, *, gathered: bool = True
-    ) -> Commit:
+    def replace(self, frame: DataFrame, table: Table, stamp: Stamp, scope: Scope, *, gathered: bool = True) -> Commit:
         """Put these rows in place of all rows of the scope, in one commit.
 
         Gathered, the rows of a partition are brought together first, into few files; every row is shuffled for it. Not

@@ -34,6 +34,11 @@ SAFE: dict[str, str] = {
     # The list of a small table's files beside each commit: outside UTC Delta checks it against the whole log every
     # time, which doubles the time of a small commit.
     "spark.databricks.delta.allFilesInCrc.enabled": "false",
+    # Few partitions a task are written side by side; more are sorted first, as always.
+    "spark.sql.maxConcurrentOutputFileWriters": "16",
+    # Probabilities and ids hardly repeat: Parquet would fill a dictionary, give it up, and have spent the time.
+    "parquet.enable.dictionary#probs.list.element": "false",
+    "parquet.enable.dictionary#text_id": "false",
     # ONNX Runtime ignores OMP_NUM_THREADS, the only cap Spark sets.
     "spark.executorEnv.ORT_INTRA_OP_NUM_THREADS": "1",
     "spark.executorEnv.TOKENIZERS_PARALLELISM": "false",

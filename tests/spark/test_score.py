@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import onnx
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from pyspark.sql import DataFrame
@@ -184,3 +186,18 @@ def test_a_task_without_a_student_is_told(scored: Lake) -> None:
     more = TASKS | {"mood": TASKS["feedback"]}
     with pytest.raises(DataError, match="no student of task mood; run `pingti distil` first"):
         score.plan(context_of(scored, "score", task="mood", tasks=more))
+
+
+def test_scores_are_written_without_a_dictionary_that_would_be_given_up(scored: Lake) -> None:
+    first = min(scored.read(tables.STUDENT_SCORES).inputFiles())
+    encodings = {}
+    for column in _columns_of(Path(unquote(urlsplit(first).path))):
+        encodings[column.path_in_schema] = "RLE_DICTIONARY" in column.encodings
+    assert encodings == {
+        "text_id": False, "scene": True, "probs.list.element": False, "error": True, "clean_version": True,
+    }  # fmt: skip
+
+
+def _columns_of(file: Path) -> list[Any]:
+    group = pq.ParquetFile(file).metadata.row_group(0)
+    return [group.column(at) for at in range(group.num_columns)]
