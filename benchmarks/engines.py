@@ -29,7 +29,7 @@ from models.training.export import to_onnx
 from models.training.folded_graph import fold, folded_graph
 
 ROWS = 20_000
-BATCHES = (16, 32, 64)
+BATCHES, PLAIN = (16, 32, 64), (16, 64, 256)
 ARROW_BATCH = 4096
 
 
@@ -105,7 +105,9 @@ def main() -> int:
             sized = replace(engine, batch=batch)
             found[f"{name}_{batch}"] = rates(partial(sized.probabilities, column), len(texts))
         found[name] = max((found[f"{name}_{batch}"] for batch in BATCHES), key=median)
-    found["onnxruntime_textcnn"] = rates(lambda: plain.probabilities(column), len(texts))
+    # Without tables there is more to multiply, and larger batches may pay: the best of them counts.
+    of_plain = [rates(partial(replace(plain, batch=batch).probabilities, column), len(texts)) for batch in PLAIN]
+    found["onnxruntime_textcnn"] = max(of_plain, key=median)
     found |= _repeats(fused, "demo", rows_of_the_demo(ROWS, (1,)))
     real = real_rows()
     if real is not None:

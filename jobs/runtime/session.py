@@ -36,14 +36,16 @@ SAFE: dict[str, str] = {
     "spark.databricks.delta.allFilesInCrc.enabled": "false",
     # Few partitions a task are written side by side; more are sorted first, as always.
     "spark.sql.maxConcurrentOutputFileWriters": "16",
-    # Probabilities and ids hardly repeat: Parquet would fill a dictionary, give it up, and have spent the time.
-    "parquet.enable.dictionary#probs.list.element": "false",
-    "parquet.enable.dictionary#text_id": "false",
     # ONNX Runtime ignores OMP_NUM_THREADS, the only cap Spark sets.
     "spark.executorEnv.ORT_INTRA_OP_NUM_THREADS": "1",
     "spark.executorEnv.TOKENIZERS_PARALLELISM": "false",
     "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|passwd|credential|api[._-]?key|private"
     r"|\b[as]k\b",
+}
+# Probabilities and ids hardly repeat: Parquet would fill a dictionary, give it up, and have spent the time.
+_PARQUET: dict[str, str] = {
+    "parquet.enable.dictionary#probs.list.element": "false",
+    "parquet.enable.dictionary#text_id": "false",
 }
 _LOCAL: dict[str, str] = {
     "spark.ui.enabled": "false",
@@ -87,6 +89,8 @@ def start(settings: SessionSettings) -> SparkSession:
     for key, value in (conf | dict(settings.conf)).items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
+    for key, value in _PARQUET.items():  # a new session would call them no settings of Spark's
+        spark.conf.set(key, value)
     guard(spark, settings.timezone)
     return spark
 
