@@ -245,7 +245,7 @@ def _tell(one: dict[str, Any], two: dict[str, Any]) -> None:
     spent = {cores: sorted(of["seconds"]["student"])[RUNS // 2] - fixed[cores] for cores, of in ((1, one), (2, two))}
     note(
         {
-            "worker_rss_mb": one["worker_rss_mb"],
+            "worker_rss_mb": two["worker_rss_mb"],  # there no worker has opened a rival's model as well
             "job_fixed_seconds": {str(cores): round(value, 2) for cores, value in fixed.items()},
             "second_core": round(spent[1] / spent[2], 3),
         }
