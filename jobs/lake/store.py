@@ -120,8 +120,12 @@ class Lake:
         """A catalog that outlives sessions may know the table at another place."""
         if self.root is None:
             return
-        detail = self.spark.sql(f"DESCRIBE DETAIL {self.name(table)}").select("location").collect()
-        place = Path(unquote(urlsplit(detail[0]["location"]).path))
+        # Delta's own DESCRIBE DETAIL would read the log for it, a second a table.
+        told = {
+            row["col_name"]: row["data_type"]
+            for row in self.spark.sql(f"DESCRIBE EXTENDED {self.name(table)}").collect()
+        }
+        place = Path(unquote(urlsplit(told["Location"]).path))
         if place != self.root / table.name:
             raise SettingsError(
                 f"{self.name(table)}: the catalog has it at {place}, lake.location says {self.root / table.name}; "
@@ -271,7 +275,7 @@ class Lake:
 
     def _nothing(self, table: Table, stamp: Stamp) -> Commit:
         """What a write tells that added no row: an earlier one had made it all."""
-        return Commit(self.version(table), 0, stamp.fingerprint)
+        return Commit(self.version(table), 0, stamp.fingerprint, expected=stamp.expected)
 
     def _read_back(self, table: Table, stamp: Stamp) -> Commit | None:
         """The run's newest commit among the table's last."""
