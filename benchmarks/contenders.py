@@ -75,8 +75,13 @@ def fasttext_predict(path: str, labels: int) -> Callable[[list[str]], tuple[list
     import fasttext
 
     model = fasttext.load_model(path)
-    # The public `predict` copies into arrays in a way that NumPy 2 refuses; this is what it calls.
-    return lambda lines: model.f.multilinePredict(lines, labels, 0.0, "strict")  # type: ignore[no-any-return]
+
+    def predict(lines: list[str]) -> tuple[list[list[str]], list[Any]]:
+        # The public `predict` copies into arrays in a way that NumPy 2 refuses; this is what it calls.
+        found: tuple[list[list[str]], list[Any]] = model.f.multilinePredict(lines, labels, 0.0, "strict")
+        return found
+
+    return predict
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,7 @@ from statistics import median
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
 from benchmarks import contenders, random_student
 from benchmarks.random_student import LABELS
@@ -39,25 +40,21 @@ def _both(engine: FusedEngine, column: pa.Array) -> None:
         engine.probabilities_encoded(encoded)
 
 
-def _in_batches(engine: FusedEngine, texts: list[str], *, once: bool) -> int:
-    """Score as a worker does, batch by batch; with `once` the distinct texts of a batch only, their rows by look-up."""
-    rows = 0
-    for start in range(0, len(texts), ARROW_BATCH):
-        column = pa.array(texts[start : start + ARROW_BATCH], pa.string())
-        distinct = column.dictionary_encode() if once else None
-        found = engine.probabilities(column if distinct is None else distinct.dictionary)
-        rows += len(found if distinct is None else found[distinct.indices.to_numpy()])
-    return rows
+def _distinct_only(engine: FusedEngine, batch: pa.Array) -> NDArray[np.float32]:
+    """The batch's probabilities, each of its texts scored once, its rows by look-up."""
+    distinct = batch.dictionary_encode()
+    return engine.probabilities(distinct.dictionary)[distinct.indices.to_numpy()]
 
 
 def _repeats(engine: FusedEngine, name: str, texts: list[str]) -> dict[str, list[float]]:
     """Whether it pays to score the identical texts of a batch once."""
-    batches = [texts[start : start + ARROW_BATCH] for start in range(0, len(texts), ARROW_BATCH)]
-    share = sum(len(set(batch)) for batch in batches) / len(texts)
+    starts = range(0, len(texts), ARROW_BATCH)
+    batches = [pa.array(texts[start : start + ARROW_BATCH], pa.string()) for start in starts]
+    share = sum(len(batch.unique()) for batch in batches) / len(texts)
     note({f"distinct_in_a_batch_{name}": round(share, 3)})
     return {
-        f"batches_{name}": rates(lambda: _in_batches(engine, texts, once=False), len(texts)),
-        f"batches_{name}_distinct": rates(lambda: _in_batches(engine, texts, once=True), len(texts)),
+        f"batches_{name}": rates(lambda: [engine.probabilities(batch) for batch in batches], len(texts)),
+        f"batches_{name}_distinct": rates(lambda: [_distinct_only(engine, batch) for batch in batches], len(texts)),
     }
 
 

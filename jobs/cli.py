@@ -127,8 +127,9 @@ def _corpus(texts: int, days: int, last_day: str, seed: int, processes: int, rat
 
     given = read_yaml(rates) if rates else {}
     try:
-        own = {"texts": texts, "days": days, "last_day": date.fromisoformat(last_day), "seed": seed}
-        return CorpusSettings.model_validate(given | own | {"processes": processes})
+        last = date.fromisoformat(last_day)
+        own = {"texts": texts, "days": days, "last_day": last, "seed": seed, "processes": processes}
+        return CorpusSettings.model_validate(given | own)
     except (ValidationError, ValueError) as error:
         raise SettingsError(f"generate: {error}") from None
 

@@ -20,18 +20,19 @@ def counts(context: Context) -> dict[str, Any]:
     read = runs.agg(F.sum(F.col("row_counts")["read"])).collect()[0][0]
     rejected = lake.read(tables.REJECTED).where(~F.startswith("reason", F.lit(REASON_PREFIX))).count()
     # A task that has no student in force yet has nothing to count.
-    per_task = {name: _task_counts(context, name) for name in context.settings.tasks if name in live(context)}
+    current = live(context)
+    per_task = {
+        name: _task_counts(context, name, current[name].model_id) for name in context.settings.tasks if name in current
+    }
     raw, texts = lake.read(tables.RAW_TEXTS).count(), lake.read(tables.TEXTS).count()
     return {"read": int(read or 0), "raw": raw, "rejected": rejected, "texts": texts, "tasks": per_task}
 
 
-def _task_counts(context: Context, name: str) -> dict[str, int]:
+def _task_counts(context: Context, name: str, model_id: str) -> dict[str, int]:
     lake, task = context.lake, context.settings.task(name)
     in_scenes = lake.read(tables.TEXTS).where(F.col("scene").isin(*task.scenes))
     settled = F.count_if(queries.settled_for(name)).alias("settled")
     row = in_scenes.agg(F.count("*").alias("texts"), settled).collect()[0]
-    promotion = live(context).get(name)
-    model_id = promotion.model_id if promotion else ""
     scored = lake.read(tables.STUDENT_SCORES).where(F.col("model_id") == model_id).count()
     positive = lake.read(tables.LABELS).where(F.col("task") == name).count()
     return {"texts": row["texts"], "settled": row["settled"], "scored": scored, "positive_labels": positive}

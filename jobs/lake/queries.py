@@ -41,9 +41,13 @@ def date_layout(lake: Lake, settings: RoundSettings) -> DateLayout:
 
 def newest_model(lake: Lake, task: str, role: str) -> Model | None:
     """The task's latest teacher or student."""
-    rows = lake.read(tables.MODELS).where((F.col("task") == task) & (F.col("role") == role))
-    found = rows.orderBy(F.col("created_at").desc(), "model_id").limit(1).collect()
+    found = _newest_first(lake, task, role).limit(1).collect()
     return _model(found[0].asDict()) if found else None
+
+
+def _newest_first(lake: Lake, task: str, role: str) -> DataFrame:
+    rows = lake.read(tables.MODELS).where((F.col("task") == task) & (F.col("role") == role))
+    return rows.orderBy(F.col("created_at").desc(), "model_id")
 
 
 def scope_of_models(task: str, role: str) -> Scope:
@@ -57,11 +61,9 @@ def model_name(lake: Lake, task: str, role: str, made_from: str) -> tuple[str, b
     The newest model is in force, and a name stands for one row. So what an earlier model was made from (settings
     changed, and changed back) comes back as a model of its own, with a number behind the name.
     """
-    of_task = lake.read(tables.MODELS).where((F.col("task") == task) & (F.col("role") == role))
-    rows = of_task.orderBy(F.col("created_at").desc(), "model_id").select("model_id").collect()
-    names = [row["model_id"] for row in rows]
+    names = [row["model_id"] for row in _newest_first(lake, task, role).select("model_id").collect()]
     same = [name for name in names if name == made_from or name.startswith(f"{made_from}-")]
-    if same[:1] == names[:1] and same:
+    if same and same[0] == names[0]:
         return same[0], False
     return (f"{made_from}-{len(same) + 1}" if same else made_from), True
 
