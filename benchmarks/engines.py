@@ -26,8 +26,8 @@ from benchmarks.texts import real_rows, rows_of_the_demo
 from jobs.runtime import speed
 from models.engine import OnnxEngine, session_of
 from models.fused import FusedEngine
-from models.training.export import to_onnx
-from models.training.folded_graph import fold, folded_graph
+from models.sealing.export import to_onnx
+from models.sealing.folded_graph import fold, folded_graph
 
 ROWS = 20_000
 BATCHES, PLAIN = (16, 32, 64), (16, 64, 256)

@@ -8,8 +8,8 @@ import pyarrow as pa
 import torch
 
 from benchmarks.texts import MAX_LENGTH
+from models.sealing.export import export_student
 from models.tasks import StudentSettings
-from models.training.export import export_student
 from models.training.students import Student, build_student
 from models.vocabulary import Vocabulary
 

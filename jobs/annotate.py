@@ -29,7 +29,7 @@ from udfs.found import MAX_RECORD_BYTES
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "y", "是"}), frozenset({"0", "false", "no", "n", "否"})
 _PARSED_DDL = (
     "file string, position bigint, raw binary, reason string, task string, label string, value boolean, "
-    "annotator string, annotated_at timestamp, text_id string, source string, source_id string, clean_text string"
+    "annotator string, annotated_at timestamp, text_id string, source string, source_id string, text_hash string"
 )
 REASON_PREFIX = "annotation_"
 
@@ -104,12 +104,12 @@ def _parse(
             reason = "annotation_wrong_value"
         elif not record.get("annotator") or not (record.get("text_id") or record.get("source")):
             reason = "annotation_incomplete"
-        text = record.get("text")
+        text, other = (cleaner.clean(str(one)) if one else None for one in (record.get("text"), record.get("text_b")))
         when = _moment(record.get("annotated_at"), zone)
         yield (
             str(path), position, raw, reason, *key, value in _TRUE, str(record.get("annotator") or ""), when,
             record.get("text_id") or None, record.get("source") or None, record.get("source_id") or None,
-            cleaner.clean(str(text)) if text else None,
+            digests.of_text(text, other) if text else None,
         )  # fmt: skip
 
 
@@ -156,17 +156,19 @@ def _moment(value: Any, zone: ZoneInfo) -> datetime | None:
 def match(parsed: DataFrame, texts: DataFrame) -> DataFrame:
     """Parsed annotations with the `text_id`, `text_hash` and `dt` of their text; null where none matches.
 
-    By `text_id`, else by source and the source's id, else by source and clean text: then the earliest such text.
+    By `text_id`, else by source and the source's id, else by source and clean text (of a pair both):
+    then the earliest such text.
     """
     known = texts.select("text_id", "text_hash", "dt")
     own = texts.select("source", "source_id", F.col("text_id").alias("by_source_id")).where("source_id is not null")
-    first = Window.partitionBy("source", "text").orderBy("dt", "text_id")
-    spelt = texts.join(F.broadcast(parsed.select(F.col("clean_text").alias("text")).distinct()), "text", "left_semi")
+    first = Window.partitionBy("source", "text_hash").orderBy("dt", "text_id")
+    spelt = texts.join(F.broadcast(parsed.select("text_hash").distinct()), "text_hash", "left_semi")
     earliest = spelt.withColumn("nth", F.row_number().over(first)).where("nth = 1")
-    earliest = earliest.select("source", F.col("text").alias("clean_text"), F.col("text_id").alias("by_text"))
-    found = parsed.join(own, ["source", "source_id"], "left").join(earliest, ["source", "clean_text"], "left")
+    earliest = earliest.select("source", "text_hash", F.col("text_id").alias("by_text"))
+    found = parsed.join(own, ["source", "source_id"], "left").join(earliest, ["source", "text_hash"], "left")
     chosen = F.coalesce("text_id", "by_source_id", F.when(F.col("source_id").isNull(), F.col("by_text")))
-    return found.withColumn("text_id", chosen).drop("by_source_id", "by_text").join(known, "text_id", "left")
+    matched = found.withColumn("text_id", chosen).drop("by_source_id", "by_text", "text_hash")
+    return matched.join(known, "text_id", "left")
 
 
 def _latest(matched: DataFrame) -> DataFrame:

@@ -13,7 +13,7 @@ import pyarrow.json as pajson
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
-from jobs import distil_round
+from jobs import distil_rows
 from jobs.lake import queries, tables
 from jobs.runtime.job import Context
 from models import digests
@@ -69,7 +69,7 @@ def of_teacher(context: Context, name: str, test: TestTexts) -> dict[str, float]
     """The teacher's, on those of the texts that it scored: what a student that copied it would reach."""
     teacher = queries.require_model(context.lake, name, "teacher", "run `pingti train-teacher` first")
     scored = context.lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
-    hard = scored.select("text_hash", distil_round.decided(context, teacher, "logits").alias("hard")).toArrow()
+    hard = scored.select("text_hash", distil_rows.decided(context, teacher, "logits").alias("hard")).toArrow()
     place = {text_hash: row for row, text_hash in enumerate(hard.column("text_hash").to_pylist())}
     rows = np.array([place.get(text_hash, -1) for text_hash in test.hashes])
     decisions = hard.column("hard").combine_chunks().flatten().to_numpy().reshape(-1, len(teacher.labels)) > 0

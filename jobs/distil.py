@@ -7,12 +7,11 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import distil_judging, distil_round
+from jobs import distil_judging, distil_round, distil_rows
 from jobs.distil_judging import Judged
-from jobs.distil_round import Trained
+from jobs.distil_round import Lesson, Trained
 from jobs.lake import queries, tables
 from jobs.lake.commits import Scope
 from jobs.lake.queries import Model
@@ -21,8 +20,6 @@ from models import digests
 from models.bundle import open_bundle
 from models.round_plan import DateLayout, Decision
 from models.threshold_search import EVERY_SCENE
-
-SCHEME = "offline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +92,10 @@ def _run(context: Context, plan: RoundPlan) -> int:
     read = (tables.TEXTS, tables.TEACHER_SCORES, tables.ANNOTATIONS)
     inputs = {table.name: context.lake.version(table) for table in read}
     scope = Scope(column="round_id", values=(plan.round_id,))
-    context.lake.replace(sample(context, plan, layout), tables.ROUND_SAMPLES, context.stamp(), scope)
-    rows = (
-        context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == plan.round_id).orderBy("position").toArrow()
-    )
-    trained = distil_round.train(
-        context,
-        plan.task,
-        rows,
-        seed=plan.seed,
-        lineage={"round": plan.round_id, "teacher": plan.teacher.model_id},
-    )
-    judged = distil_judging.judge(context, plan.task, plan.teacher, layout, trained, rows)
+    rows = distil_rows.sample(context, plan.round_id, plan.teacher, plan.sampling, layout, plan.seed)
+    context.lake.replace(rows, tables.ROUND_SAMPLES, context.stamp(), scope)
+    trained = distil_round.train(context, Lesson(plan.round_id, plan.teacher, layout, plan.seed))
+    judged = distil_judging.judge(context, plan.teacher, layout, trained, plan.round_id)
     decision = distil_judging.decide(context, plan.task, plan.number, judged)
     _write_thresholds(context, plan, layout, trained, judged)
     _write_model(context, plan, trained)
@@ -115,37 +104,6 @@ def _run(context: Context, plan: RoundPlan) -> int:
     _write_round(context, plan, layout, inputs, trained, judged, decision, time.monotonic() - started)
     context.reporter.say(f"  {plan.round_id}: {distil_judging.summary(judged)}; {decision.action}: {decision.reason}")
     return trained.rows
-
-
-def sample(context: Context, plan: RoundPlan, layout: DateLayout) -> DataFrame:
-    """The rows of a round: the teacher's fine-tuning rows, and from round 2 on what the sampling adds to them."""
-    lake, task = context.lake, context.settings.task(plan.task)
-    scores = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == plan.teacher.model_id)
-    scores = scores.select("text_hash", F.col("logits").alias("soft"))
-    base = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == plan.teacher.model_id).drop("soft")
-    rows = base.join(scores, "text_hash", "left").select(
-        "text_id", "text_hash", "text", "text_b", "reasons", "hard", "soft"
-    )
-    if plan.sampling == "random":
-        pool = queries.distinct_texts(lake, plan.task, task, layout, "train").join(scores, "text_hash")
-        order = queries.drawn_by_hash("text_hash", plan.seed)
-        pool = pool.join(base.select("text_hash"), "text_hash", "left_anti").orderBy(order, "text_hash")
-        drawn = pool.limit(context.settings.rounds.random_texts).withColumns(
-            {
-                "reasons": F.array(F.lit("random")),
-                "hard": distil_round.decided(context, plan.teacher, "soft"),
-            }
-        )
-        rows = rows.unionByName(drawn.select(*rows.columns))
-    numbered = rows.withColumns(
-        {
-            "round_id": F.lit(plan.round_id),
-            "position": F.row_number().over(distil_round.in_hash_order(plan.seed)).cast("bigint"),
-            "split": F.lit("train"),
-            "weight": F.lit(1.0).cast("float"),
-        }
-    )
-    return numbered.select(*tables.ROUND_SAMPLES.names)
 
 
 def _write_thresholds(context: Context, plan: RoundPlan, layout: DateLayout, trained: Trained, judged: Judged) -> None:
@@ -184,7 +142,7 @@ def _write_round(
     row = {
         "round_id": plan.round_id, "task": plan.task, "student": context.settings.task(plan.task).student.kind,
         "number": plan.number, "model_id": trained.model_id, "teacher_id": plan.teacher.model_id,
-        "sampling": plan.sampling, "scheme": SCHEME, "seed": plan.seed,
+        "sampling": plan.sampling, "scheme": context.settings.task(plan.task).student.scheme, "seed": plan.seed,
         "layout": {part: {"first": window.first, "last": window.last} for part, window in windows.items()},
         "inputs": inputs, "row_counts": judged.row_counts | {"train": trained.rows}, "metrics": judged.metrics,
         "losses": list(trained.losses), "decision": decision.action, "next_sampling": decision.sampling,

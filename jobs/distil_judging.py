@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -13,17 +13,21 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.distil_round import Trained, matrix_of
+from jobs.distil_round import Trained
 from jobs.lake import queries, tables
 from jobs.lake.queries import Model
+from jobs.promote import live
 from jobs.runtime.job import Context
 from models import round_plan
+from models.ensemble import in_order
 from models.evaluation import Cell, Evidence, by_label, macro_of, search_thresholds, tally
 from models.metrics import Quality
 from models.outcomes import competing, first_threshold, implied, probabilities
 from models.round_plan import DateLayout, Decision
 from models.serving import open_engine
+from models.tasks import TaskKind, TaskSettings
 from models.threshold_search import Found
+from udfs.averaging import matrix_of
 
 _EPOCH = date(1970, 1, 1)
 CellKey: TypeAlias = tuple[str, str, str, str]
@@ -40,46 +44,111 @@ class Judged:
     thresholds: tuple[Found, ...]  # the student's, in the labels' order
 
 
-def judge(context: Context, task: str, teacher: Model, layout: DateLayout, trained: Trained, rows: pa.Table) -> Judged:
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The scored texts of the threshold and test days, a row a day, scene and text, and what is known of them.
+
+    Attributes:
+        rows: As they were read: text, text_b, logits of the teacher in its own order, and more.
+        distinct: Which rows to score: one of each text.
+        where: Each row's place among the distinct ones.
+        testing: True on the test days.
+        seen: True where the text is among the round's training rows.
+        golds: By name: `teacher`; `human`, where annotators spoke; `live`, what the student in force decides.
+    """
+
+    rows: pa.Table
+    distinct: NDArray[np.int64]
+    where: NDArray[np.int64]
+    testing: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
+    golds: Mapping[str, Evidence]
+
+    @property
+    def parts(self) -> dict[str, NDArray[np.bool_]]:
+        """What is judged apart: all texts of the test days, and those that training has not seen."""
+        return {"test": self.testing, "test_unseen": self.testing & ~self.seen}
+
+    def texts(self) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+        """The distinct texts and, of pairs, their second ones."""
+        return tuple(self.rows.column(name).take(pa.array(self.distinct)) for name in ("text", "text_b"))
+
+
+def later(context: Context, teacher: Model, layout: DateLayout, round_id: str) -> Later:
+    """Read what a round's models are judged on: bounded by the teacher's sample."""
+    name, settings = teacher.task, context.settings.task(teacher.task)
+    lake = context.lake
+    scored = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
+    texts = queries.occurrences(lake, name, settings, [layout.threshold, layout.test])
+    known = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == round_id).select("text_hash")
+    known = known.distinct().withColumn("seen", F.lit(True))
+    joined = texts.join(scored.select("text_hash", "logits"), "text_hash").join(known, "text_hash", "left")
+    rows = joined.fillna(False, "seen").orderBy("dt", "scene", "text_hash").toArrow()
+    _, first, where = np.unique(
+        rows.column("text_hash").to_numpy(zero_copy_only=False), return_index=True, return_inverse=True
+    )
+    days = day_numbers(rows)
+    about = (days, np.array(rows.column("scene").to_pylist(), np.str_), rows.column("occurrences").to_numpy())
+    labels = settings.label_names
+    golds = {
+        "teacher": Evidence(*about, *gold_of_teacher(context, teacher, rows, labels)),
+        "human": Evidence(*about, *_gold_of_humans(context, name, rows, labels)),
+    }
+    found = Later(rows, first, where, days >= (layout.test.first - _EPOCH).days, rows.column("seen").to_numpy(), golds)
+    in_force = _gold_of_live(context, name, found, labels)
+    if in_force is None:
+        return found
+    return replace(found, golds=golds | {"live": Evidence(*about, *in_force)})
+
+
+def judge(context: Context, teacher: Model, layout: DateLayout, trained: Trained, round_id: str) -> Judged:
     """Thresholds from the threshold days, quality on the test days; for the student and for its twin alike."""
     from models.training.students import predict
 
-    kind = context.settings.task(task).kind
-    later = _later_rows(context, task, teacher, layout)
-    texts, where = np.unique(later.column("text_hash").to_numpy(zero_copy_only=False), return_inverse=True)
-    first = np.unique(where, return_index=True)[1]
-    distinct = later.column("text").take(pa.array(first))
-    gold = gold_of_teacher(context, teacher, later)
-    days = day_numbers(later)
-    testing = days >= (layout.test.first - _EPOCH).days
-    seen = np.isin(texts, rows.column("text_hash").to_numpy(zero_copy_only=False))[where]
+    task = context.settings.task(teacher.task)
+    found = later(context, teacher, layout, round_id)
     engine = open_engine(trained.bundle, context.settings.scoring.engine)
-    scores = {
-        "student": engine.probabilities(distinct),
-        "undistilled": probabilities(predict(trained.undistilled, engine.encode(distinct)), kind).astype(np.float32),
-    }
-    fallback = first_threshold(kind, len(teacher.labels))
-    targets = [settings.target for settings in context.settings.task(task).labels.values()]
-    scenes = np.array(later.column("scene").to_pylist(), np.str_)
-    weight = later.column("occurrences").to_numpy()
-    humans = Evidence(days, scenes, weight, *_gold_of_humans(context, task, later, teacher.labels))
-    teachers = Evidence(days, scenes, weight, gold, np.ones_like(gold))
-    parts = {"test": testing, "test_unseen": testing & ~seen}
-    searched: dict[str, tuple[Found, ...]] = {}
-    cells = _cells("teacher", teacher.model_id, gold, {"human": humans}, parts, teacher.labels)
-    ids = {"student": trained.model_id, "undistilled": f"{trained.model_id}/undistilled"}
-    for name, distinct_scores in scores.items():
-        own = competing(distinct_scores, kind)[where]
-        searched[name] = search_thresholds(own[~testing], teachers.where(~testing), targets, fallback)
-        decisions = own >= np.array([one.value for one in searched[name]], np.float32)
-        golds = {"teacher": teachers, "human": humans}
-        cells |= _cells(name, ids[name], decisions, golds, parts, teacher.labels)
+    column = engine.read(*found.texts())
+    student = engine.probabilities(column)
+    undistilled = probabilities(predict(trained.undistilled, engine.encode(column)), task.kind).astype(np.float32)
+    searched, cells = weigh(found, task, "student", trained.model_id, student)
+    cells |= weigh(found, task, "undistilled", f"{trained.model_id}/undistilled", undistilled)[1]
+    cells |= of_teacher(found, task, teacher)
     counts = {
-        "threshold": int((~testing).sum()),
-        "test": int(testing.sum()),
-        "test_unseen": int((testing & ~seen).sum()),
+        "threshold": int((~found.testing).sum()),
+        "test": int(found.testing.sum()),
+        "test_unseen": int(found.parts["test_unseen"].sum()),
     }
-    return Judged(cells, _metrics(cells), counts, searched["student"])
+    return Judged(cells, _metrics(cells), counts, searched)
+
+
+def weigh(
+    found: Later, task: TaskSettings, name: str, model_id: str, scores: NDArray[np.float32]
+) -> tuple[tuple[Found, ...], dict[CellKey, list[Cell]]]:
+    """A model's thresholds from the threshold days, and its counts against each gold on the test days.
+
+    Args:
+        found: The texts.
+        task: The task's settings.
+        name: What the model is called in `rounds`.
+        model_id: What it is called in `evaluations`.
+        scores: Its probabilities of the distinct texts, (texts, labels).
+    """
+    own = competing(scores, task.kind)[found.where]
+    targets = [settings.target for settings in task.labels.values()]
+    fallback = first_threshold(task.kind, len(targets))
+    before = ~found.testing
+    searched = search_thresholds(own[before], found.golds["teacher"].where(before), targets, fallback)
+    decisions = own >= np.array([one.value for one in searched], np.float32)
+    return searched, _cells(name, model_id, decisions, found.golds, found.parts, task.label_names)
+
+
+def of_teacher(found: Later, task: TaskSettings, teacher: Model) -> dict[CellKey, list[Cell]]:
+    """The teacher's counts against the annotators."""
+    gold, known = found.golds["teacher"].gold, found.golds["teacher"].known
+    humans = found.golds["human"]
+    both = replace(humans, known=humans.known & known)
+    return _cells("teacher", teacher.model_id, gold, {"human": both}, found.parts, task.label_names)
 
 
 def _cells(
@@ -95,36 +164,49 @@ def _cells(
     }
 
 
-def _later_rows(context: Context, task: str, teacher: Model, layout: DateLayout) -> pa.Table:
-    """The scored texts of the threshold and test days, a row a day, scene and text: bounded by the teacher's sample."""
-    settings = context.settings.task(task)
-    scored = context.lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
-    texts = queries.occurrences(context.lake, task, settings, [layout.threshold, layout.test])
-    joined = texts.join(scored.select("text_hash", "logits"), "text_hash")
-    return joined.orderBy("dt", "scene", "text_hash").toArrow()
-
-
 def day_numbers(rows: pa.Table) -> NDArray[np.int32]:
     """The column `dt` as days since 1970, which is what Arrow keeps of it."""
     numbers: NDArray[np.int32] = rows.column("dt").cast(pa.int32()).to_numpy()
     return numbers
 
 
-def gold_of_teacher(context: Context, teacher: Model, rows: pa.Table) -> NDArray[np.bool_]:
-    """The teacher's decisions for rows with `scene` and `logits`, by its newest thresholds: (rows, labels)."""
+Gold: TypeAlias = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+"""Decisions (rows, labels), and where there is one."""
+
+
+def gold_of_teacher(context: Context, teacher: Model, rows: pa.Table, labels: Sequence[str]) -> Gold:
+    """The teacher's decisions for rows with `scene` and `logits`, by its newest thresholds; none of unknown labels."""
     found = queries.newest_thresholds(context.lake, teacher.model_id)
-    scenes = rows.column("scene").to_pylist()
-    limits = {scene: queries.threshold_row(found, scene, teacher.labels) for scene in set(scenes)}
     kind = context.settings.task(teacher.task).kind
-    scores = competing(probabilities(matrix_of(rows.column("logits"), len(teacher.labels)), kind), kind)
+    scores = probabilities(matrix_of(rows.column("logits"), len(teacher.labels)), kind).astype(np.float32)
+    return _decided(scores, teacher, found, rows.column("scene").to_pylist(), kind, labels)
+
+
+def _decided(
+    scores: NDArray[np.float32], model: Model, thresholds: dict[tuple[str, str], float], scenes: list[str],
+    kind: TaskKind, labels: Sequence[str],
+) -> Gold:  # fmt: skip
+    limits = {scene: queries.threshold_row(thresholds, scene, model.labels) for scene in set(scenes)}
     wanted = np.array([limits[scene] for scene in scenes]).reshape(scores.shape)
-    decisions: NDArray[np.bool_] = scores >= wanted
-    return decisions
+    decisions = (competing(scores, kind) >= wanted).astype(np.float32)
+    ordered = in_order(decisions, model.labels, labels)
+    return ordered == 1, ~np.isnan(ordered)
 
 
-def _gold_of_humans(
-    context: Context, task: str, rows: pa.Table, labels: Sequence[str]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _gold_of_live(context: Context, name: str, found: Later, labels: Sequence[str]) -> Gold | None:
+    """What the task's student in force decides of the texts: whose positives a new one should keep."""
+    current = live(context).get(name)
+    if current is None or not len(found.where):
+        return None
+    model = queries.model(context.lake, current.model_id)
+    engine = open_engine(model.path, context.settings.scoring.engine)
+    scores = engine.probabilities(engine.read(*found.texts()))[found.where]
+    thresholds = queries.thresholds(context.lake, model.model_id, current.threshold_version)
+    scenes = found.rows.column("scene").to_pylist()
+    return _decided(scores, model, thresholds, scenes, context.settings.task(name).kind, labels)
+
+
+def _gold_of_humans(context: Context, task: str, rows: pa.Table, labels: Sequence[str]) -> Gold:
     """What annotators say of the rows' texts, and where they say anything; an even split says nothing."""
     votes = queries.majority(context.lake, task, labels).where("positive IS NOT NULL")
     place = {label: column for column, label in enumerate(labels)}
@@ -156,7 +238,11 @@ def decide(context: Context, task: str, number: int, judged: Judged) -> Decision
         [],
     )
     targets = {label: settings.target for label, settings in context.settings.task(task).labels.items()}
-    return round_plan.decide(number, by_label(test), targets, context.settings.rounds)
+    settings = context.settings.rounds
+    lost = round_plan.loses(
+        queries.f1_of(judged.metrics, "student"), queries.f1_of(judged.metrics, "undistilled"), settings
+    )
+    return round_plan.decide(number, by_label(test), targets, settings, lost)
 
 
 def evaluations(context: Context, round_id: str, judged: Judged) -> DataFrame:

@@ -7,20 +7,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-from pyspark.sql import Column, Window, WindowSpec
 from pyspark.sql import functions as F
 
-from jobs.lake import queries
+from jobs.distil_rows import Prepared, prepared
+from jobs.lake import queries, tables
 from jobs.lake.queries import Model
 from jobs.runtime.job import Context
-from models.tasks import StudentSettings
-from models.threshold_search import EVERY_SCENE
-from models.vocabulary import Vocabulary
+from jobs.train_teacher import base_of
+from models.round_plan import DateLayout
+from models.tasks import JOINT, StudentSettings
+from models.words import AnyVocabulary
+from udfs.averaging import matrix_of
 
 if TYPE_CHECKING:
-    from models.training.trainer import TrainingRows
+    from models.teachers.teacher import Learner
+    from models.training.students import Student
+    from models.training.trainer import TrainedStudent
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What is trained: which student on which round's rows, under which teacher."""
+
+    round_id: str
+    teacher: Model
+    layout: DateLayout
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,79 +46,87 @@ class Trained:
     rows: int
 
 
-def in_hash_order(seed: int) -> WindowSpec:
-    """The order in which the trainer meets the rows, whatever the partitioning."""
-    return Window.orderBy(queries.drawn_by_hash("text_hash", seed), "text_hash")
+def train(context: Context, lesson: Lesson) -> Trained:
+    """Train the student by its scheme, and its twin without distillation, on the same rows; seal the student."""
+    student = context.settings.task(lesson.teacher.task).student
+    with prepared(context, lesson.round_id, lesson.teacher, student) as given:
+        learnt = train_one(context, lesson, student, given)
+        twin = train_one(context, lesson, student, given, distil=False)
+        model_id, bundle = sealed(context, lesson, learnt.student, given.vocabulary)
+        return Trained(model_id, bundle, twin.student, learnt.losses, len(given.rows))
 
 
-def decided(context: Context, teacher: Model, logits: str) -> Column:
-    """The teacher's decisions as hard targets, 0 or 1, from a column of its logits; null where it scored nothing."""
-    task = context.settings.task(teacher.task)
-    found = queries.newest_thresholds(context.lake, teacher.model_id)
-    limits = F.array(*[F.lit(value) for value in queries.threshold_row(found, EVERY_SCENE, teacher.labels)])
-    scores = queries.competing(queries.probabilities(F.col(logits), task), task)
-    return F.zip_with(scores, limits, lambda score, limit: F.when(score >= limit, 1.0).otherwise(0.0).cast("float"))
-
-
-def train(context: Context, task: str, rows: pa.Table, *, seed: int, lineage: dict[str, Any]) -> Trained:
-    """Train the student by the scheme and its twin without distillation, on the same rows; seal the student."""
-    from models.training.export import export_student, model_id_of
+def train_one(
+    context: Context, lesson: Lesson, student: StudentSettings, given: Prepared, *, distil: bool = True
+) -> TrainedStudent:
+    """One training; it goes on from its last whole epoch where an earlier run of it was killed."""
     from models.training.trainer import train_student
 
-    settings = context.settings.task(task)
-    labels = settings.label_names
-    vocabulary = Vocabulary.build(rows.column("text"), max_size=settings.student.vocabulary_size)
-    training = training_rows(rows, vocabulary, settings.student, len(labels))
-    both = []
-    for distil in (True, False):
-        name = "distilling" if distil else "the same without distillation"
-        both.append(
-            train_student(
-                training,
-                settings.student,
-                vocabulary_size=len(vocabulary),
-                labels=len(labels),
-                seed=seed,
-                kind=settings.kind,
-                distil=distil,
-                progress=context.teller(f"{lineage['round']} {name}"),
-            )
-        )
-    student = both[0].student
-    content = model_id_of(student, task=task, kind=settings.student.kind, labels=labels, vocabulary=vocabulary)
-    model_id, _ = queries.model_name(context.lake, task, "student", content)
-    bundle = export_student(
+    task = context.settings.task(lesson.teacher.task)
+    name = student.scheme if distil else "without distillation"
+    place = context.lake.bundles / "training" / f"{lesson.round_id.replace('/', '-')}-{student.kind}-{name.split()[0]}"
+    return train_student(
+        given.rows,
         student,
-        folder=context.lake.bundles / "students" / model_id.replace("/", "-"),
-        task=task,
-        kind=settings.student.kind,
-        labels=labels,
+        vocabulary_size=len(given.vocabulary),
+        labels=len(task.label_names),
+        seed=lesson.seed,
+        kind=task.kind,
+        distil=distil,
+        teacher=_learner(context, lesson, student) if distil and student.scheme in JOINT else None,
+        progress=context.teller(f"{lesson.round_id} {student.kind} {name}"),
+        checkpoints=place,
+    )
+
+
+def _learner(context: Context, lesson: Lesson, student: StudentSettings) -> Learner:
+    """A teacher that learns beside the student, from what the stored one began as, on the rows of the round."""
+    from models.teachers.teacher import Learner
+    from models.teachers.teacher import Lesson as TeachersLesson
+    from models.training.devices import reproducible
+
+    task = context.settings.task(lesson.teacher.task)
+    rows = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == lesson.round_id).orderBy("position")
+    table = rows.select("text", "text_b", "hard").toArrow()
+    hard = matrix_of(table.column("hard"), len(task.label_names))
+    second = table.column("text_b").to_pylist() if task.kind == "pair" else None
+    told = TeachersLesson(
+        table.column("text").to_pylist(), np.nan_to_num(hard), ~np.isnan(hard), task.label_names, task.kind, second
+    )
+    with reproducible(lesson.seed):
+        return Learner.of(base_of(context, lesson.teacher.task, lesson.layout), told, task.teacher, student.hint_layer)
+
+
+def sealed(context: Context, lesson: Lesson, student: Student, vocabulary: AnyVocabulary) -> tuple[str, Path]:
+    """Name the student and seal it: its name, and its bundle's folder."""
+    from models.sealing.export import model_id_of
+
+    task = context.settings.task(lesson.teacher.task)
+    kind, labels = task.student.kind, task.label_names
+    content = model_id_of(student, task=lesson.teacher.task, kind=kind, labels=labels, vocabulary=vocabulary)
+    model_id, _ = queries.model_name(context.lake, lesson.teacher.task, "student", content)
+    folder = context.lake.bundles / "students" / model_id.replace("/", "-")
+    return model_id, seal(context, lesson, task.student, student, vocabulary, folder, model_id)
+
+
+def seal(
+    context: Context, lesson: Lesson, settings: StudentSettings, student: Student, vocabulary: AnyVocabulary,
+    folder: Path, model_id: str | None = None,
+) -> Path:  # fmt: skip
+    """Seal a student of these settings into a folder."""
+    from models.sealing.export import export_student
+
+    task = context.settings.task(lesson.teacher.task)
+    return export_student(
+        student,
+        folder=folder,
+        task=lesson.teacher.task,
+        kind=settings.kind,
+        labels=task.label_names,
         vocabulary=vocabulary,
-        max_length=settings.student.max_length,
+        max_length=settings.max_length,
         clean_version=context.settings.cleaning.version,
         model_id=model_id,
-        outcome=settings.kind,
-        extra=lineage,
+        outcome=task.kind,
+        extra={"round": lesson.round_id, "teacher": lesson.teacher.model_id},
     )
-    return Trained(model_id, bundle, both[1].student, both[0].losses, rows.num_rows)
-
-
-def training_rows(rows: pa.Table, vocabulary: Vocabulary, student: StudentSettings, labels: int) -> TrainingRows:
-    """Rows of `round_samples` as the trainer takes them; what is null there is masked here."""
-    from models.training.trainer import TrainingRows
-
-    hard, soft = matrix_of(rows.column("hard"), labels), matrix_of(rows.column("soft"), labels)
-    return TrainingRows(
-        texts=vocabulary.encode(rows.column("text"), student.max_length),
-        hard=np.nan_to_num(hard), hard_mask=~np.isnan(hard), soft=np.nan_to_num(soft), soft_mask=~np.isnan(soft),
-        weight=rows.column("weight").to_numpy(),
-    )  # fmt: skip
-
-
-def matrix_of(column: pa.ChunkedArray, labels: int) -> NDArray[np.float32]:
-    """Lists of label values as (rows, labels), NaN where a value or a whole list is null."""
-    matrix = np.full((len(column), labels), np.nan, np.float32)
-    there = ~column.is_null().to_numpy()
-    flat = column.drop_null().combine_chunks().flatten()
-    matrix[there] = flat.to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, labels)
-    return matrix

@@ -130,7 +130,7 @@ def _check(context: Context, files: Sequence[NewFile], good: int, bad: int) -> N
 
 def _raw(judged: DataFrame) -> DataFrame:
     good = judged.where("reason is null").withColumn("dt", F.to_date("event_time"))
-    return good.withColumn("text_b", F.lit(None).cast("string")).select(*tables.RAW_TEXTS.names)
+    return good.select(*tables.RAW_TEXTS.names)
 
 
 def _rejected(context: Context, judged: DataFrame) -> DataFrame:

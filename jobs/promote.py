@@ -9,7 +9,8 @@ from pyspark.sql import functions as F
 
 from jobs.lake import queries, tables
 from jobs.runtime.job import Context, Done, Job, Work
-from models.errors import DataError
+from models import round_plan
+from models.errors import DataError, GateError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,21 @@ def _newest(context: Context, name: str) -> Promotion:
     version = queries.threshold_version(context.lake, student.model_id)
     if version is None:
         raise DataError(f"promote: {student.model_id} has no thresholds; run `pingti thresholds` first")
+    if lost := _lost(context, student):
+        raise GateError(
+            f"promote: {student.model_id}: {lost}; nothing was promoted: look for the round's reason by "
+            "`pingti sql 'SELECT * FROM rounds'`, distil by another scheme, or raise the margin"
+        )
     reason = context.request.options.get("reason") or "newest student and thresholds"
     return Promotion(name, student.model_id, version, reason)
+
+
+def _lost(context: Context, student: queries.Model) -> str | None:
+    """Why a student must not be put in force, from its round; None if it may be."""
+    rounds = context.lake.read(tables.ROUNDS).where(F.col("model_id") == student.model_id).select("metrics").collect()
+    metrics = [metric for row in rounds for metric in row["metrics"]]
+    own, twin = (queries.f1_of(metrics, model) for model in ("student", "undistilled"))
+    return round_plan.loses(own, twin, context.settings.rounds)
 
 
 def plan_rollback(context: Context) -> Work:

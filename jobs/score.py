@@ -98,7 +98,7 @@ def score(
     """Scores of the texts, a row a text and student that wants it; one read of the texts for all students."""
     served = [Served(student.model_id, student.path, f"wanted_{i}") for i, student in enumerate(students)]
     flags = {one.wanted: wanted[one.model_id] for one in served}
-    columns = ["text_id", "dt", "scene", "text", "clean_version", *flags]
+    columns = ["text_id", "dt", "scene", "text", "text_b", "clean_version", *flags]
     flagged = texts.withColumns(flags).select(*columns).where(reduce(Column.__or__, [F.col(name) for name in flags]))
     return flagged.mapInArrow(same_build(student_scorer(served, engine)), SCORES_DDL)
 

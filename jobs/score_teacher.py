@@ -22,7 +22,7 @@ class Pending:
     """What one teacher still has to score."""
 
     teacher: Model
-    texts: DataFrame  # text_hash, text, bucket
+    texts: DataFrame  # text_hash, text, text_b, bucket
     count: int
     version: int  # of the scores that were there
     fingerprint: str
@@ -71,12 +71,13 @@ def sample(context: Context, name: str, teacher: Model, layout: DateLayout) -> D
     """The distinct texts that a task's teacher is to score: the round's base rows, and a hash draw of each part."""
     settings, task = context.settings, context.settings.task(name)
     base = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == teacher.model_id)
-    parts = [base.select("text_hash", "text")]
+    parts = [base.select("text_hash", "text", "text_b")]
     for part in PARTS:
         pool = queries.distinct_texts(context.lake, name, task, layout, part)
         drawn = pool.orderBy(queries.drawn_by_hash("text_hash", settings.rounds.seed), "text_hash")
-        parts.append(drawn.limit(_quota(context, part)).select("text_hash", "text"))
-    return reduce(DataFrame.unionByName, parts).groupBy("text_hash").agg(F.first("text").alias("text"))
+        parts.append(drawn.limit(_quota(context, part)).select("text_hash", "text", "text_b"))
+    first = [F.first(name).alias(name) for name in ("text", "text_b")]
+    return reduce(DataFrame.unionByName, parts).groupBy("text_hash").agg(*first)
 
 
 def _quota(context: Context, part: Part) -> int:
@@ -103,21 +104,28 @@ def bucket() -> Column:
 def _score_group(context: Context, pending: Pending, group: int, commits: int, version: int) -> int:
     """Score a group and commit it, unless another run of the teacher has since this version; returns the next one."""
     teacher = pending.teacher
-    settings = context.settings.teacher_scoring
-    scorer = teacher_scorer(
-        teacher.path, teacher.model_id, teacher.digests["content"], batch=settings.batch,
-        projection=context.settings.task(teacher.task).teacher.projection,
-    )  # fmt: skip
     mine = pending.texts.where(F.pmod("bucket", F.lit(commits)) == group)
     if mine.isEmpty():
         return version  # committed before the restart
-    tasks = context.spark.sparkContext.defaultParallelism
-    whole = mine.repartition(tasks, "bucket").sortWithinPartitions("bucket", F.length("text"), "text_hash")
-    scores = whole.select("text_hash", "bucket", "text").mapInArrow(same_build(scorer), TEACHER_SCORES_DDL)
+    scores = scored_by(context, teacher, mine)
     # Only the last group's commit says that all were scored; without it the next run looks for what is left.
     stamp = context.stamp(pending.fingerprint if group == commits - 1 else None)
     turn = f"{teacher.model_id}/"
     return context.lake.append_after(scores, tables.TEACHER_SCORES, stamp, version, scope_of(teacher), turn).version
+
+
+def scored_by(context: Context, teacher: Model, texts: DataFrame) -> DataFrame:
+    """A teacher's scores of distinct texts (text_hash, text, text_b, bucket), whole buckets in fixed batches."""
+    task = context.settings.task(teacher.task)
+    pairs = task.kind == "pair"
+    scorer = teacher_scorer(
+        teacher.path, teacher.model_id, teacher.digests["content"], batch=context.settings.teacher_scoring.batch,
+        projection=task.teacher.projection, pairs=pairs,
+    )  # fmt: skip
+    columns = ["text_hash", "bucket", "text", *(["text_b"] if pairs else [])]
+    tasks = context.spark.sparkContext.defaultParallelism
+    whole = texts.repartition(tasks, "bucket").sortWithinPartitions("bucket", F.length("text"), "text_hash")
+    return whole.select(*columns).mapInArrow(same_build(scorer), TEACHER_SCORES_DDL)
 
 
 JOB = Job("score_teacher", plan, execute)

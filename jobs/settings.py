@@ -71,7 +71,16 @@ class TeacherScoringSettings(Frozen):
 
 
 AnnotationColumn = Literal[
-    "task", "label", "value", "annotator", "annotated_at", "text_id", "source", "source_id", "text"
+    "task",
+    "label",
+    "value",
+    "annotator",
+    "annotated_at",
+    "text_id",
+    "source",
+    "source_id",
+    "text",
+    "text_b",
 ]
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 

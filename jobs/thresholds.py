@@ -19,6 +19,7 @@ from jobs.runtime.job import Context, Done, Job, Work
 from models.errors import DataError
 from models.outcomes import competing, first_threshold
 from models.round_plan import Window
+from models.tasks import Target
 from models.threshold_search import EVERY_SCENE, search
 
 
@@ -78,22 +79,22 @@ def _rows(context: Context, student: Model, window: Window) -> list[tuple[Any, .
             "teacher; run `pingti score-teacher` and `pingti score` over these days"
         )
     teacher = queries.model(context.lake, student.teacher_id or "")
-    gold = distil_judging.gold_of_teacher(context, teacher, table)
+    gold, known = distil_judging.gold_of_teacher(context, teacher, table, student.labels)
     scores = table.column("probs").combine_chunks().flatten().to_numpy().reshape(-1, len(student.labels))
-    kind = context.settings.task(student.task).kind
-    scores = competing(scores, kind)
-    first = first_threshold(kind, len(student.labels))
+    task = context.settings.task(student.task)
+    scores = competing(scores, task.kind)
+    first = first_threshold(task.kind, len(student.labels))
     days = distil_judging.day_numbers(table)
     scenes = np.array(table.column("scene").to_pylist(), np.str_)
     weight = table.column("occurrences").to_numpy()
     version = (queries.threshold_version(context.lake, student.model_id) or 0) + 1
     now = datetime.now(UTC)
     rows = []
-    for column, (label, settings) in enumerate(context.settings.task(student.task).labels.items()):
+    for column, label in enumerate(student.labels):
+        target = task.labels[label].target if label in task.labels else Target()
         for scene, chosen in _places(scenes, gold[:, column], weight, context.settings.thresholds.min_positives):
-            found = search(
-                scores[chosen, column], gold[chosen, column], days[chosen], weight[chosen], settings.target, first
-            )
+            own = chosen & known[:, column]
+            found = search(scores[own, column], gold[own, column], days[own], weight[own], target, first)
             key = (student.model_id, label, scene, version)
             rows.append(distil_judging.threshold_row(key, found, window, now, context.run_id))
     return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,11 @@ from models.round_plan import DateLayout
 from models.tasks import TaskSettings
 from models.threshold_search import EVERY_SCENE
 
+if TYPE_CHECKING:
+    from models.teachers.teacher import Lesson as TeachersLesson
+
+CONTENT, ON_THE_WAY = "content", "way/"  # what the digests in `models` are of: the teacher, and its states on the way
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -29,6 +35,7 @@ class Rows:
     text_ids: list[str]
     hashes: list[str]
     texts: list[str]
+    others: list[str | None]  # of pairs the second texts
     targets: NDArray[np.float32]  # (rows, labels); NaN where the annotators say nothing, or disagree evenly
 
 
@@ -91,26 +98,36 @@ def fine_tuning_rows(context: Context, name: str, layout: DateLayout) -> Rows:
     votes = queries.majority(context.lake, name, labels, layout.train)
     answers = votes.groupBy("text_hash").pivot("label", list(labels)).agg(F.first(F.col("positive").cast("float")))
     texts = queries.texts_of(context.lake.read(tables.TEXTS), name, task).where(queries.within(layout.train))
-    texts = texts.groupBy("text_hash").agg(F.min("text_id").alias("text_id"), F.first("text").alias("text"))
+    texts = texts.groupBy("text_hash").agg(
+        F.min("text_id").alias("text_id"), F.first("text").alias("text"), F.first("text_b").alias("text_b")
+    )
     table = answers.join(texts, "text_hash").orderBy("text_hash").toArrow()
     answered = [table.column(label).to_numpy(zero_copy_only=False) for label in labels]
     targets = implied(np.stack(answered, axis=1).astype(np.float32), task.kind)
-    columns = {key: table.column(key).to_pylist() for key in ("text_id", "text_hash", "text")}
-    return Rows(columns["text_id"], columns["text_hash"], columns["text"], targets)
+    columns = {key: table.column(key).to_pylist() for key in ("text_id", "text_hash", "text", "text_b")}
+    return Rows(columns["text_id"], columns["text_hash"], columns["text"], columns["text_b"], targets)
 
 
 def _train(context: Context, lesson: Lesson) -> None:
-    from models.training.teacher import fine_tune
+    from models.teachers.teacher import Teacher, fine_tune
 
-    task, rows = context.settings.task(lesson.task), lesson.rows
-    base = task.teacher.source or str(_pretrained(context, task, lesson))
-    known = ~np.isnan(rows.targets)
+    task = context.settings.task(lesson.task)
+    folders: dict[str, Path] = {}
+    contents: dict[str, str] = {}
+
+    def keep(teacher: Teacher, name: str) -> None:
+        """Seal the teacher, as it is now or at the end; the folder's name has a part of the digest."""
+        contents[name] = teacher.digest
+        place = folder_of(lesson.model_id, name, contents[name])
+        folders[name] = teacher.save(context.lake.bundles / "teachers" / place)
+
+    lesson_of_rows = lesson_for(task, lesson.rows)
     teacher = fine_tune(
-        base, rows.texts, np.nan_to_num(rows.targets), known, task.label_names, task.teacher,
-        seed=context.settings.rounds.seed, kind=task.kind, progress=context.teller(f"{lesson.task}: fine-tuning"),
+        base_of(context, lesson.task, lesson.layout), lesson_of_rows, task.teacher, seed=context.settings.rounds.seed,
+        progress=context.teller(f"{lesson.task}: fine-tuning"),
+        keep=lambda now: keep(now, f"{ON_THE_WAY}{len(contents) + 1}"),
     )  # fmt: skip
-    folder = context.lake.bundles / "teachers" / f"{lesson.model_id.replace('/', '-')}-{teacher.digest[:8]}"
-    teacher.save(folder)
+    keep(teacher, CONTENT)
     context.lake.replace(
         base_rows(context, lesson),
         tables.ROUND_SAMPLES,
@@ -120,8 +137,8 @@ def _train(context: Context, lesson: Lesson) -> None:
     now = datetime.now(UTC)
     _write_first_thresholds(context, lesson.model_id, task, now)
     row = (
-        lesson.model_id, lesson.task, "bert", "teacher", list(task.label_names), None, None, str(folder),
-        {"content": teacher.digest}, context.settings.cleaning.version, task.teacher.model_dump_json(), now,
+        lesson.model_id, lesson.task, "bert", "teacher", list(task.label_names), None, None,
+        str(folders[CONTENT]), contents, context.settings.cleaning.version, task.teacher.model_dump_json(), now,
         context.run_id,
     )  # fmt: skip
     frame = context.spark.createDataFrame([row], tables.MODELS.schema)
@@ -129,13 +146,34 @@ def _train(context: Context, lesson: Lesson) -> None:
     context.lake.append(frame, tables.MODELS, context.stamp(lesson.fingerprint), once=lesson.model_id, scope=scope)
 
 
-def _pretrained(context: Context, task: TaskSettings, lesson: Lesson) -> Path:
+def folder_of(model_id: str, name: str, digest: str) -> str:
+    """What the folder of a teacher is called, or of one of its states on the way; it says what it holds."""
+    beside = "" if name == CONTENT else f"-{name.replace('/', '-')}"
+    return f"{model_id.replace('/', '-')}{beside}-{digest[:8]}"
+
+
+def lesson_for(task: TaskSettings, rows: Rows) -> TeachersLesson:
+    """The rows as a teacher takes them: what is not known is masked."""
+    from models.teachers.teacher import Lesson as TeachersLesson
+
+    second = [one or "" for one in rows.others] if task.kind == "pair" else None
+    known = ~np.isnan(rows.targets)
+    return TeachersLesson(rows.texts, np.nan_to_num(rows.targets), known, task.label_names, task.kind, second)
+
+
+def base_of(context: Context, name: str, layout: DateLayout) -> str:
+    """What a task's teacher begins as: the model that the settings name, or the small BERT of this house."""
+    task = context.settings.task(name)
+    return task.teacher.source or str(_pretrained(context, task, layout))
+
+
+def _pretrained(context: Context, task: TaskSettings, layout: DateLayout) -> Path:
     """The small BERT of this house, pretrained on the platform's own texts; shared by tasks with equal settings."""
-    from models.training.pretraining import pretrain
+    from models.teachers.pretraining import pretrain
 
     settings = task.teacher
     everyone = TaskSettings(scenes=tuple(sorted(_all_scenes(context))), labels=task.labels)
-    pool = queries.distinct_texts(context.lake, "*", everyone, lesson.layout, "train")
+    pool = queries.distinct_texts(context.lake, "*", everyone, layout, "train")
     drawn = pool.orderBy(queries.drawn_by_hash("text_hash", context.settings.rounds.seed), "text_hash")
     texts = drawn.limit(settings.pretrain_texts).select("text_hash", "text").toArrow()
     sizes = settings.model_dump(mode="json", include={"layers", "hidden", "heads", "max_tokens", "vocabulary_size"})
@@ -157,14 +195,14 @@ def _all_scenes(context: Context) -> set[str]:
 def base_rows(context: Context, lesson: Lesson) -> DataFrame:
     """The fine-tuning rows as round samples, under the teacher's own name."""
     rows = lesson.rows
-    columns = zip(rows.text_ids, rows.hashes, rows.texts, rows.targets, strict=True)
+    columns = zip(rows.text_ids, rows.hashes, rows.texts, rows.others, rows.targets, strict=True)
     values = [
         (
             lesson.model_id,
             text_id,
             text_hash,
             text,
-            None,
+            other,
             position,
             "train",
             ["annotated"],
@@ -172,7 +210,7 @@ def base_rows(context: Context, lesson: Lesson) -> DataFrame:
             _nullable(targets),
             None,
         )
-        for position, (text_id, text_hash, text, targets) in enumerate(columns)
+        for position, (text_id, text_hash, text, other, targets) in enumerate(columns)
     ]
     return context.spark.createDataFrame(values, tables.ROUND_SAMPLES.schema)
 

@@ -22,7 +22,7 @@ from pydantic import Field, PositiveInt, ValidationError
 from models import digests
 from models.errors import BundleError
 from models.tasks import Frozen, TaskKind
-from models.vocabulary import Vocabulary
+from models.words import AnyVocabulary, read_vocabulary
 
 MODEL, VOCABULARY, LABELS, MANIFEST = "model.onnx", "vocabulary.json", "labels.json", "manifest.json"
 PARTS = (MODEL, VOCABULARY, LABELS)  # what the manifest holds digests of
@@ -48,6 +48,7 @@ class Folding(Frozen):
     max_difference: float = Field(ge=0)  # of a probability
     changed: float = Field(ge=0, le=1)  # share of the decisions by first thresholds that came out otherwise
     decisions: PositiveInt  # how many were compared
+    pooling: Literal["max", "sum"] = "max"  # what is kept of a filter's answers to a text's windows
 
 
 class BundleFacts(Frozen):
@@ -77,13 +78,19 @@ class Manifest(BundleFacts):
 
     def own_digest(self) -> str:
         """What `digest` has to be."""
-        return digests.of_json(self.model_dump(mode="json", exclude={"digest", *self.unsaid}))
+        return digests.of_json(self.model_dump(mode="json", exclude={"digest": True, **self.unsaid}))
 
     @property
-    def unsaid(self) -> set[str]:
+    def unsaid(self) -> dict[str, Any]:
         """Fields that the file leaves out: bundles older than they are have the digest of a manifest without them."""
-        said = {"folding": self.folding is not None, "outcome": self.outcome != "multi_label"}
-        return {name for name, is_said in said.items() if not is_said}
+        unsaid: dict[str, Any] = {}
+        if self.folding is None:
+            unsaid["folding"] = True
+        elif self.folding.pooling == "max":
+            unsaid["folding"] = {"pooling"}
+        if self.outcome == "multi_label":
+            unsaid["outcome"] = True
+        return unsaid
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ class Bundle:
 
     path: Path
     manifest: Manifest
-    vocabulary: Vocabulary
+    vocabulary: AnyVocabulary
 
     @property
     def model(self) -> Path:
@@ -100,7 +107,7 @@ class Bundle:
         return self.path / MODEL
 
 
-def seal(folder: Path, *, model: bytes, vocabulary: Vocabulary, facts: BundleFacts) -> Path:
+def seal(folder: Path, *, model: bytes, vocabulary: AnyVocabulary, facts: BundleFacts) -> Path:
     """Write a bundle: all of it appears under `folder` at once, or nothing does.
 
     Sealing the same content again is no error, so that a run killed after it can be repeated.
@@ -138,7 +145,7 @@ def open_bundle(path: Path | str) -> Bundle:
         _check_same(path / name, digests.of_file(path / name), manifest.files.get(name, "no digest"))
     if json.loads((path / LABELS).read_bytes()) != list(manifest.labels):
         raise BundleError(f"{path}: {LABELS} and {MANIFEST} list other labels; export the model again")
-    vocabulary = Vocabulary.load(path / VOCABULARY)
+    vocabulary = read_vocabulary(path / VOCABULARY)
     if len(vocabulary) != manifest.vocabulary_size:
         raise BundleError(
             f"{path}: {VOCABULARY} holds {len(vocabulary)} ids, {MANIFEST} says {manifest.vocabulary_size}; "

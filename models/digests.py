@@ -10,7 +10,7 @@ from typing import Any
 TEXT_HASH_CHARS = 32  # 128 bits: no collision to be expected among 10^15 texts
 
 
-def of_bytes(data: bytes) -> str:
+def of_bytes(data: bytes | memoryview) -> str:
     """The whole digest of some bytes, 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
 

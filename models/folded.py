@@ -1,4 +1,4 @@
-"""A TextCNN whose convolutions are tables: what a sealed folded graph holds, read and checked.
+"""A TextCNN or BOW as tables: what a sealed folded graph holds, read and checked.
 
 A filter's answer to a window is linear in its characters: the sum, over the window's places, of a number that depends
 on the character and the place alone. Those numbers are the tables; they replace the embedding and the convolution.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class Folded:
         bias: (widths * filters,).
         head: (labels, widths * filters), the last layer.
         head_bias: (labels,).
+        pooling: What is kept of a filter's answers to a text's windows: the largest, or their sum (width 1 alone).
     """
 
     widths: tuple[int, ...]
@@ -45,6 +46,7 @@ class Folded:
     bias: Floats
     head: Floats
     head_bias: Floats
+    pooling: Literal["max", "sum"] = "max"
 
 
 def table_name(width: int, place: int) -> str:
@@ -70,6 +72,8 @@ def read_folded(model: bytes, folding: Folding, *, vocabulary_size: int, labels:
     Raises:
         BundleError: A constant is missing, of another type or shape, out of range, or not a number; it is named.
     """
+    if folding.pooling == "sum" and folding.widths != (1,):
+        raise BundleError(f"{where}: sums over windows of {folding.widths}, expected (1,); export the model again")
     found = read_initialisers(model, where)
     width_filters = len(folding.widths) * folding.filters
 
@@ -93,6 +97,7 @@ def read_folded(model: bytes, folding: Folding, *, vocabulary_size: int, labels:
         take(BIAS, single, width_filters),
         take(HEAD, single, labels, width_filters),
         take(HEAD_BIAS, single, labels),
+        folding.pooling,
     )
 
 

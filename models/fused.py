@@ -9,7 +9,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from models.kernels import decode_arguments, kernels
 from models.look_up import BLOCK, LANE_BYTES
 from models.serving import Engine
 from models.tasks import TaskKind
-from models.vocabulary import UNKNOWN, Encoded, Texts, as_large_string
+from models.vocabulary import UNKNOWN, Encoded, Texts, Vocabulary, as_large_string
 
 _log = logging.getLogger(__name__)
 _CACHE_LINE = 64  # bytes
@@ -39,11 +39,24 @@ class Network:
     head: Floats
     head_bias: Floats
     outcome: TaskKind
+    pooling: Literal["max", "sum"] = "max"
 
     @classmethod
     def of(cls, folded: Folded, outcome: TaskKind = "multi_label") -> Self:
         """Cut the tables into parts of `LANE_BYTES`, the last one filled up with filters that answer nothing."""
         sums = folded.tables[0][0].dtype
+        if folded.pooling == "sum":
+            return cls(
+                1,
+                ((np.ascontiguousarray(folded.tables[0][0])[None],),),
+                np.dtype(np.float32 if sums == np.float32 else np.int64),
+                folded.scale,
+                folded.bias,
+                np.ascontiguousarray(folded.head, np.float32),
+                np.ascontiguousarray(folded.head_bias, np.float32),
+                outcome,
+                pooling="sum",
+            )
         sums = np.dtype(np.int16) if sums == np.int8 else sums
         lanes = LANE_BYTES // sums.itemsize
         by_width = (len(folded.widths), folded.filters)
@@ -71,11 +84,14 @@ class Network:
         """
         starts, ends = encoded.offsets[rows], encoded.offsets[rows + 1]
         answers = np.empty((len(starts), len(self.head)), np.float32)
-        maxima = np.empty(min(BLOCK, max(len(starts), 1)) * len(self.scale), self.sums)
-        if not kernels().score(
-            encoded.ids, starts, ends, self.least, self.tables, maxima,
-            self.scale, self.bias, self.head, self.head_bias, answers,
-        ):  # fmt: skip
+        rest = (self.scale, self.bias, self.head, self.head_bias, answers)
+        if self.pooling == "sum":
+            sums = np.empty(len(self.scale), self.sums)
+            known = kernels().add_up(encoded.ids, starts, ends, self.tables[0][0][0], sums, *rest)
+        else:
+            maxima = np.empty(min(BLOCK, max(len(starts), 1)) * len(self.scale), self.sums)
+            known = kernels().score(encoded.ids, starts, ends, self.least, self.tables, maxima, *rest)
+        if not known:
             raise DataError(
                 f"texts to score: an id is outside 0 to {self.tables[0][0].shape[1] - 1}; "
                 "encode them with this student's own vocabulary"
@@ -134,6 +150,8 @@ class FusedEngine(Engine):
     def encode(self, texts: Texts) -> Encoded:
         """Clean texts as this student's ids: what `Vocabulary.encode` gives, straight from Arrow's buffers."""
         vocabulary, most = self.bundle.vocabulary, self.bundle.manifest.max_length
+        if not isinstance(vocabulary, Vocabulary):
+            return vocabulary.encode(texts, most)
         column = as_large_string(texts)
         if len(column) == 0:
             return vocabulary.encode(column, most)

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from models.adding import add_up
 from models.look_up import score
 from models.utf8 import decode
 
@@ -18,15 +19,20 @@ _log = logging.getLogger(__name__)
 
 
 class Kernels(NamedTuple):
-    """The compiled functions; they take the arguments of `utf8.decode` and `look_up.score`."""
+    """The compiled functions; they take the arguments of `utf8.decode`, `look_up.score` and `adding.add_up`."""
 
     decode: Callable[..., int]
     score: Callable[..., bool]
+    add_up: Callable[..., bool]
 
 
 @cache
 def _jitted(kept: bool) -> Kernels:
-    return Kernels(njit(nogil=True, cache=kept)(decode), njit(nogil=True, cache=kept)(score))
+    return Kernels(
+        njit(nogil=True, cache=kept)(decode),
+        njit(nogil=True, cache=kept)(score),
+        njit(nogil=True, cache=kept)(add_up),
+    )
 
 
 @cache

@@ -117,8 +117,8 @@ def score(
             _look_up(places, steps, at[: last - first + 1], maxima, features, column)
             column += features // len(tables)
         for row in range(last - first):
-            _activate(maxima[row * features : (row + 1) * features], scale, bias, active)
-            _finish(active, head, head_bias, logits[first + row])
+            activate(maxima[row * features : (row + 1) * features], scale, bias, active)
+            finish(active, head, head_bias, logits[first + row])
     return fine
 
 
@@ -179,22 +179,24 @@ def _look_up(
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
-def _activate(
-    maxima: NDArray[Any], scale: NDArray[np.float32], bias: NDArray[np.float32], active: NDArray[np.float32]
+def activate(
+    answers: NDArray[Any], scale: NDArray[np.float32], bias: NDArray[np.float32], active: NDArray[np.float32]
 ) -> None:
+    """Scale, bias and ReLU."""
     for feature in range(len(active)):
-        answer = np.float32(maxima[feature]) * scale[feature] + bias[feature]
+        answer = np.float32(answers[feature]) * scale[feature] + bias[feature]
         active[feature] = answer if answer > 0 else np.float32(0)
 
 
 # Sums over features may be taken in any order, as the matrix product of any other engine does.
 @njit(nogil=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
-def _finish(
+def finish(
     active: NDArray[np.float32],
     head: NDArray[np.float32],
     head_bias: NDArray[np.float32],
     logits: NDArray[np.float32],
 ) -> None:
+    """One text's logits from its features."""
     for label in range(len(head)):
         total = np.float32(0)
         for feature in range(len(active)):

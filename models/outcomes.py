@@ -19,7 +19,7 @@ FIRST_THRESHOLD = 0.5
 def probabilities(logits: NDArray[np.float32], kind: TaskKind) -> NDArray[np.float64]:
     """Logits (rows, labels) as probabilities: of each label by itself, or of one label among all. NaN stays NaN."""
     exact = logits.astype(np.float64)
-    if kind == "multi_label":
+    if kind != "multi_class":
         alone: NDArray[np.float64] = 1 / (1 + np.exp(-np.maximum(exact, -700.0)))  # beyond, float64 overflows
         return alone
     shifted = np.exp(exact - exact.max(axis=1, keepdims=True, initial=-np.inf))
@@ -32,7 +32,7 @@ Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 
 def competing(probabilities: Floats, kind: TaskKind) -> Floats:
     """The probabilities that may become a label: all, or of a row of classes the largest (the first of equals)."""
-    if kind == "multi_label" or not probabilities.size:
+    if kind != "multi_class" or not probabilities.size:
         return probabilities
     rows = np.arange(len(probabilities))
     winners = probabilities.argmax(axis=1)
@@ -43,11 +43,11 @@ def competing(probabilities: Floats, kind: TaskKind) -> Floats:
 
 def first_threshold(kind: TaskKind, labels: int) -> float:
     """Where nothing was searched yet: one half; of classes, a value that the likeliest always reaches."""
-    return FIRST_THRESHOLD if kind == "multi_label" else FIRST_THRESHOLD / labels
+    return FIRST_THRESHOLD / labels if kind == "multi_class" else FIRST_THRESHOLD
 
 
 def implied(said: NDArray[np.float32], kind: TaskKind) -> NDArray[np.float32]:
     """Answers (rows, labels) of 1, 0 or NaN with what they imply: a class that holds denies the others."""
-    if kind == "multi_label":
+    if kind != "multi_class":
         return said
     return np.where((said == 1).any(axis=1, keepdims=True) & np.isnan(said), np.float32(0), said)

@@ -11,7 +11,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from models.errors import DataError
 from models.metrics import Quality
-from models.tasks import Frozen, Target
+from models.tasks import Frozen, Share, Target
 
 Part = Literal["train", "threshold", "test", "gate"]
 PARTS: tuple[Part, ...] = ("train", "threshold", "test", "gate")
@@ -27,6 +27,7 @@ class RoundSettings(Frozen):
     gate_days: NonNegativeInt = 7
     min_train_days: PositiveInt = 14  # two weeks: the training window has to see the week's rhythm repeat
     random_texts: PositiveInt = 24_000  # rows that round 2 draws by hash
+    twin_margin: Share = 0.01  # macro F1 by which a student may lie below the same one without distillation: noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +101,33 @@ class Decision:
 
 
 def decide(
-    number: int, qualities: Mapping[str, Quality], targets: Mapping[str, Target], settings: RoundSettings
-) -> Decision:
+    number: int, qualities: Mapping[str, Quality], targets: Mapping[str, Target], settings: RoundSettings,
+    lost: str | None = None,
+) -> Decision:  # fmt: skip
     """The next step after round `number`, from each label's quality on the test days.
 
     Promote when every label reaches its target; otherwise go on while rounds are left, else stop and leave the
     choice to `promote`. A label that is not among the qualities (no positive on the test days) has not reached its own.
+    A student that lost to the same one without distillation (`loses`) is not promoted, whatever it reached.
     """
     short = [name for name, target in targets.items() if not _reached(qualities.get(name), target)]
-    if not short:
+    if not short and lost is None:
         return Decision("promote", None, "every label reaches its target on the test days")
-    named = ", ".join(sorted(short))
+    why = lost or f"below target on the test days: {', '.join(sorted(short))}"
     if number < settings.rounds:
-        return Decision("go_on", "random", f"below target on the test days: {named}")
-    return Decision("stop", None, f"after {number} rounds still below target: {named}")
+        return Decision("go_on", "random", why)
+    told = why if lost else f"still below target: {', '.join(sorted(short))}"
+    return Decision("stop", None, f"after {number} rounds {told}")
+
+
+def loses(student: float | None, undistilled: float | None, settings: RoundSettings) -> str | None:
+    """Why a student must not be promoted: its macro F1 lies below its twin's by more than noise; None if not."""
+    if student is None or undistilled is None or student >= undistilled - settings.twin_margin:
+        return None
+    return (
+        f"macro F1 {student:.3f} is below the {undistilled:.3f} of the same student without distillation "
+        f"by more than rounds.twin_margin {settings.twin_margin:g}"
+    )
 
 
 def _reached(quality: Quality | None, target: Target) -> bool:

@@ -13,7 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from models.bundle import VOCABULARY, Bundle, open_bundle
-from models.errors import BundleError, EnvError, SettingsError
+from models.errors import BundleError, DataError, EnvError, SettingsError
+from models.pairs import joined
 from models.vocabulary import Encoded, Texts
 
 EngineKind = Literal["auto", "fused", "onnxruntime"]
@@ -35,9 +36,26 @@ class Engine(ABC):
         return self.bundle.manifest.labels
 
     @property
-    def alphabet(self) -> tuple[str, int]:
-        """What `encode` depends on: engines with the same can share their encoded texts."""
-        return self.bundle.manifest.files[VOCABULARY], self.bundle.manifest.max_length
+    def alphabet(self) -> tuple[str, int, bool]:
+        """What `read` and `encode` depend on: engines with the same can share their encoded texts."""
+        return self.bundle.manifest.files[VOCABULARY], self.bundle.manifest.max_length, self.pairs
+
+    @property
+    def pairs(self) -> bool:
+        """Whether it judges pairs of texts."""
+        return self.bundle.manifest.outcome == "pair"
+
+    def read(self, texts: Texts, second: Texts | None) -> Texts:
+        """The column that this student encodes: the texts, or pairs of them as one; null where a part is.
+
+        Raises:
+            DataError: It judges pairs, and there are no second texts.
+        """
+        if not self.pairs:
+            return texts
+        if second is None:
+            raise DataError(f"{self.bundle.manifest.model_id} judges pairs of texts, got one text each; give both")
+        return joined(texts, second, self.bundle.manifest.max_length)
 
     def encode(self, texts: Texts) -> Encoded:
         """Clean texts as this student's ids."""

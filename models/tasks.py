@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 LabelRef = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,63}\.)?[a-z][a-z0-9_]{0,63}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-TaskKind = Literal["multi_label", "multi_class"]
-"""`multi_label`: every label is a yes-or-no question of its own; `multi_class`: a text has exactly one label."""
+TaskKind = Literal["multi_label", "multi_class", "pair"]
+"""`multi_label`: every label is a yes-or-no question of its own; `multi_class`: a text has exactly one label; `pair`:
+yes-or-no questions about two texts."""
+
+StudentKind = Literal["textcnn", "bow", "bilstm", "bigru"]
+Unit = Literal["char", "word"]
+Scheme = Literal["offline", "joint_isolated", "joint_coupled", "joint_summed", "multi_teacher"]
+JOINT: tuple[Scheme, ...] = ("joint_isolated", "joint_coupled", "joint_summed")
 
 
 class Frozen(BaseModel):
@@ -58,15 +65,22 @@ class TeacherSettings(Frozen):
     batch: PositiveInt = 32
     learning_rate: PositiveFloat = 5e-4
     projection: PositiveInt = 32  # width of the stored [CLS] projection
+    checkpoints: Annotated[int, Field(ge=0)] = 0  # states on the way that are kept, for students that learn by route
 
 
 class StudentSettings(Frozen):
-    """The student: kind, sizes, and how it is trained."""
+    """The student: kind, sizes, and how it learns.
 
-    kind: Literal["textcnn"] = "textcnn"
+    `textcnn` has `filters` of each width, `bow` has `filters` features, `bilstm` and `bigru` have `hidden` units each
+    way.
+    """
+
+    kind: StudentKind = "textcnn"
+    unit: Unit = "char"  # what becomes one id: a character, or a word as jieba finds it
     embedding: PositiveInt = 128
     filters: PositiveInt = 128
-    widths: tuple[PositiveInt, ...] = (2, 3, 4)
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (2, 3, 4)
+    hidden: PositiveInt = 64
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     max_length: PositiveInt = 128
     vocabulary_size: PositiveInt = 6000
@@ -77,6 +91,23 @@ class StudentSettings(Frozen):
     learning_rate: PositiveFloat = 2e-3
     temperature: PositiveFloat = 1.0
     soft_weight: Share = 0.7  # the soft term's share of the loss, the hard term has the rest
+    scheme: Scheme = "offline"
+    teachers: Mapping[str, PositiveFloat] = Field(default_factory=dict)  # of multi_teacher: weights by model or role
+    feedback_weight: NonNegativeFloat = 1.0  # of joint_coupled: the student's soft loss in the teacher's update
+    feedback_learning_rate: PositiveFloat = 1e-5
+    hint_weight: NonNegativeFloat = 0.0  # above 0: the student's features also learn to tell the teacher's [CLS]
+    hint_layer: int = -1  # of the joint schemes: whose [CLS]; stored scores have the last layer's
+    route: bool = False  # learn from the teacher's states on its way, the easiest first
+
+    @model_validator(mode="after")
+    def _scheme_fits(self) -> StudentSettings:
+        if self.teachers and self.scheme != "multi_teacher":
+            raise ValueError(f"teachers are of the scheme multi_teacher, the scheme is {self.scheme}")
+        if self.route and self.scheme == "joint_summed":
+            raise ValueError("route: the teacher and the student of joint_summed make each step together")
+        if self.hint_layer != -1 and self.scheme not in JOINT:
+            raise ValueError(f"hint_layer: {self.scheme} reads stored scores, which have the last layer (-1) alone")
+        return self
 
 
 class TaskSettings(Frozen):

@@ -7,6 +7,7 @@ cleaner. All of it works on whole Arrow buffers; no Python code runs per row.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from models.errors import BundleError, DataError
 
 PAD, UNKNOWN = 0, 1  # the two ids that are no character; characters follow from 2
 FIRST_CHAR = 2
+SEPARATOR, SEPARATOR_CHAR = 2, "\x1f"  # between the texts of a pair; where there are pairs, the first character
 CODE_POINTS = 0x110000
 
 Texts: TypeAlias = "pa.Array | pa.ChunkedArray"
@@ -88,21 +90,24 @@ class Vocabulary:
         return len(self.chars) + FIRST_CHAR
 
     @classmethod
-    def build(cls, texts: Texts, *, max_size: int, min_count: int = 2) -> Self:
+    def build(cls, texts: Texts | Iterable[Texts], *, max_size: int, min_count: int = 2, pairs: bool = False) -> Self:
         """The most frequent characters of some texts.
 
         Args:
-            texts: Strings; nulls are skipped.
+            texts: Strings, or blocks of them; nulls are skipped.
             max_size: Largest `len()` of the result, the two reserved ids included.
             min_count: A character seen less often is left out.
+            pairs: The separator of pairs comes first, whatever its count.
         """
         counts = np.zeros(CODE_POINTS, np.int64)
-        for chunk in texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]:
+        for chunk in blocks_of(texts):
             counts += np.bincount(_code_points(chunk)[0], minlength=CODE_POINTS)
+        counts[ord(SEPARATOR_CHAR)] = 0
         known = np.flatnonzero(counts >= max(min_count, 1))
         # A stable sort by falling count: code points are rising already, so ties stay in their order.
         ranked = known[np.argsort(-counts[known], kind="stable")][: max(max_size - FIRST_CHAR, 0)]
-        return cls(tuple(map(chr, ranked.tolist())))
+        first = (SEPARATOR_CHAR,) if pairs else ()
+        return cls((*first, *map(chr, ranked.tolist()))[: max(max_size - FIRST_CHAR, 0)])
 
     def encode(self, texts: Texts, max_length: int) -> Encoded:
         """Ids of some texts, cut at `max_length` characters.
@@ -191,6 +196,13 @@ def _code_points(texts: Texts) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     # into character offsets.
     begins = (np.frombuffer(raw, np.uint8) & 0xC0) != 0x80
     return codes, _offsets(begins)[ends - ends[0]]
+
+
+def blocks_of(texts: Texts | Iterable[Texts]) -> Iterable[Texts]:
+    """A column, or blocks of columns, block by block."""
+    if isinstance(texts, pa.ChunkedArray):
+        return texts.chunks  # type: ignore[no-any-return]
+    return [texts] if isinstance(texts, pa.Array) else texts
 
 
 def as_large_string(texts: Texts) -> pa.LargeStringArray:

@@ -26,12 +26,14 @@ from udfs.sources import IngestSettings, SourceSettings
 
 RECORD_DDL = (
     "file string, position bigint, length bigint, sha256 string, reason string, detail string, raw binary, "
-    "text_id string, source string, source_id string, scene string, text string, event_time timestamp, load_id string"
+    "text_id string, source string, source_id string, scene string, text string, text_b string, "
+    "event_time timestamp, load_id string"
 )
 RECORDS = pa.schema([
     ("file", pa.string()), ("position", pa.int64()), ("length", pa.int64()), ("sha256", pa.string()),
     ("reason", pa.string()), ("detail", pa.string()), ("raw", pa.binary()), ("text_id", pa.string()),
     ("source", pa.string()), ("source_id", pa.string()), ("scene", pa.string()), ("text", pa.string()),
+    ("text_b", pa.string()),
     ("event_time", pa.timestamp("us", tz="UTC")), ("load_id", pa.string()),
 ])  # fmt: skip
 RANGES_DDL = "source_name string, file string, load_id string, first bigint, last bigint"

@@ -24,7 +24,7 @@ class RejectedError(Exception):
 
 
 def values_of(record: Mapping[str, Any], source: SourceSettings, limits: IngestSettings) -> dict[str, Any]:
-    """Our columns of a source's record: text, scene, source, source_id (may be null) and event_time (in UTC).
+    """Our columns of a source's record: text, text_b and source_id (may be null), scene, source, event_time (in UTC).
 
     Raises:
         RejectedError: with `no_text`, `wrong_type`, `not_utf8` (or the source's other encoding), `lone_surrogate`,
@@ -36,17 +36,26 @@ def values_of(record: Mapping[str, Any], source: SourceSettings, limits: IngestS
     text = found["text"]
     if text is None or text == "":
         raise RejectedError("no_text", "the text is missing, null or empty")
+    other = found.get("text_b")
+    if "text_b" in source.columns and (other is None or other == ""):
+        raise RejectedError("no_text", "the second text is missing, null or empty")
     identifier = found.get("source_id")
     if isinstance(identifier, int) and not isinstance(identifier, bool):
         identifier = str(identifier)
     identifier = identifier or None  # CSV writes a missing id as an empty one
-    strings = {"text": text, "scene": found["scene"], "source": found["source"], "source_id": identifier}
+    strings = {
+        "text": text,
+        "scene": found["scene"],
+        "source": found["source"],
+        "source_id": identifier,
+        "text_b": other,
+    }
     for name, value in strings.items():
-        if not isinstance(value, str) and not (name == "source_id" and value is None):
+        if not isinstance(value, str) and not (name in ("source_id", "text_b") and value is None):
             raise RejectedError("wrong_type", f"{name} is {type(value).__name__}, expected a string")
         _check_characters(name, value, "lone_surrogate" if source.format == "jsonl" else source.undecodable)
-    if len(text) > limits.max_text_chars:
-        raise RejectedError("too_long", f"{len(text)} characters, at most {limits.max_text_chars} are taken")
+    if (length := max(len(text), len(other or ""))) > limits.max_text_chars:
+        raise RejectedError("too_long", f"{length} characters, at most {limits.max_text_chars} are taken")
     return strings | {"event_time": _moment(found["event_time"], source.timezone)}
 
 

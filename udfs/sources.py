@@ -18,14 +18,14 @@ UTF_8: Final = "utf-8"
 class SourceSettings(Frozen):
     """One source of texts: which files, and which of their columns are ours.
 
-    `columns` maps our names to the source's; `constants` gives ours a fixed value. `event_time` may be ISO 8601,
-    `2026-03-01 08:00:00`, epoch seconds or milliseconds; one without an offset is read in `timezone`. A file whose
-    name ends in `.gz` is decompressed; `encoding` is that of its content.
+    `columns` maps our names to the source's (`text_b` is the second text of a pair); `constants` gives ours a fixed
+    value. `event_time` may be ISO 8601, `2026-03-01 08:00:00`, epoch seconds or milliseconds; one without an offset is
+    read in `timezone`. A file whose name ends in `.gz` is decompressed; `encoding` is that of its content.
     """
 
     path: str
     format: Literal["jsonl", "csv", "tsv", "parquet"]
-    columns: Mapping[Literal["source_id", "text", "event_time", "scene", "source"], str]
+    columns: Mapping[Literal["source_id", "text", "text_b", "event_time", "scene", "source"], str]
     constants: Mapping[Literal["event_time", "scene", "source"], str] = {}
     timezone: str = "Asia/Shanghai"
     encoding: Literal["utf-8", "gbk", "gb18030", "utf-16"] = UTF_8

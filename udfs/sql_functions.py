@@ -28,22 +28,28 @@ class InForce:
 
 def student_probs(
     students: Mapping[str, InForce], cleaning: CleaningSettings, kind: EngineKind = "auto"
-) -> Callable[[pa.Array, pa.Array], pa.Array]:
+) -> Callable[..., pa.Array]:
     """An Arrow function (task, raw text) -> probabilities, in the order of the labels of the task's student in force.
+
+    Of a task of pairs the second text is a third argument; other tasks do not read it.
 
     The whole cleaner runs first: for a text of the tables the answer is that of `student_scores`. Rules settle nothing
     here, so a text that has no scores because a rule settled it is answered too. A null task or text gives null.
 
     Raises:
-        DataError: in the function, for a task without a student in force; the message names those that have one.
+        DataError: in the function, for a task without a student in force; the message names those that have one. Or
+            for a task of pairs without second texts.
         EnvError: in the function, where the executor runs another build than the driver.
     """
     wanted, settings_json, served = build(), cleaning.model_dump_json(), dict(students)
 
-    def probs(task: pa.Array, text: pa.Array) -> pa.Array:
+    def probs(task: pa.Array, text: pa.Array, *text_b: pa.Array) -> pa.Array:
         check(wanted)
         cleaner = cleaner_of(settings_json)
-        clean = pa.array([None if one is None else cleaner.clean(one) for one in text.to_pylist()], pa.string())
+        clean, *others = [
+            pa.array([None if one is None else cleaner.clean(one) for one in column.to_pylist()], pa.string())
+            for column in (text, *text_b)
+        ]
         tasks = np.array(task.to_pylist(), dtype=object)
         parts, places = [pa.nulls(1, _PROBS)], np.zeros(len(tasks), np.int64)
         for name in sorted({one for one in tasks if one is not None}):
@@ -51,8 +57,9 @@ def student_probs(
                 known = ", ".join(sorted(served)) or "none"
                 raise DataError(f"student_probs: no student in force for task {name!r}; there is one for: {known}")
             rows = np.flatnonzero(tasks == name)
-            own = clean.take(pa.array(rows))
             engine = engine_of(served[name].bundle, served[name].model_id, kind)
+            second = others[0].take(pa.array(rows)) if others else None
+            own = engine.read(clean.take(pa.array(rows)), second)
             places[rows] = sum(map(len, parts)) + np.arange(len(rows))
             parts.append(lists(engine.probabilities(own), own.is_null().to_numpy(zero_copy_only=False)))
         return pa.concat_arrays(parts).take(pa.array(places))

@@ -59,21 +59,21 @@ def student_scorer(students: Sequence[Served], kind: EngineKind = "auto") -> Cal
 def score_batch(batch: pa.RecordBatch, students: Sequence[Served], kind: EngineKind = "auto") -> Batches:
     """Score one batch: a batch of scores for each student that has rows in it.
 
-    A null text keeps a null score and an `error`; no row is ever dropped. Students of one alphabet
-    share the texts' ids.
+    A null text, or a pair with one, keeps a null score and an `error`; no row is ever dropped. Students of one
+    alphabet share the texts' ids. The column `text_b` may be missing where no student judges pairs.
     """
-    texts = batch.column("text")
-    null = texts.is_null().to_numpy(zero_copy_only=False)
-    encoded: dict[tuple[str, int], Encoded] = {}
+    second = batch.column("text_b") if "text_b" in batch.schema.names else None
+    encoded: dict[tuple[str, int, bool], tuple[Encoded, NDArray[np.bool_]]] = {}
     for student in students:
         rows = np.flatnonzero(batch.column(student.wanted).fill_null(False).to_numpy(zero_copy_only=False))
         if len(rows) == 0:
             continue
         engine = engine_of(student.bundle, student.model_id, kind)
         if engine.alphabet not in encoded:
-            encoded[engine.alphabet] = engine.encode(texts)
-        probabilities = engine.probabilities_encoded(encoded[engine.alphabet], rows)
-        yield scored(batch, student, rows, lists(probabilities, null[rows]))
+            texts = engine.read(batch.column("text"), second)
+            encoded[engine.alphabet] = engine.encode(texts), texts.is_null().to_numpy(zero_copy_only=False)
+        ids, null = encoded[engine.alphabet]
+        yield scored(batch, student, rows, lists(engine.probabilities_encoded(ids, rows), null[rows]))
 
 
 def scored(

@@ -12,7 +12,7 @@ import pyarrow as pa
 from models.errors import BundleError
 
 if TYPE_CHECKING:
-    from models.training.teacher import Teacher
+    from models.teachers.teacher import Teacher
 
 TEACHER_SCORES_DDL = (
     "model_id string, text_hash string, bucket int, logits array<float>, cls array<float>, projection_version string"
@@ -30,7 +30,7 @@ Batches = Iterator[pa.RecordBatch]
 def _teacher(folder: str, digest: str) -> Teacher:
     import torch
 
-    from models.training.teacher import Teacher
+    from models.teachers.teacher import Teacher
 
     torch.set_num_threads(1)  # a task has one core; the executors' other cores have tasks of their own
     teacher = Teacher.open(Path(folder))
@@ -43,9 +43,11 @@ def _teacher(folder: str, digest: str) -> Teacher:
 
 
 def teacher_scorer(
-    folder: str, model_id: str, digest: str, *, batch: int, projection: int
+    folder: str, model_id: str, digest: str, *, batch: int, projection: int, pairs: bool = False
 ) -> Callable[[Batches], Batches]:
     """A batch function from (text_hash, bucket, text) sorted by bucket, length and hash to `TEACHER_SCORES_DDL`.
+
+    Of `pairs` the batches also have `text_b`.
 
     A bucket is scored as a whole, whatever the sizes of the Arrow batches it comes in: which texts share a forward
     pass, and so the last bits of their logits, depends on the bucket's texts alone. A worker that opens a teacher of
@@ -53,10 +55,11 @@ def teacher_scorer(
     """
 
     def score(batches: Batches) -> Batches:
-        for bucket, hashes, texts in _buckets(batches):
+        for bucket, hashes, texts, others in _buckets(batches, pairs):
             yield score_bucket(
-                _teacher(folder, digest), model_id, bucket, hashes, texts, batch=batch, projection=projection
-            )
+                _teacher(folder, digest), model_id, bucket, hashes, texts, others if pairs else None, batch=batch,
+                projection=projection,
+            )  # fmt: skip
 
     return score
 
@@ -67,14 +70,15 @@ def score_bucket(
     bucket: int,
     hashes: list[str],
     texts: list[str],
+    others: list[str] | None,
     *,
     batch: int,
     projection: int,
 ) -> pa.RecordBatch:
-    """Score the texts of one bucket, in their order."""
-    from models.training.teacher import PROJECTION_VERSION, project
+    """Score the texts of one bucket, or pairs of them, in their order."""
+    from models.teachers.teacher import PROJECTION_VERSION, project
 
-    logits, states = teacher.score(texts, batch=batch)
+    logits, states = teacher.score(texts, second=others, batch=batch)
     projected = project(states, projection, PROJECTION_SEED)
     rows = len(hashes)
     columns: dict[str, Any] = {
@@ -88,17 +92,20 @@ def score_bucket(
     return pa.RecordBatch.from_pydict(columns, _SCORES)
 
 
-def _buckets(batches: Batches) -> Iterator[tuple[int, list[str], list[str]]]:
+def _buckets(batches: Batches, pairs: bool) -> Iterator[tuple[int, list[str], list[str], list[str]]]:
     current: int | None = None
     hashes: list[str] = []
     texts: list[str] = []
+    others: list[str] = []
     for batch in batches:
         for row in batch.to_pylist():
             if row["bucket"] != current and current is not None:
-                yield current, hashes, texts
-                hashes, texts = [], []
+                yield current, hashes, texts, others
+                hashes, texts, others = [], [], []
             current = row["bucket"]
             hashes.append(row["text_hash"])
             texts.append(row["text"])
+            if pairs:
+                others.append(row["text_b"])
     if current is not None:
-        yield current, hashes, texts
+        yield current, hashes, texts, others

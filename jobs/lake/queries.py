@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -91,8 +92,9 @@ def require_model(lake: Lake, task: str, role: str, remedy: str) -> Model:
 
 
 def texts_of(texts: DataFrame, name: str, task: TaskSettings) -> DataFrame:
-    """The texts a task's models are for: of its scenes, and settled by no rule for it."""
-    return texts.where(F.col("scene").isin(*task.scenes) & ~settled_for(name))
+    """The texts a task's models are for: of its scenes, settled by no rule for it, of a task of pairs with a second."""
+    own = texts.where(F.col("scene").isin(*task.scenes) & ~settled_for(name))
+    return own.where("text_b IS NOT NULL") if task.kind == "pair" else own
 
 
 def settled_for(task: str) -> Column:
@@ -133,7 +135,8 @@ def occurrences(lake: Lake, name: str, task: TaskSettings, windows: Sequence[Win
     for window in windows:
         inside = inside | within(window)
     grouped = texts.where(inside).groupBy("dt", "scene", "text_hash")
-    return grouped.agg(F.first("text").alias("text"), F.count("*").alias("occurrences"))
+    first = [F.first(name).alias(name) for name in ("text", "text_b")]
+    return grouped.agg(*first, F.count("*").alias("occurrences"))
 
 
 def majority(lake: Lake, task: str, labels: Sequence[str], window: Window | None = None) -> DataFrame:
@@ -146,9 +149,18 @@ def majority(lake: Lake, task: str, labels: Sequence[str], window: Window | None
     return votes.select("text_hash", "label", F.when(F.col("share") != 0.5, F.col("share") > 0.5).alias("positive"))
 
 
+def aligned(values: Column, own: Sequence[str], wanted: Sequence[str]) -> Column:
+    """An array column in the order of a model's own labels, in the order wanted: null for labels it does not know."""
+    if tuple(own) == tuple(wanted):
+        return values
+    place = {label: number for number, label in enumerate(own)}
+    found = [values[place[label]] if label in place else F.lit(None).cast("float") for label in wanted]
+    return F.when(values.isNotNull(), F.array(*found))
+
+
 def probabilities(logits: Column, task: TaskSettings) -> Column:
     """`models.outcomes.probabilities` of an array column."""
-    if task.kind == "multi_label":
+    if task.kind != "multi_class":
         return F.transform(logits, lambda logit: 1 / (1 + F.exp(-logit)))
     shares = F.transform(logits, lambda logit: F.exp(logit - F.array_max(logits)))
     total = F.aggregate(shares, F.lit(0.0), lambda so_far, share: so_far + share)
@@ -157,7 +169,7 @@ def probabilities(logits: Column, task: TaskSettings) -> Column:
 
 def competing(probabilities: Column, task: TaskSettings) -> Column:
     """`models.outcomes.competing` of an array column: of classes, all but the likeliest become 0."""
-    if task.kind == "multi_label":
+    if task.kind != "multi_class":
         return probabilities
     winner = F.array_position(probabilities, F.array_max(probabilities)) - 1  # counted from 1, as SQL does
     return F.transform(probabilities, lambda one, at: F.when(at == winner, one).otherwise(F.lit(0).cast("float")))
@@ -184,3 +196,8 @@ def newest_thresholds(lake: Lake, model_id: str) -> dict[tuple[str, str], float]
 def threshold_row(found: dict[tuple[str, str], float], scene: str, labels: Sequence[str]) -> list[float]:
     """The thresholds of a scene in the order of the labels."""
     return [found.get((scene, label), found[EVERY_SCENE, label]) for label in labels]
+
+
+def f1_of(metrics: Iterable[Mapping[str, Any]], model: str) -> float | None:
+    """Macro F1 of a model against the teacher on the test days, from a round's metrics."""
+    return next((m["f1"] for m in metrics if (m["model"], m["gold"], m["part"]) == (model, "teacher", "test")), None)

@@ -64,7 +64,7 @@ def rate(score: Callable[[list[str]], Any], texts: list[str], seconds: float) ->
 def _teacher(folder: str) -> Callable[[list[str]], Any]:
     from pathlib import Path
 
-    from models.training.teacher import Teacher
+    from models.teachers.teacher import Teacher
 
     teacher = Teacher.open(Path(folder))
     return lambda batch: teacher.score(batch, batch=_BATCH)

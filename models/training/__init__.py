@@ -1,1 +1,1 @@
-"""The torch half: teachers, students, losses, the trainer, the export."""
+"""Training of students: networks, losses, schemes, the loop; needs torch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,8 @@ from torch import Tensor
 from models.metrics import count, macro
 from models.outcomes import competing, first_threshold, probabilities
 from models.tasks import StudentSettings, TaskKind
+from models.training.rows import TrainingRows
 from models.training.students import Student, predict
-
-if TYPE_CHECKING:
-    from models.training.trainer import TrainingRows
 
 
 def hold_out(rows: int, settings: StudentSettings, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -47,6 +45,14 @@ class EarlyStopping:
             self._best = {name: tensor.detach().clone() for name, tensor in student.state_dict().items()}
         self.scores.append(score)
         return len(self.scores) - 1 - int(np.argmax(self.scores)) >= self._patience
+
+    def state(self) -> dict[str, Any]:
+        """What a training that goes on later needs of it."""
+        return {"scores": self.scores, "best": self._best}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.scores, self._best = list(state["scores"]), dict(state["best"])
 
     def restore(self, student: Student) -> None:
         """Put the best epoch's weights back."""

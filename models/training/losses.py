@@ -24,6 +24,7 @@ def soft_loss(
     temperature: float,
     weight: Tensor | None = None,
     kind: TaskKind = "multi_label",
+    through_teacher: bool = False,
 ) -> Tensor:
     """KL(teacher || student) of each label's two outcomes, or of a row's classes, at a temperature.
 
@@ -32,15 +33,17 @@ def soft_loss(
 
     Args:
         student: Logits (rows, labels).
-        teacher: Logits (rows, labels); no gradient flows there.
+        teacher: Logits (rows, labels).
         mask: bool (rows, labels), True where the teacher has spoken.
         temperature: Divides both logits; above 1 it shows more of what the teacher thinks of the unlikely.
         weight: Row weights (rows,), None for equal ones.
         kind: The task's kind. Of classes only those in the mask compete: a teacher that does not know one says
             nothing of it, and the mean is over the rows with two or more.
+        through_teacher: Whether the teacher gets a gradient too, which only schemes that couple them want.
     """
     s = student / temperature
-    t = torch.where(mask, teacher, 0.0).detach() / temperature
+    t = torch.where(mask, teacher, 0.0) / temperature
+    t = t if through_teacher else t.detach()
     if kind == "multi_class":
         wanted, got = _class_log_shares(t, mask), _class_log_shares(s, mask)
         between = torch.where(mask, wanted.exp() * (wanted - got), 0.0).sum(1, keepdim=True)
@@ -87,6 +90,18 @@ def distil_loss(
     from_teacher = soft_loss(logits, soft, soft_mask, temperature=temperature, weight=weight, kind=kind)
     from_answers = hard_loss(logits, hard, hard_mask, weight, kind)
     return soft_weight * from_teacher + (1 - soft_weight) * from_answers
+
+
+def hint_loss(told: Tensor, states: Tensor, weight: Tensor) -> Tensor:
+    """The mean squared error between what a student's features tell of the teacher's states and the states.
+
+    Args:
+        told: (rows, width).
+        states: (rows, width); a row with NaN has none, and does not count.
+        weight: Row weights (rows,).
+    """
+    mask = ~torch.isnan(states)
+    return _masked_mean((told - torch.where(mask, states, 0.0)) ** 2, mask, weight)
 
 
 def _class_log_shares(logits: Tensor, mask: Tensor) -> Tensor:

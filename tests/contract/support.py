@@ -15,8 +15,8 @@ import torch
 from onnx import numpy_helper
 
 from models.bundle import BundleFacts, Precision, open_bundle, seal
+from models.sealing.export import export_student
 from models.tasks import StudentSettings
-from models.training.export import export_student
 from models.training.students import Student, build_student
 from models.vocabulary import Vocabulary
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from models.bundle import BundleFacts, open_bundle, seal
 from models.engine import OnnxEngine
 from models.errors import BundleError
+from models.sealing.export import export_student, to_onnx
 from models.tasks import StudentSettings
-from models.training.export import export_student, to_onnx
 from models.training.students import Student, TextCNN, build_student, predict
 from models.vocabulary import Vocabulary
 

@@ -23,8 +23,8 @@ from models.errors import BundleError, DataError, SettingsError
 from models.folded import Folded
 from models.fused import FusedEngine
 from models.initialisers import read_initialisers
+from models.sealing.folded_graph import folded_graph, quantised
 from models.serving import open_engine
-from models.training.folded_graph import folded_graph, quantised
 from models.training.students import TextCNN
 from models.vocabulary import Encoded
 from tests.contract.support import (

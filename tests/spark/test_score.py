@@ -21,9 +21,9 @@ from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Days
 from models.bundle import BundleFacts, open_bundle, seal
 from models.errors import DataError
+from models.sealing.export import export_student
 from models.serving import open_engine
 from models.tasks import StudentSettings
-from models.training.export import export_student
 from models.training.students import TextCNN
 from models.vocabulary import Vocabulary
 from tests.spark.support import (

@@ -11,7 +11,8 @@ from models.outcomes import competing, probabilities
 from models.tasks import StudentSettings
 from models.training.early_stopping import EarlyStopping, hold_out
 from models.training.students import predict
-from models.training.trainer import TrainedStudent, TrainingRows, train_student
+from models.training.rows import TrainingRows
+from models.training.trainer import TrainedStudent, train_student
 from models.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(tuple("abcxyz"))

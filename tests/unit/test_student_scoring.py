@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from models.errors import BundleError
 from models.fused import FusedEngine
+from models.sealing.export import export_student
 from models.serving import open_engine
 from models.tasks import StudentSettings
-from models.training.export import export_student
 from models.training.students import build_student
 from models.vocabulary import Vocabulary
 from udfs.student_scoring import Served, score_batch, student_scorer

@@ -36,6 +36,7 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
 _PROBLEMS: dict[TaskKind, str] = {
     "multi_label": "multi_label_classification",
     "multi_class": "single_label_classification",
+    "pair": "multi_label_classification",
 }
 
 

@@ -19,12 +19,14 @@ from models import digests
 from models.bundle import BundleFacts, Folding, Parity, Precision, seal
 from models.engine import session_of
 from models.errors import BundleError
+from models.sealing import parity
+from models.sealing.folded_graph import fold, folded_graph, quantised
+from models.sealing.graph import INPUTS, OPSET, OUTPUT
+from models.sealing.network_graph import can_draw, network_graph
+from models.sealing.parity import Grid
 from models.tasks import TaskKind
-from models.training import parity
-from models.training.folded_graph import INPUTS, OPSET, OUTPUT, fold, folded_graph, quantised
-from models.training.parity import Grid
-from models.training.students import Student, TextCNN, as_probabilities
-from models.vocabulary import Vocabulary
+from models.training.students import BOW, Student, TextCNN, as_probabilities
+from models.words import AnyVocabulary
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def export_student(
     task: str,
     kind: str,
     labels: tuple[str, ...],
-    vocabulary: Vocabulary,
+    vocabulary: AnyVocabulary,
     max_length: int,
     clean_version: str,
     model_id: str | None = None,
@@ -57,7 +59,7 @@ def export_student(
     precision: Precision = "int16",
     outcome: TaskKind = "multi_label",
 ) -> Path:
-    """Export a student and seal it: a TextCNN as tables, any other student as the graph of its network.
+    """Export a student and seal it: a TextCNN or BOW as tables, any other student as the graph of its network.
 
     Args:
         student: The trained network; comes back on the CPU and in evaluation mode.
@@ -84,7 +86,7 @@ def export_student(
         raise BundleError(f"{folder}: got {len(labels)} label names, the student has {student.labels} logits")
     grid = Grid(len(vocabulary), student.min_length, max_length, outcome)
     # A class made from TextCNN may answer otherwise than its tables.
-    if type(student) is TextCNN:
+    if type(student) is TextCNN or type(student) is BOW:
         model, compared, folding = _folded(student, grid, precision, str(folder))
     else:
         model, compared, folding = _as_it_is(student, grid, str(folder))
@@ -110,12 +112,12 @@ _Exported = tuple[bytes, Parity, Folding | None]
 
 
 def _as_it_is(student: Student, grid: Grid, where: str) -> _Exported:
-    model = to_onnx(student, grid.outcome)
+    model = network_graph(student, grid.outcome) if can_draw(student) else to_onnx(student, grid.outcome)
     network, graph = parity.of_network(student, grid.outcome), parity.of_session(session_of(model))
     return model, parity.check_parity(grid, network, graph, where=where), None
 
 
-def _folded(student: TextCNN, grid: Grid, precision: Precision, where: str) -> _Exported:
+def _folded(student: TextCNN | BOW, grid: Grid, precision: Precision, where: str) -> _Exported:
     """The first graph whose answers are right: with the tables asked for, else with float tables."""
     exact = fold(student)
     model = folded_graph(exact, "float32", grid.outcome)
@@ -141,6 +143,7 @@ def _folded(student: TextCNN, grid: Grid, precision: Precision, where: str) -> _
         max_difference=found.difference,
         changed=found.changed,
         decisions=found.decisions,
+        pooling=exact.pooling,
     )
     parity.check_engines(grid, model, folding, labels=student.labels, where=where)
     return model, compared, folding
@@ -152,7 +155,7 @@ def model_id_of(
     task: str,
     kind: str,
     labels: tuple[str, ...],
-    vocabulary: Vocabulary,
+    vocabulary: AnyVocabulary,
     precision: Precision = "int16",
 ) -> str:
     """task/kind/digest of weights, labels and vocabulary: equal models get equal names.

@@ -24,10 +24,10 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 from models.bundle import publish
 from models.errors import DataError, SettingsError
 from models.tasks import TeacherSettings
+from models.teachers.hub import save
+from models.teachers.tokens import tokenise
 from models.training.batching import length_batches, ramp
 from models.training.devices import device, half_precision, reproducible
-from models.training.hub import save
-from models.training.tokens import tokenise
 from models.vocabulary import Encoded
 
 Progress: TypeAlias = Callable[[int, int, float], None]
@@ -99,7 +99,7 @@ def pretrain(
         )
     texts = texts[: settings.pretrain_texts]
     tokenizer = build_tokenizer(texts, settings.vocabulary_size)
-    encoded = tokenise(tokenizer, texts, settings.max_tokens)
+    encoded = tokenise(tokenizer, texts, settings.max_tokens).encoded
     with reproducible(seed):
         model = BertForMaskedLM(_config(len(tokenizer), settings)).to(device())
         _Pretraining(model, encoded, settings, seed).run(progress)

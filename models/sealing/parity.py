@@ -20,8 +20,8 @@ from models.errors import BundleError
 from models.folded import read_folded
 from models.fused import Network
 from models.outcomes import competing, first_threshold
+from models.sealing.graph import INPUTS, OUTPUT
 from models.tasks import TaskKind
-from models.training.folded_graph import INPUTS, OUTPUT
 from models.training.students import Student, as_probabilities
 from models.vocabulary import Encoded
 
