@@ -215,6 +215,24 @@ def distil(settings: SettingsOption = None, task: TaskOption = None, plan: PlanO
 
 
 @app.command(epilog=EXIT_CODES)
+def compare(
+    settings: SettingsOption = None,
+    task: TaskOption = None,
+    round_id: Annotated[str | None, typer.Option("--round", help="The newest by default.", metavar="ROUND_ID")] = None,
+    students: Annotated[str, typer.Option(help="Kinds, by commas; :word after one reads words.")] = "textcnn",
+    schemes: Annotated[str, typer.Option(help="By commas; +hints and +route after any.")] = "offline",
+    seeds: Annotated[str, typer.Option(help="Numbers, by commas.")] = "1",
+    out: Annotated[Path, typer.Option(help="Folder for compare.json.")] = Path("build/compare"),
+    plan: PlanOption = False,
+) -> None:
+    """Train students and schemes on one and the same round, and tell what each is worth."""
+    from jobs.compare import JOB
+
+    options = {"round": round_id, "students": students, "schemes": schemes, "seeds": seeds, "out": out}
+    _launch(JOB, settings, None, task, plan, options)
+
+
+@app.command(epilog=EXIT_CODES)
 def score(
     settings: SettingsOption = None, dt: DtOption = None, task: TaskOption = None, plan: PlanOption = False
 ) -> None:

@@ -140,7 +140,7 @@ def weigh(
     before = ~found.testing
     searched = search_thresholds(own[before], found.golds["teacher"].where(before), targets, fallback)
     decisions = own >= np.array([one.value for one in searched], np.float32)
-    return searched, _cells(name, model_id, decisions, found.golds, found.parts, task.label_names)
+    return searched, cells_of(name, model_id, decisions, found.golds, found.parts, task)
 
 
 def of_teacher(found: Later, task: TaskSettings, teacher: Model) -> dict[CellKey, list[Cell]]:
@@ -148,16 +148,24 @@ def of_teacher(found: Later, task: TaskSettings, teacher: Model) -> dict[CellKey
     gold, known = found.golds["teacher"].gold, found.golds["teacher"].known
     humans = found.golds["human"]
     both = replace(humans, known=humans.known & known)
-    return _cells("teacher", teacher.model_id, gold, {"human": both}, found.parts, task.label_names)
+    return cells_of("teacher", teacher.model_id, gold, {"human": both}, found.parts, task)
 
 
-def _cells(
+def decided_by_first_thresholds(logits: NDArray[np.float32], kind: TaskKind) -> NDArray[np.bool_]:
+    """What a model decides where nothing was searched yet: (rows, labels)."""
+    decisions: NDArray[np.bool_] = competing(probabilities(logits, kind), kind) >= first_threshold(
+        kind, logits.shape[1]
+    )
+    return decisions
+
+
+def cells_of(
     name: str, model_id: str, decisions: NDArray[np.bool_], golds: Mapping[str, Evidence],
-    parts: Mapping[str, NDArray[np.bool_]], labels: Sequence[str],
+    parts: Mapping[str, NDArray[np.bool_]], task: TaskSettings,
 ) -> dict[CellKey, list[Cell]]:  # fmt: skip
     """A model's decisions against each gold on each part of the days, where the gold says anything."""
     return {
-        (name, model_id, source, part): tally(decisions[chosen], evidence.where(chosen), labels)
+        (name, model_id, source, part): tally(decisions[chosen], evidence.where(chosen), task.label_names)
         for source, evidence in golds.items()
         for part, chosen in parts.items()
         if evidence.known[chosen].any()

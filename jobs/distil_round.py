@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,21 +51,26 @@ def train(context: Context, lesson: Lesson) -> Trained:
     """Train the student by its scheme, and its twin without distillation, on the same rows; seal the student."""
     student = context.settings.task(lesson.teacher.task).student
     with prepared(context, lesson.round_id, lesson.teacher, student) as given:
-        learnt = train_one(context, lesson, student, given)
+        learnt = train_one(context, lesson, student, given, learner=learner_of(context, lesson, student))
         twin = train_one(context, lesson, student, given, distil=False)
         model_id, bundle = sealed(context, lesson, learnt.student, given.vocabulary)
         return Trained(model_id, bundle, twin.student, learnt.losses, len(given.rows))
 
 
 def train_one(
-    context: Context, lesson: Lesson, student: StudentSettings, given: Prepared, *, distil: bool = True
-) -> TrainedStudent:
-    """One training; it goes on from its last whole epoch where an earlier run of it was killed."""
+    context: Context, lesson: Lesson, student: StudentSettings, given: Prepared, *, distil: bool = True,
+    learner: Learner | None = None,
+) -> TrainedStudent:  # fmt: skip
+    """One training; it goes on from its last whole epoch where an earlier run of it was killed.
+
+    The joint schemes need a `learner` (see `learner_of`), which learns too.
+    """
     from models.training.trainer import train_student
 
     task = context.settings.task(lesson.teacher.task)
     name = student.scheme if distil else "without distillation"
-    place = context.lake.bundles / "training" / f"{lesson.round_id.replace('/', '-')}-{student.kind}-{name.split()[0]}"
+    own = f"{lesson.round_id}-{lesson.seed}-{student.kind}-{student.unit}-{name}"
+    place = context.lake.bundles / "training" / re.sub(r"[/ ]", "-", own)
     return train_student(
         given.rows,
         student,
@@ -73,14 +79,19 @@ def train_one(
         seed=lesson.seed,
         kind=task.kind,
         distil=distil,
-        teacher=_learner(context, lesson, student) if distil and student.scheme in JOINT else None,
+        teacher=learner if distil else None,
         progress=context.teller(f"{lesson.round_id} {student.kind} {name}"),
         checkpoints=place,
     )
 
 
-def _learner(context: Context, lesson: Lesson, student: StudentSettings) -> Learner:
-    """A teacher that learns beside the student, from what the stored one began as, on the rows of the round."""
+def learner_of(context: Context, lesson: Lesson, student: StudentSettings) -> Learner | None:
+    """A teacher that learns beside the student, from what the stored one began as, on the rows of the round.
+
+    None where the scheme is no joint one.
+    """
+    if student.scheme not in JOINT:
+        return None
     from models.teachers.teacher import Learner
     from models.teachers.teacher import Lesson as TeachersLesson
     from models.training.devices import reproducible

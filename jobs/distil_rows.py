@@ -65,8 +65,6 @@ def sample(context: Context, round_id: str, teacher: Model, sampling: str, layou
             {"reasons": F.array(F.lit("random")), "hard": decided(context, teacher, "soft")}
         )
         rows = rows.unionByName(drawn.select(*rows.columns))
-    if task.student.scheme == "multi_teacher":
-        rows = averaged(context, teacher, rows)
     numbered = rows.withColumns(
         {
             "round_id": F.lit(round_id),
@@ -92,7 +90,7 @@ def decided(context: Context, teacher: Model, logits: str) -> Column:
     )
 
 
-def averaged(context: Context, teacher: Model, rows: DataFrame) -> DataFrame:
+def averaged(context: Context, teacher: Model, student: StudentSettings, rows: DataFrame) -> DataFrame:
     """The rows with the average of all that `student.teachers` names as their `soft`.
 
     Past students score on the executors, other teachers are read from `teacher_scores`: what they have not seen they
@@ -101,7 +99,7 @@ def averaged(context: Context, teacher: Model, rows: DataFrame) -> DataFrame:
     task = context.settings.task(teacher.task)
     keep = rows.columns
     voices: list[Voice] = []
-    for number, (model, weight) in enumerate(_teachers(context, teacher)):
+    for number, (model, weight) in enumerate(_teachers(context, teacher, student)):
         column = f"voice_{number}"
         if model.model_id == teacher.model_id:  # its logits are in the task's order already
             rows = rows.withColumn(column, F.col("soft"))
@@ -117,9 +115,9 @@ def averaged(context: Context, teacher: Model, rows: DataFrame) -> DataFrame:
     return mixed.select(*keep)
 
 
-def _teachers(context: Context, teacher: Model) -> list[tuple[Model, float]]:
+def _teachers(context: Context, teacher: Model, student: StudentSettings) -> list[tuple[Model, float]]:
     """The models to learn from, and their weights; a student that is to be in force but is not yet is left out."""
-    named: Mapping[str, float] = context.settings.task(teacher.task).student.teachers or {TEACHER: 1.0, LIVE: 1.0}
+    named: Mapping[str, float] = student.teachers or {TEACHER: 1.0, LIVE: 1.0}
     current = live(context).get(teacher.task)
     found: list[tuple[Model, float]] = []
     for name, weight in named.items():
@@ -193,9 +191,14 @@ def prepared(context: Context, round_id: str, teacher: Model, student: StudentSe
 def _with_what_the_scheme_needs(
     context: Context, round_id: str, teacher: Model, student: StudentSettings
 ) -> tuple[DataFrame, int]:
-    """The round's rows; with hints also `cls`, on a route also `way_0` and so on; and how many of these there are."""
+    """The round's rows; with hints also `cls`, on a route also `way_0` and so on; and how many of these there are.
+
+    Of several teachers `soft` is their average.
+    """
     frame = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == round_id)
-    extra = False
+    extra = student.scheme == "multi_teacher"
+    if extra:
+        frame = averaged(context, teacher, student, frame)
     if student.hint_weight and student.scheme in ("offline", "multi_teacher"):
         scores = context.lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
         frame, extra = frame.join(scores.select("text_hash", "cls"), "text_hash", "left"), True

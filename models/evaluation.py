@@ -93,6 +93,11 @@ def by_label(cells: Sequence[Cell]) -> dict[str, Quality]:
     return {label: quality for label, counts in sums.items() if (quality := counts.quality) is not None}
 
 
+def micro_of(cells: Sequence[Cell]) -> Quality | None:
+    """The quality of all labels' decisions counted together; None where the gold never holds."""
+    return sum((cell.counts for cell in cells), Counts(0, 0, 0, 0)).quality
+
+
 def macro_of(cells: Sequence[Cell]) -> Quality | None:
     """The macro average over the labels whose gold holds somewhere; None where it never does."""
     return macro(by_label(cells).values())

@@ -158,6 +158,16 @@ EVALUATIONS = Table(
     comment="Agreement with the teacher or with humans, a row a day, scene and label, counted by occurrence; "
     "precision, recall and f1 are null where the gold holds nowhere.",
 )
+COMPARISONS = Table(
+    "comparisons",
+    """run_id string not null, task string not null, round_id string not null, student string not null,
+    scheme string not null, seed bigint not null, test_rows bigint not null,
+    measures array<struct<gold: string, average: string, precision: double, recall: double, f1: double>> not null,
+    coverage double, teacher_f1 double, parameters bigint not null, bundle_bytes bigint not null,
+    seconds double not null, rows_per_s double, losses array<double> not null, validation array<double> not null""",
+    key=("run_id", "task", "student", "scheme", "seed"),
+    comment="Students and schemes trained on one and the same round, and what each came to on the test days.",
+)
 RUNS = Table(
     "runs",
     """run_id string not null, job string not null, arguments string not null, settings_digest string not null,
@@ -170,6 +180,6 @@ RUNS = Table(
 
 ALL: tuple[Table, ...] = (
     RAW_TEXTS, REJECTED, TEXTS, ANNOTATIONS, TEACHER_SCORES, ROUND_SAMPLES, ROUNDS, MODELS, STUDENT_SCORES,
-    THRESHOLDS, PROMOTIONS, LABELS, EVALUATIONS, RUNS,
+    THRESHOLDS, PROMOTIONS, LABELS, EVALUATIONS, COMPARISONS, RUNS,
 )  # fmt: skip
 BY_NAME = {table.name: table for table in ALL}

@@ -10,8 +10,8 @@ import pyarrow as pa
 from models.outcomes import competing, probabilities
 from models.tasks import StudentSettings
 from models.training.early_stopping import EarlyStopping, hold_out
-from models.training.students import predict
 from models.training.rows import TrainingRows
+from models.training.students import predict
 from models.training.trainer import TrainedStudent, train_student
 from models.vocabulary import Vocabulary
 

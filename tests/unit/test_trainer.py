@@ -13,8 +13,8 @@ import torch
 from models.errors import DataError
 from models.tasks import StudentSettings
 from models.training.batching import length_batches, ramp
-from models.training.students import predict
 from models.training.rows import TrainingRows
+from models.training.students import predict
 from models.training.trainer import TrainedStudent, train_student
 from models.vocabulary import Vocabulary
 

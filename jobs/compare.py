@@ -1,0 +1,272 @@
+"""`pingti compare`: students and schemes trained on one and the same round, and what each is worth."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from pyspark.sql import functions as F
+
+from jobs import distil_judging, distil_round
+from jobs.distil_judging import Later
+from jobs.distil_round import Lesson
+from jobs.distil_rows import Prepared, prepared
+from jobs.lake import queries, tables
+from jobs.runtime import speed
+from jobs.runtime.job import Context, Done, Job, Work
+from models.errors import DataError, SettingsError
+from models.evaluation import Cell, macro_of, micro_of
+from models.metrics import Quality
+from models.serving import open_engine
+from models.tasks import Scheme, StudentKind, StudentSettings, Unit
+
+if TYPE_CHECKING:
+    from models.teachers.teacher import Learner
+    from models.training.trainer import TrainedStudent
+
+UNDISTILLED = "none"
+HINT_WEIGHT = 0.1  # of `+hints`, where the settings have none
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One student under one scheme, as its settings say."""
+
+    student: str
+    scheme: str
+    settings: StudentSettings
+
+    @property
+    def distil(self) -> bool:
+        """Whether it learns from a teacher at all."""
+        return self.scheme != UNDISTILLED
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is compared on which round."""
+
+    lesson: Lesson
+    contenders: tuple[Contender, ...]
+    seeds: tuple[int, ...]
+    out: Path
+
+
+def plan(context: Context) -> Work:
+    """Each student under each scheme, and without distillation; always trains anew."""
+    names = context.tasks()
+    if len(names) != 1:
+        raise SettingsError(f"compare: got the tasks {', '.join(names)}, expected one; name it by --task")
+    options = context.request.options
+    lesson = _lesson(context, names[0], options["round"])
+    base = context.settings.task(names[0]).student
+    contenders = tuple(contenders_of(base, _parts(options["students"]), _parts(options["schemes"])))
+    seeds = _seeds(options["seeds"])
+    steps = tuple(
+        f"train {one.student} by {one.scheme} on {lesson.round_id}, seed {seed}" for one in contenders for seed in seeds
+    )
+    return Work(steps, Comparison(lesson, contenders, seeds, Path(options["out"])))
+
+
+def _parts(given: str) -> list[str]:
+    return [part.strip() for part in given.split(",") if part.strip()]
+
+
+def _seeds(given: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in _parts(given)) or (1,)
+    except ValueError:
+        raise SettingsError(f"--seeds: got {given!r}, expected numbers by commas") from None
+
+
+def contenders_of(base: StudentSettings, students: Sequence[str], schemes: Sequence[str]) -> list[Contender]:
+    """The students and schemes named, each student also without distillation, which comes first."""
+    found = []
+    for student in students:
+        kind, _, unit = student.partition(":")
+        if kind not in get_args(StudentKind) or (unit or "char") not in get_args(Unit):
+            raise SettingsError(
+                f"--students: got {student!r}, expected {', '.join(get_args(StudentKind))}; or one:word"
+            )
+        own = base.model_copy(update={"kind": kind, "unit": unit or "char"})
+        plain = own.model_copy(update={"scheme": "offline", "teachers": {}, "hint_weight": 0.0, "route": False})
+        found.append(Contender(student, UNDISTILLED, plain))
+        found += [Contender(student, scheme, _by(own, scheme)) for scheme in schemes if scheme != UNDISTILLED]
+    return found
+
+
+def _by(student: StudentSettings, scheme: str) -> StudentSettings:
+    name, *extras = scheme.split("+")
+    if name not in get_args(Scheme) or set(extras) - {"hints", "route"}:
+        raise SettingsError(
+            f"--schemes: got {scheme!r}, expected one of {', '.join(get_args(Scheme))}, with +hints or +route"
+        )
+    changed = {
+        "scheme": name, "route": "route" in extras,
+        "hint_weight": (student.hint_weight or HINT_WEIGHT) if "hints" in extras else 0.0,
+        "teachers": student.teachers if name == "multi_teacher" else {},
+    }  # fmt: skip
+    try:
+        return StudentSettings.model_validate(student.model_dump() | changed)
+    except ValidationError as error:
+        raise SettingsError(f"--schemes: {scheme}: {error.errors(include_url=False)[0]['msg']}") from None
+
+
+def _lesson(context: Context, task: str, round_id: str | None) -> Lesson:
+    rounds = context.lake.read(tables.ROUNDS).where(F.col("task") == task)
+    if round_id is not None:
+        rounds = rounds.where(F.col("round_id") == round_id)
+    found = rounds.select("round_id", "teacher_id").collect()
+    if not found:
+        raise DataError(f"compare: no round {round_id or ''} of {task}; run `pingti distil`, or name one that ended")
+    newest = max(found, key=lambda row: int(row["round_id"].rpartition("/")[2]))
+    layout = queries.date_layout(context.lake, context.settings.rounds)
+    return Lesson(newest["round_id"], queries.model(context.lake, newest["teacher_id"]), layout, 0)
+
+
+def execute(context: Context, work: Work) -> Done:
+    """Train, judge, and tell: a table on the screen, `compare.json`, and rows in `comparisons`."""
+    asked: Comparison = work.payload
+    later = distil_judging.later(context, asked.lesson.teacher, asked.lesson.layout, asked.lesson.round_id)
+    rows: list[dict[str, Any]] = []
+    for number, contender in enumerate(asked.contenders):
+        with prepared(context, asked.lesson.round_id, asked.lesson.teacher, contender.settings) as given:
+            for seed in asked.seeds:
+                lesson = Lesson(asked.lesson.round_id, asked.lesson.teacher, asked.lesson.layout, seed)
+                row = _trained(context, lesson, contender, given, later, timed=seed == asked.seeds[0])
+                rows.append({"run_id": context.run_id, "task": lesson.teacher.task} | row)
+        context.reporter.say(f"  {number + 1} of {len(asked.contenders)}: {contender.student} {contender.scheme}")
+    frame = context.spark.createDataFrame(
+        [tuple(row[name] for name in tables.COMPARISONS.names) for row in rows], tables.COMPARISONS.schema
+    )
+    context.lake.append(frame, tables.COMPARISONS, context.stamp())
+    told = summarised(rows)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    place = asked.out / "compare.json"
+    place.write_text(json.dumps({"rows": rows, "contenders": told}, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    for line in lines_of(told):
+        context.reporter.say(line)
+    return Done(counts={"trainings": len(rows)}, headline="trainings")
+
+
+def _trained(
+    context: Context, lesson: Lesson, contender: Contender, given: Prepared, later: Later, *, timed: bool
+) -> dict[str, Any]:
+    """One training and what it came to."""
+    learner = distil_round.learner_of(context, lesson, contender.settings) if contender.distil else None
+    trained = distil_round.train_one(
+        context, lesson, contender.settings, given, distil=contender.distil, learner=learner
+    )
+    task = context.settings.task(lesson.teacher.task)
+    with tempfile.TemporaryDirectory(prefix="pingti-compare-") as folder:
+        bundle = distil_round.seal(
+            context, lesson, contender.settings, trained.student, given.vocabulary, Path(folder) / "student"
+        )
+        engine = open_engine(bundle, context.settings.scoring.engine)
+        column = engine.read(*later.texts())
+        _, cells = distil_judging.weigh(
+            later, task, "student", engine.bundle.manifest.model_id, engine.probabilities(column)
+        )
+        size = sum(path.stat().st_size for path in bundle.iterdir())
+        rate = speed.one_core(str(bundle), _as_array(column)) if timed else None
+    test = {key[2]: found for key, found in cells.items() if key[3] == "test"}
+    kept = micro_of(test.get("live", []))
+    return {
+        "round_id": lesson.round_id, "student": contender.student, "scheme": contender.scheme, "seed": lesson.seed,
+        "test_rows": int(later.testing.sum()), "measures": _measures(test),
+        "coverage": kept.recall if kept else None, "teacher_f1": _teacher_f1(context, later, lesson, learner),
+        "parameters": _parameters(trained), "bundle_bytes": size, "seconds": trained.seconds, "rows_per_s": rate,
+        "losses": list(trained.losses), "validation": list(trained.validation),
+    }  # fmt: skip
+
+
+def _as_array(column: Any) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+
+
+def _parameters(trained: TrainedStudent) -> int:
+    return sum(parameter.numel() for parameter in trained.student.parameters())
+
+
+def _measures(test: Mapping[str, list[Cell]]) -> list[dict[str, Any]]:
+    """Macro and micro measures against each gold on the test days."""
+    found = []
+    for gold, cells in test.items():
+        for average, quality in (("macro", macro_of(cells)), ("micro", micro_of(cells))):
+            if quality is not None:
+                found.append({"gold": gold, "average": average} | _told(quality))
+    return found
+
+
+def _told(quality: Quality) -> dict[str, float]:
+    return {"precision": quality.precision, "recall": quality.recall, "f1": quality.f1}
+
+
+def _teacher_f1(context: Context, later: Later, lesson: Lesson, learner: Learner | None) -> float | None:
+    """Macro F1 of the teacher against the annotators: of the stored one, or of the one that learnt too."""
+    task = context.settings.task(lesson.teacher.task)
+    if learner is None:
+        cells = distil_judging.of_teacher(later, task, lesson.teacher)
+    else:
+        first, second = later.texts()
+        others = second.to_pylist() if task.kind == "pair" else None
+        logits: NDArray[np.float32] = learner.teacher().score(first.to_pylist(), second=others)[0]
+        decisions = distil_judging.decided_by_first_thresholds(logits, task.kind)[later.where]
+        cells = distil_judging.cells_of("teacher", "", decisions, {"human": later.golds["human"]}, later.parts, task)
+    quality = macro_of(next((found for key, found in cells.items() if key[2:] == ("human", "test")), []))
+    return quality.f1 if quality else None
+
+
+def summarised(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A line a contender: means over the seeds, and how far the seeds lie apart."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["student"], row["scheme"]), []).append(row)
+    return [_mean(student, scheme, own) for (student, scheme), own in groups.items()]
+
+
+def _mean(student: str, scheme: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    measures: dict[str, list[float]] = {}
+    for row in rows:
+        for one in row["measures"]:
+            for name in ("precision", "recall", "f1"):
+                measures.setdefault(f"{one['gold']}_{one['average']}_{name}", []).append(one[name])
+    found: dict[str, Any] = {"student": student, "scheme": scheme, "seeds": len(rows)}
+    found |= {name: statistics.mean(values) for name, values in measures.items()}
+    found |= {f"{name}_spread": max(v) - min(v) for name, v in measures.items() if name.endswith("f1")}
+    for name in ("coverage", "teacher_f1", "rows_per_s", "seconds", "parameters", "bundle_bytes"):
+        values = [row[name] for row in rows if row[name] is not None]
+        found[name] = statistics.mean(values) if values else None
+    return found
+
+
+COLUMNS = (
+    ("student", "{}"), ("scheme", "{}"), ("teacher_macro_f1", "{:.4f}"), ("teacher_macro_f1_spread", "{:.4f}"),
+    ("teacher_micro_f1", "{:.4f}"), ("human_macro_precision", "{:.4f}"), ("human_macro_recall", "{:.4f}"),
+    ("human_macro_f1", "{:.4f}"), ("human_macro_f1_spread", "{:.4f}"), ("human_micro_f1", "{:.4f}"),
+    ("teacher_f1", "{:.4f}"), ("coverage", "{:.4f}"), ("parameters", "{:,.0f}"), ("bundle_bytes", "{:,.0f}"),
+    ("seconds", "{:,.0f}"), ("rows_per_s", "{:,.0f}"),
+)  # fmt: skip
+
+
+def lines_of(told: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The table, in Markdown; columns that no contender has anything for are left out."""
+    shown = [(name, form) for name, form in COLUMNS if any(row.get(name) is not None for row in told)]
+    lines = ["| " + " | ".join(name.replace("_", " ") for name, _ in shown) + " |"]
+    lines.append("|" + "|".join("---" if form == "{}" else "---:" for _, form in shown) + "|")
+    for row in told:
+        cells = ["–" if row.get(name) is None else form.format(row[name]) for name, form in shown]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+JOB = Job("compare", plan, execute)
