@@ -26,7 +26,7 @@ def trained(shared_lake: Callable[..., Lake]) -> Lake:
     """Two students of one task, one of another, one without thresholds; none promoted."""
     models = [model_row(OLD, ["asks"]), model_row(NEW, ["asks"], created_at=datetime(2026, 2, 1, tzinfo=UTC))]
     thresholds = [threshold_row(model_id, "asks", 0.5) for model_id in (OLD, NEW, OTHER)]
-    lake = shared_lake(tables.MODELS, tables.THRESHOLDS, tables.PROMOTIONS)
+    lake = shared_lake(tables.MODELS, tables.ROUNDS, tables.THRESHOLDS, tables.PROMOTIONS)
     return fill(
         lake,
         {

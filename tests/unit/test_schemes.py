@@ -1,0 +1,256 @@
+"""Schemes: each solves what it must, and its gradients reach exactly the parameters that it says."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from models.errors import DataError
+from models.tasks import JOINT, StudentSettings
+from models.training.rows import TrainingRows
+from models.training.schemes import Joint, scheme_of
+from models.training.students import build_student, predict
+from models.training.trainer import TrainedStudent, train_student
+from models.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(tuple("abcdefghxy"))
+SETTINGS = StudentSettings(
+    embedding=16, filters=16, hidden=12, widths=(1, 2), epochs=8, batch=32, learning_rate=1e-2, dropout=0.0
+)
+
+
+def rows(count: int = 480, seed: int = 0) -> TrainingRows:
+    """Label 0: the text holds x. Label 1: it holds ab. The teacher on its way took the first for granted."""
+    random = np.random.default_rng(seed)
+    texts = ["".join(random.choice(list("abcdefghxy"), random.integers(0, 15))) for _ in range(count)]
+    truth = np.array([["x" in text, "ab" in text] for text in texts])
+    logits = np.where(truth, 4.0, -4.0).astype(np.float32)
+    everywhere = np.ones_like(truth)
+    return TrainingRows(
+        texts=VOCABULARY.encode(pa.array(texts, pa.string()), 64),
+        hard=truth.astype(np.float32),
+        hard_mask=everywhere,
+        soft=logits,
+        soft_mask=everywhere,
+        weight=np.ones(count, np.float32),
+        states=np.repeat(logits, 3, 1),
+        route=np.stack([np.full_like(logits, 0.5), logits / 4], axis=1),
+    )
+
+
+class TinyTeacher:
+    """A teacher that sees the truth as two features: a network of one layer."""
+
+    def __init__(self, given: TrainingRows, seed: int = 3) -> None:
+        torch.manual_seed(seed)
+        self.module: nn.Module = nn.Linear(2, 2)
+        self.learning_rate = 2e-2
+        self._seen = torch.from_numpy(np.where(given.soft > 0, 1.0, -1.0).astype(np.float32))
+
+    @property
+    def state_width(self) -> int:
+        return 2
+
+    def answer(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        seen = self._seen[torch.from_numpy(rows)]
+        return self.module(seen), seen
+
+
+def weights(module: nn.Module) -> bytes:
+    return b"".join(tensor.detach().numpy().tobytes() for tensor in module.state_dict().values())
+
+
+def train(given: TrainingRows, teacher: TinyTeacher | None = None, *, seed: int = 1, **changes: Any) -> TrainedStudent:
+    options = {
+        name: changes.pop(name) for name in ("distil", "progress", "checkpoints", "max_steps") if name in changes
+    }
+    return train_student(
+        given, StudentSettings(**(SETTINGS.model_dump() | changes)), vocabulary_size=len(VOCABULARY), labels=2,
+        seed=seed, teacher=teacher, **options,
+    )  # fmt: skip
+
+
+def right(student: nn.Module, given: TrainingRows) -> float:
+    return float(((predict(student, given.texts) > 0) == (given.soft > 0)).mean(0).min())
+
+
+SCHEMES: list[dict[str, Any]] = [
+    {"scheme": "offline"},
+    {"scheme": "multi_teacher"},
+    *({"scheme": scheme} for scheme in JOINT),
+    {"scheme": "offline", "hint_weight": 0.3},
+    {"scheme": "joint_coupled", "hint_weight": 0.3},
+    {"scheme": "offline", "route": True},
+    {"scheme": "joint_isolated", "route": True},
+]
+
+
+@pytest.mark.parametrize("changes", SCHEMES, ids=lambda one: "+".join(map(str, one.values())))
+def test_each_scheme_solves_a_tiny_problem(changes: dict[str, Any]) -> None:
+    given = rows()
+    result = train(given, TinyTeacher(given) if changes["scheme"] in JOINT else None, **changes)
+    assert right(result.student, rows(300, seed=9)) > 0.93
+    assert result.losses[-1] < result.losses[0]
+
+
+@pytest.mark.parametrize("kind", ["textcnn", "bow", "bilstm", "bigru"])
+def test_each_student_learns(kind: str) -> None:
+    given = rows()
+    result = train(given, kind=kind, epochs=10)
+    unseen = rows(300, seed=9)
+    decided = predict(result.student, unseen.texts) > 0
+    label = 0 if kind == "bow" else slice(None)  # a bag of characters cannot tell ab from ba
+    assert (decided == (unseen.soft > 0))[:, label].mean() > 0.95
+
+
+def learnt(scheme: str, **changes: Any) -> tuple[bytes, bytes]:
+    """Weights of the teacher and of the student after some steps."""
+    given = rows(160)
+    teacher = TinyTeacher(given)
+    result = train(given, teacher, scheme=scheme, epochs=2, **changes)
+    return weights(teacher.module), weights(result.student)
+
+
+def test_an_isolated_teacher_learns_from_the_labels_alone() -> None:
+    alone = learnt("joint_isolated")
+    assert alone[0] == learnt("joint_isolated", soft_weight=0.1, temperature=4.0, filters=5)[0]
+    assert alone[1] != learnt("joint_isolated", soft_weight=0.1)[1]
+
+
+def test_coupling_is_the_students_soft_loss_in_the_teachers_update_and_nothing_else() -> None:
+    isolated, coupled = (
+        learnt("joint_isolated"),
+        learnt("joint_coupled", feedback_weight=4.0, feedback_learning_rate=1e-2),
+    )
+    assert coupled[0] != isolated[0]
+    # Without its weight nothing but a decay is left of the step, and without its rate not even that.
+    assert learnt("joint_coupled", feedback_weight=0.0, feedback_learning_rate=1e-12)[0] == isolated[0]
+
+
+def test_one_sum_moves_the_teacher_by_the_students_loss() -> None:
+    assert learnt("joint_summed")[0] != learnt("joint_isolated")[0]
+    # Where the student asks nothing of the teacher, the sum is two losses that do not meet.
+    assert learnt("joint_summed", soft_weight=0.0)[0] == learnt("joint_isolated", soft_weight=0.0)[0]
+
+
+def gradients_of(scheme: str) -> dict[str, set[str]]:
+    """Which parameters each of the scheme's steps moved, by the name of the step."""
+    given = rows(64)
+    teacher = TinyTeacher(given)
+    torch.manual_seed(1)
+    student = build_student(SETTINGS, len(VOCABULARY), 2)
+    settings = StudentSettings(**(SETTINGS.model_dump() | {"scheme": scheme}))
+    found = scheme_of(student, given, settings, kind="multi_label", distil=True, teacher=teacher)
+    assert isinstance(found, Joint)
+    names = {id(p): f"student.{n}" for n, p in student.named_parameters()}
+    names |= {id(p): f"teacher.{n}" for n, p in teacher.module.named_parameters()}
+    moved: dict[str, set[str]] = {}
+    for name, steps in found.steps.items():
+        original = steps.by
+
+        def spy(
+            gradients: Any, progress: float, name: str = name, steps: Any = steps, original: Any = original
+        ) -> None:
+            pairs = zip(steps.parameters, gradients, strict=True)
+            moved[name] = {names[id(p)] for p, g in pairs if g is not None and bool(g.abs().sum() > 0)}
+            original(gradients, progress)
+
+        found.steps[name] = _Spied(spy, steps.parameters)  # type: ignore[assignment]
+    student.train()
+    found.learn(np.arange(32), 0, 0.5)
+    return moved
+
+
+@dataclasses.dataclass
+class _Spied:
+    by: Any
+    parameters: Any
+
+
+def test_the_gradients_reach_the_parameters_that_the_scheme_says() -> None:
+    own = {"student.embedding.weight", "student.head.weight", "student.head.bias"} | {
+        f"student.filters.{n}.{part}" for n in (0, 1) for part in ("weight", "bias")
+    }
+    teachers = {"teacher.weight", "teacher.bias"}
+    assert gradients_of("joint_isolated") == {"student": own, "teacher": teachers}
+    assert gradients_of("joint_coupled") == {"student": own, "teacher": teachers, "feedback": teachers}
+    assert gradients_of("joint_summed") == {"student": own, "teacher": teachers}
+
+
+def test_a_joint_scheme_without_a_teacher_and_hints_without_states_are_refused() -> None:
+    with pytest.raises(DataError, match="joint_coupled needs a teacher"):
+        train(rows(64), scheme="joint_coupled")
+    with pytest.raises(DataError, match="no states of the teacher"):
+        train(dataclasses.replace(rows(64), states=None), hint_weight=0.1)
+    with pytest.raises(DataError, match="teacher's way"):
+        train(dataclasses.replace(rows(64), route=None), route=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"scheme": "joint_summed", "route": True}, {"teachers": {"live": 1.0}}, {"hint_layer": 1}, {"scheme": "online"}],
+)
+def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        StudentSettings(**changes)
+
+
+def test_on_a_route_the_early_epochs_learn_from_the_early_teacher() -> None:
+    given = rows(200)
+    early = dataclasses.replace(given, soft=np.full_like(given.soft, np.nan))  # of which the first epochs read nothing
+    settings = {"route": True, "epochs": 6, "soft_weight": 1.0}
+    assert np.isfinite(train(early, max_steps=4 * 7, **settings).losses).all()
+    with pytest.raises(DataError, match="became nan"):
+        train(early, **settings)
+
+
+@pytest.mark.parametrize("changes", [{}, {"scheme": "joint_coupled", "hint_weight": 0.2}, {"validation_share": 0.25}])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(
+    changes: dict[str, Any], dropout: float, tmp_path: Any
+) -> None:
+    given = rows(200)
+
+    class KilledError(Exception):
+        pass
+
+    def run(**options: Any) -> tuple[TrainedStudent, bytes]:
+        teacher = TinyTeacher(given) if "scheme" in changes else None
+        result = train(given, teacher, dropout=dropout, epochs=5, **changes, **options)
+        return result, weights(teacher.module) if teacher else b""
+
+    def kill(done: int, _total: int, _loss: float) -> None:
+        if done > 500:  # in the third or fourth epoch
+            raise KilledError
+
+    wanted, teacher_wanted = run()
+    with pytest.raises(KilledError):
+        run(checkpoints=tmp_path / "kept", progress=kill)
+    assert (tmp_path / "kept").is_dir()
+    read: list[int] = []
+    got, teacher_got = run(checkpoints=tmp_path / "kept", progress=lambda done, _total, _loss: read.append(done))
+    assert read[0] > 250  # it did not begin anew
+    assert weights(got.student) == weights(wanted.student)
+    assert (got.losses, got.validation, teacher_got) == (wanted.losses, wanted.validation, teacher_wanted)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_the_state_of_another_training_is_left_aside(tmp_path: Any) -> None:
+    given = rows(200)
+
+    def kill(done: int, _total: int, _loss: float) -> None:
+        if done > 250:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(given, checkpoints=tmp_path, progress=kill, epochs=3)
+    other = dataclasses.replace(given, soft=-given.soft)
+    assert weights(train(other, checkpoints=tmp_path, epochs=3).student) == weights(train(other, epochs=3).student)

@@ -1,0 +1,90 @@
+"""Rows in memory and rows mapped from files are the same to the trainer."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.errors import DataError
+from models.training.rows import RowsWriter, TrainingRows, standardised
+from models.vocabulary import Encoded
+from tests.unit.test_schemes import rows, train, weights
+
+
+def cut(given: TrainingRows, first: int, last: int) -> TrainingRows:
+    own = np.arange(first, last)
+    arrays = {f.name: getattr(given, f.name)[own] for f in dataclasses.fields(given) if f.name != "texts"}
+    return TrainingRows(texts=given.texts.take(own), **arrays)
+
+
+def mapped(given: TrainingRows, folder: Path, *ends: int) -> TrainingRows:
+    with RowsWriter(folder) as writer:
+        for first, last in zip((0, *ends), (*ends, len(given)), strict=True):
+            writer.add(cut(given, first, last))
+        return writer.finished()
+
+
+@pytest.mark.parametrize("ends", [(), (1,), (70, 150)])
+def test_blocks_written_are_the_rows_that_were_given(ends: tuple[int, ...], tmp_path: Path) -> None:
+    given = rows(200)
+    found = mapped(given, tmp_path, *ends)
+    assert found.digest == given.digest
+    assert isinstance(found.soft, np.memmap)
+    assert isinstance(found.texts.ids, np.memmap)
+    assert found.soft.filename == tmp_path / "soft"
+
+
+def test_training_from_files_gives_the_same_weights(tmp_path: Path) -> None:
+    given = rows(200)
+    settings = {"epochs": 2, "hint_weight": 0.1, "validation_share": 0.2}
+    one, other = train(given, **settings), train(mapped(given, tmp_path, 90), **settings)
+    assert weights(one.student) == weights(other.student)
+
+
+def test_blocks_of_other_shapes_are_refused(tmp_path: Path) -> None:
+    given = rows(20)
+    with RowsWriter(tmp_path) as writer:
+        writer.add(given)
+        with pytest.raises(DataError, match="states has rows of"):
+            writer.add(dataclasses.replace(given, states=np.zeros((20, 2), np.float32)))
+
+
+def test_empty_texts_can_be_mapped(tmp_path: Path) -> None:
+    given = dataclasses.replace(
+        rows(3), texts=Encoded(np.zeros(0, np.int32), np.zeros(4, np.int64)), states=None, route=None
+    )
+    with RowsWriter(tmp_path) as writer:
+        writer.add(given)
+        assert writer.finished().texts.lengths.tolist() == [0, 0, 0]
+
+
+def test_states_are_standardised_over_the_rows_that_have_some() -> None:
+    given = rows(100)
+    states = np.random.default_rng(1).normal(5, 3, (100, 4)).astype(np.float32)
+    states[::3] = np.nan
+    found = standardised(dataclasses.replace(given, states=states)).states
+    assert found is not None
+    assert np.isnan(found[::3]).all()
+    there = found[~np.isnan(found).any(1)]
+    assert there.mean(0) == pytest.approx(np.zeros(4), abs=1e-5)
+    assert there.std(0) == pytest.approx(np.ones(4), abs=1e-4)
+
+
+def test_base_rates_count_answers_first_and_the_teacher_where_there_is_none() -> None:
+    given = rows(100)
+    mask = given.hard_mask.copy()
+    mask[50:] = False
+    own = dataclasses.replace(given, hard_mask=mask)
+    every = np.arange(100)
+    assert own.base_rates(every, soft=False) == pytest.approx((given.hard[:50].sum(0) + 1) / 52)
+    assert own.base_rates(every, soft=True) == pytest.approx((given.hard.sum(0) + 1) / 102)
+
+
+@pytest.mark.parametrize("name", ["states", "route"])
+def test_extra_arrays_that_do_not_fit_are_refused(name: str) -> None:
+    given = rows(20)
+    with pytest.raises(DataError, match=name):
+        dataclasses.replace(given, **{name: getattr(given, name)[:5]}).check(2)
