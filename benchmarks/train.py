@@ -2,7 +2,7 @@
 
 Both learn the same rows (the demo's utterances with their true labels, and logits made from them) for equal epochs,
 with equal batches, schedule, loss and threads. The plain loop is what one writes first: rows shuffled, already encoded,
-padded to the longest of their batch, `Conv1d`, `nn.LSTM` over padding, AdamW as it comes. Rows a second are medians over
+padded to the longest of their batch, `Conv1d`, `nn.LSTM` over padding, AdamW as it comes. Rows a second are medians of
 `RUNS` turns, ours and the plain one by turns; macro F1 is on rows that neither has seen, and must not be lower than the
 plain loop's by more than half a point. Then five million rows, mapped from files, are trained on for a while: what
 memory that takes. Writes `build/bench/train.json`.

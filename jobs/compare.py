@@ -226,6 +226,16 @@ def _teacher_f1(context: Context, later: Later, lesson: Lesson, learner: Learner
     return quality.f1 if quality else None
 
 
+def by_task(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`summarised` of each task and round."""
+    places = dict.fromkeys((row["task"], row["round_id"]) for row in rows)
+    return [
+        {"task": task, "round_id": round_id} | line
+        for task, round_id in places
+        for line in summarised([row for row in rows if (row["task"], row["round_id"]) == (task, round_id)])
+    ]
+
+
 def summarised(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A line a contender: means over the seeds, and how far the seeds lie apart."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from jobs import summary
+from jobs import compare, summary
 from jobs.runtime.job import Context, Done, Job, Work
 
 _TEMPLATE = "report.html.j2"
@@ -36,22 +36,43 @@ def write(context: Context, folder: Path, extra: dict[str, Any] | None = None) -
         found["rounds"] = summary.rounds(context)
     folder.mkdir(parents=True, exist_ok=True)
     days = summary.labels_by_day(context)
-    page = render(found, days, summary.quality_by_label(context))
+    page = render(found, days, summary.quality_by_label(context), summary.comparisons(context))
     (folder / "report.html").write_text(page, "utf-8")
     (folder / "summary.json").write_text(json.dumps(found, ensure_ascii=False, indent=1, default=str) + "\n", "utf-8")
     return found
 
 
-def render(found: dict[str, Any], days: list[dict[str, Any]], thresholds: list[dict[str, Any]]) -> str:
+def render(
+    found: dict[str, Any], days: list[dict[str, Any]], thresholds: list[dict[str, Any]],
+    trainings: list[dict[str, Any]],
+) -> str:  # fmt: skip
     """The page. Everything that comes from the tables is escaped; there is no script, and none can run."""
     template = resources.files("jobs").joinpath(_TEMPLATE).read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(summary=found, thresholds=thresholds, chart=_chart(days))
+    return environment.from_string(template).render(
+        summary=found, thresholds=thresholds, chart=_chart(days), losses=_losses(trainings),
+        comparisons=compare.by_task(trainings),
+    )  # fmt: skip
 
 
 def _chart(days: list[dict[str, Any]]) -> str:
     """The share of texts with each label, by day, as SVG without text from the tables but label names."""
-    if not days:
+    series: dict[str, list[tuple[Any, float]]] = {}
+    for row in days:
+        series.setdefault(f"{row['task']}.{row['label']}", []).append((row["dt"], row["positives"] / row["texts"]))
+    return _lines(series, share=True)
+
+
+def _losses(trainings: list[dict[str, Any]]) -> str:
+    """The mean loss of each epoch of each compared training, the first seed of each, as SVG."""
+    series: dict[str, list[tuple[Any, float]]] = {}
+    for row in trainings:
+        series.setdefault(f"{row['task']} {row['student']} {row['scheme']}", list(enumerate(row["losses"], start=1)))
+    return _lines(series, share=False)
+
+
+def _lines(series: dict[str, list[tuple[Any, float]]], *, share: bool) -> str:
+    if not series:
         return ""
     import matplotlib as mpl
 
@@ -60,12 +81,10 @@ def _chart(days: list[dict[str, Any]]) -> str:
 
     mpl.rcParams["svg.hashsalt"] = "pingti"
     figure, axes = plt.subplots(figsize=(10, 4), layout="constrained")
-    series: dict[str, list[tuple[Any, float]]] = {}
-    for row in days:
-        series.setdefault(f"{row['task']}.{row['label']}", []).append((row["dt"], row["positives"] / row["texts"]))
     for name, points in series.items():
-        axes.plot([day for day, _ in points], [share for _, share in points], label=name, linewidth=1.2)
-    axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
+        axes.plot([at for at, _ in points], [value for _, value in points], label=name, linewidth=1.2)
+    if share:
+        axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
     axes.legend(fontsize="x-small", ncols=2, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     axes.grid(alpha=0.3)
     buffer = io.StringIO()

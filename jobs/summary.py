@@ -80,6 +80,14 @@ def _quality(metric: Any) -> dict[str, float] | None:
     return {name: round(metric[name], 4) for name in ("precision", "recall", "f1")}
 
 
+def comparisons(context: Context) -> list[dict[str, Any]]:
+    """The trainings of each task's newest comparison."""
+    kept = context.lake.read(tables.COMPARISONS)
+    newest = kept.groupBy("task").agg(F.max("run_id").alias("run_id"))  # a run's id begins with its time
+    rows = kept.join(newest, ["task", "run_id"]).orderBy("task", "student", "scheme", "seed").collect()
+    return [row.asDict(recursive=True) for row in rows]
+
+
 def labels_by_day(context: Context) -> list[dict[str, Any]]:
     """Positives a day and label, with the day's texts; what the report draws."""
     texts = context.lake.read(tables.TEXTS).groupBy("dt").agg(F.count("*").alias("texts"))

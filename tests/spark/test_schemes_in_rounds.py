@@ -1,0 +1,220 @@
+"""Pairs of texts through the whole pipeline, every scheme on one round of them, and labels that come in phases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from jobs import annotate, clean, compare, distil, ingest, promote, score, score_teacher, sql, thresholds, train_teacher
+from jobs.distil_rows import prepared
+from jobs.lake import queries, tables
+from jobs.lake.store import Lake
+from jobs.runtime.job import Context, Job
+from models.bundle import open_bundle
+from models.errors import DataError, GateError, SettingsError
+from tests.spark.support import add, context_of, do, rows_of
+
+pytestmark = pytest.mark.spark
+
+TASK = "answer"
+DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
+TEACHER = {"layers": 1, "hidden": 32, "pretrain_steps": 2, "pretrain_seconds": 60, "epochs": 2, "checkpoints": 2}
+STUDENT = {"epochs": 2, "filters": 8, "embedding": 8, "hidden": 6, "widths": [1, 2], "max_length": 31}
+
+
+def settings(folder: Path, *labels: str, **student: Any) -> dict[str, Any]:
+    source = {
+        "path": str(folder / "texts.jsonl"), "format": "jsonl",
+        "columns": {"source_id": "id", "text": "question", "text_b": "answer", "event_time": "time"},
+        "constants": {"scene": "live_chat", "source": "chat"},
+    }  # fmt: skip
+    task = {
+        "kind": "pair", "scenes": ["live_chat"], "labels": {label: {} for label in labels},
+        "teacher": TEACHER, "student": STUDENT | student,
+    }  # fmt: skip
+    rounds = {
+        "threshold_days": 1, "test_days": 1, "gate_days": 0, "min_train_days": 1, "rounds": 1, "twin_margin": 1,
+    }  # fmt: skip
+    return {"sources": {"pairs": source}, "tasks": {TASK: task}, "rounds": rounds}
+
+
+def write(folder: Path) -> None:
+    """Questions with answers; most fit. Labels of the second phase are for few."""
+    random = np.random.default_rng(1)
+    texts, annotations = [], []
+    for number in range(150):
+        first, second = random.choice(list("xyz"), 2)
+        texts.append({
+            "id": str(number), "question": f"老师 {first}{number}?", "answer": f"{second} 好{number}",
+            "time": DAYS[number % 3],
+        })  # fmt: skip
+        told = {"fits": bool(first == second or second != "z")} | ({"has_x": bool(second == "x")} if number % 2 else {})
+        annotations += [
+            {"task": TASK, "label": name, "value": value, "annotator": "a", "source": "chat", "source_id": str(number)}
+            for name, value in told.items()
+        ]
+    (folder / "texts.jsonl").write_text("\n".join(map(json.dumps, texts)), "utf-8")
+    for label in ("fits", "has_x"):
+        own = [one for one in annotations if one["label"] == label]
+        (folder / f"{label}.jsonl").write_text("\n".join(map(json.dumps, own)), "utf-8")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own(shared_lake: Callable[..., Lake], place: Path) -> Lake:
+    """A lake in which the first phase went through every job up to a promoted student."""
+    made = shared_lake(*tables.ALL)
+    context = context_of(made, options={"file": str(place / "fits.jsonl")}, **settings(place, "fits"))
+    every: tuple[Job, ...] = (
+        ingest.JOB, clean.JOB, annotate.JOB, train_teacher.JOB, score_teacher.JOB, distil.JOB, score.JOB,
+        thresholds.JOB, promote.JOB,
+    )  # fmt: skip
+    for job in every:
+        assert do(job, context) is not None, job.name
+    return made
+
+
+def context(own: Lake, place: Path, *labels: str, options: dict[str, Any] | None = None, **student: Any) -> Context:
+    return context_of(own, options=options, **settings(place, *(labels or ("fits",)), **student))
+
+
+def newest(own: Lake, role: str) -> queries.Model:
+    found = queries.newest_model(own, TASK, role)
+    assert found is not None
+    return found
+
+
+def test_pairs_go_through_the_whole_pipeline(own: Lake, place: Path) -> None:
+    texts = own.read(tables.TEXTS)
+    assert rows_of(texts.where("source_id = '0'"), "text", "text_b")[0] != (None, None)
+    assert texts.where("text_b IS NULL").isEmpty()
+    assert texts.select("text_hash").distinct().count() == 150
+    student = newest(own, "student")
+    manifest = open_bundle(student.path).manifest
+    assert (manifest.outcome, manifest.folding) == ("pair", None)
+    scores = own.read(tables.STUDENT_SCORES)
+    assert scores.count() == 150
+    assert scores.where("probs IS NULL OR error IS NOT NULL").isEmpty()
+
+
+def test_sql_asks_the_student_about_two_raw_texts(own: Lake, place: Path) -> None:
+    sql.register_functions(context(own, place))
+    raw = own.read(tables.RAW_TEXTS).selectExpr("text_id", f"student_probs('{TASK}', text, text_b) AS asked")
+    both = raw.join(own.read(tables.STUDENT_SCORES), "text_id").where("abs(asked[0] - probs[0]) > 1e-6")
+    assert both.isEmpty()
+    with pytest.raises(Exception, match="judges pairs of texts"):
+        own.read(tables.RAW_TEXTS).selectExpr(f"student_probs('{TASK}', text)").collect()
+
+
+def test_every_scheme_and_student_can_be_compared_on_one_round(own: Lake, place: Path, tmp_path: Path) -> None:
+    schemes = "offline+hints+route,joint_coupled+hints,joint_isolated+route,multi_teacher"
+    options = {"round": None, "students": "textcnn", "schemes": schemes, "seeds": "1", "out": tmp_path}
+    before = own.read(tables.MODELS).count()
+    assert do(compare.JOB, context(own, place, options=options)) is not None
+    options |= {"students": "bow:word", "schemes": "offline", "out": tmp_path / "kinds"}
+    assert do(compare.JOB, context(own, place, options=options)) is not None
+    assert own.read(tables.MODELS).count() == before  # nothing is registered
+    assert not (own.bundles / "training").exists() or not any((own.bundles / "training").iterdir())
+    told = json.loads((tmp_path / "compare.json").read_text("utf-8"))["contenders"]
+    assert [one["scheme"] for one in told] == ["none", *schemes.split(",")]
+    for one in told:
+        assert 0 <= one["teacher_macro_f1"] <= 1
+        assert 0 <= one["human_macro_f1"] <= 1
+        assert one["coverage"] is None or 0 <= one["coverage"] <= 1
+        assert min(one["parameters"], one["bundle_bytes"], one["rows_per_s"], one["seconds"]) > 0
+    kept = own.read(tables.COMPARISONS)
+    assert kept.count() == len(told) + 2
+    assert {(row["student"], row["scheme"]) for row in kept.collect()} >= {
+        ("bow:word", "none"),
+        ("bow:word", "offline"),
+    }
+
+
+def test_what_cannot_be_compared_is_told(own: Lake, place: Path, tmp_path: Path) -> None:
+    good = {"round": None, "students": "textcnn", "schemes": "offline", "seeds": "1", "out": tmp_path}
+    for wrong, message in (
+        ({"students": "tree"}, "--students"), ({"schemes": "online"}, "--schemes"), ({"seeds": "one"}, "--seeds"),
+        ({"schemes": "joint_summed+route"}, "route"),
+    ):  # fmt: skip
+        with pytest.raises(SettingsError, match=message):
+            compare.plan(context(own, place, options=good | wrong))
+    with pytest.raises(DataError, match="no round answer/textcnn/99"):
+        compare.plan(context(own, place, options=good | {"round": "answer/textcnn/99"}))
+
+
+def test_past_students_are_teachers_and_a_round_keeps_their_positives_in_sight(own: Lake, place: Path) -> None:
+    live = newest(own, "student").model_id
+    changed = context(own, place, scheme="multi_teacher", teachers={"teacher": 1.0, "live": 3.0})
+    student = changed.settings.task(TASK).student
+    with prepared(changed, f"{TASK}/textcnn/01", newest(own, "teacher"), student) as given:
+        mixed = given.rows.soft.copy()
+    with prepared(
+        changed, f"{TASK}/textcnn/01", newest(own, "teacher"), context(own, place).settings.task(TASK).student
+    ) as given:
+        alone = given.rows.soft.copy()
+    said = own.read(tables.ROUND_SAMPLES).where(F.col("round_id") == f"{TASK}/textcnn/01").join(
+        own.read(tables.STUDENT_SCORES).where(F.col("model_id") == live), "text_id"
+    )  # fmt: skip
+    probs = np.array([row["probs"][0] for row in said.orderBy("position").collect()])
+    wanted = (1 / (1 + np.exp(-alone[:, 0])) + 3 * probs) / 4
+    assert 1 / (1 + np.exp(-mixed[:, 0])) == pytest.approx(wanted, abs=1e-4)
+    assert do(distil.JOB, changed) is not None
+    row = own.read(tables.ROUNDS).orderBy(F.col("round_id").desc()).first()
+    assert row is not None
+    assert row["scheme"] == "multi_teacher"
+    golds = {(one["model"], one["gold"]) for one in row["metrics"]} | {
+        (r["gold"],) for r in own.read(tables.EVALUATIONS).select("gold").distinct().collect()
+    }
+    assert ("live",) in golds
+
+
+def test_a_label_of_a_later_phase_needs_no_old_rows_annotated_again(own: Lake, place: Path) -> None:
+    """Before a teacher knows the label it says nothing of it; afterwards only its own rows teach it."""
+    grown = context(own, place, "has_x", "fits", options={"file": str(place / "has_x.jsonl")})
+    old = newest(own, "teacher")
+    assert old.labels == ("fits",)
+    assert do(distil.JOB, grown) is not None  # by the teacher that knows the old label alone
+    student = newest(own, "student")
+    assert student.labels == ("has_x", "fits")
+    sample = own.read(tables.ROUND_SAMPLES).where(F.col("round_id") == student.round_id)
+    unknown = sample.select(F.element_at("hard", 1).alias("hard"), F.element_at("soft", 1).alias("soft"))
+    assert unknown.where("hard IS NOT NULL OR soft IS NOT NULL").isEmpty()
+    assert sample.where("element_at(hard, 2) IS NULL OR element_at(soft, 2) IS NULL").isEmpty()
+
+    for job in (annotate.JOB, train_teacher.JOB, score_teacher.JOB, distil.JOB, score.JOB, thresholds.JOB):
+        assert do(job, grown) is not None, job.name
+    assert newest(own, "teacher").labels == ("has_x", "fits")
+    rows = own.read(tables.ROUND_SAMPLES).where(F.col("round_id") == newest(own, "student").round_id)
+    known = rows.agg(F.count("*"), F.count(F.element_at("hard", 1)), F.count(F.element_at("hard", 2))).first()
+    assert known is not None
+    assert 0 < known[1] < known[0] == known[2]
+    found = own.read(tables.THRESHOLDS).where(F.col("model_id") == newest(own, "student").model_id)
+    assert {row["label"] for row in found.collect()} == {"has_x", "fits"}
+
+
+def test_a_student_that_loses_to_its_twin_is_not_promoted(own: Lake, place: Path) -> None:
+    student = newest(own, "student")
+    metrics = [
+        {"model": model, "gold": "teacher", "part": "test", "precision": f1, "recall": f1, "f1": f1}
+        for model, f1 in (("student", 0.70), ("undistilled", 0.75))
+    ]
+    last = own.read(tables.ROUNDS).where(F.col("model_id") == student.model_id).first()
+    assert last is not None
+    lost = last.asDict(recursive=True) | {"round_id": f"{TASK}/textcnn/99", "metrics": metrics}
+    add(own, tables.ROUNDS, lost)
+    strict = settings(place, "has_x", "fits")
+    strict["rounds"]["twin_margin"] = 0.01
+    with pytest.raises(GateError, match=r"0\.700 is below the 0\.750"):
+        promote.plan(context_of(own, **strict))
