@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Job
 from models.bundle import open_bundle
 from models.errors import DataError, GateError, SettingsError
-from tests.spark.support import add, context_of, do, rows_of
+from tests.spark.support import add, context_of, do, model_row, rows_of, threshold_row
 
 pytestmark = pytest.mark.spark
 
@@ -205,15 +206,18 @@ def test_a_label_of_a_later_phase_needs_no_old_rows_annotated_again(own: Lake, p
 
 
 def test_a_student_that_loses_to_its_twin_is_not_promoted(own: Lake, place: Path) -> None:
-    student = newest(own, "student")
+    worse = f"{TASK}/textcnn/worse"
     metrics = [
         {"model": model, "gold": "teacher", "part": "test", "precision": f1, "recall": f1, "f1": f1}
         for model, f1 in (("student", 0.70), ("undistilled", 0.75))
     ]
-    last = own.read(tables.ROUNDS).where(F.col("model_id") == student.model_id).first()
+    last = own.read(tables.ROUNDS).first()
     assert last is not None
-    lost = last.asDict(recursive=True) | {"round_id": f"{TASK}/textcnn/99", "metrics": metrics}
+    lost = last.asDict(recursive=True) | {"round_id": f"{TASK}/textcnn/99", "metrics": metrics, "model_id": worse}
     add(own, tables.ROUNDS, lost)
+    later = datetime(2100, 1, 1, tzinfo=UTC)
+    add(own, tables.MODELS, model_row(worse, ["fits"], created_at=later))
+    add(own, tables.THRESHOLDS, threshold_row(worse, "fits", 0.5))
     strict = settings(place, "has_x", "fits")
     strict["rounds"]["twin_margin"] = 0.01
     with pytest.raises(GateError, match=r"0\.700 is below the 0\.750"):
