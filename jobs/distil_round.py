@@ -70,6 +70,7 @@ def train_one(
     task = context.settings.task(lesson.teacher.task)
     name = student.scheme if distil else "without distillation"
     own = f"{lesson.round_id}-{lesson.seed}-{student.kind}-{student.unit}-{name}"
+    teller = context.teller(f"{lesson.round_id} {student.kind} {name}")
     place = context.lake.bundles / "training" / re.sub(r"[/ ]", "-", own)
     return train_student(
         given.rows,
@@ -80,7 +81,8 @@ def train_one(
         kind=task.kind,
         distil=distil,
         teacher=learner if distil else None,
-        progress=context.teller(f"{lesson.round_id} {student.kind} {name}"),
+        progress=teller,
+        after_epoch=teller.epoch,
         checkpoints=place,
     )
 

@@ -50,7 +50,7 @@ def render(
     template = resources.files("jobs").joinpath(_TEMPLATE).read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
-        summary=found, thresholds=thresholds, chart=_chart(days), losses=_losses(trainings),
+        summary=found, thresholds=thresholds, chart=_chart(days), losses=_losses(found["rounds"], trainings),
         comparisons=compare.by_task(trainings),
     )  # fmt: skip
 
@@ -63,9 +63,11 @@ def _chart(days: list[dict[str, Any]]) -> str:
     return _lines(series, share=True)
 
 
-def _losses(trainings: list[dict[str, Any]]) -> str:
-    """The mean loss of each epoch of each compared training, the first seed of each, as SVG."""
-    series: dict[str, list[tuple[Any, float]]] = {}
+def _losses(rounds: list[dict[str, Any]], trainings: list[dict[str, Any]]) -> str:
+    """The mean loss of each epoch of each round, and of each compared training's first seed, as SVG."""
+    series: dict[str, list[tuple[Any, float]]] = {
+        row["round_id"]: list(enumerate(row["losses"], start=1)) for row in rounds if row.get("losses")
+    }
     for row in trainings:
         series.setdefault(f"{row['task']} {row['student']} {row['scheme']}", list(enumerate(row["losses"], start=1)))
     return _lines(series, share=False)

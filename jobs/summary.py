@@ -61,7 +61,7 @@ def rounds(context: Context) -> list[dict[str, Any]]:
         entry = {
             "task": row["task"], "round": row["number"], "round_id": row["round_id"], "model_id": row["model_id"],
             "sampling": row["sampling"], "rows": row["row_counts"]["train"], "seconds": round(row["seconds"], 1),
-            "decision": row["decision"], "reason": row["reason"],
+            "decision": row["decision"], "reason": row["reason"], "losses": [round(loss, 5) for loss in row["losses"]],
         }  # fmt: skip
         nothing = dict.fromkeys(("precision", "recall", "f1"))
         entry |= _quality(own.get(("student", "teacher", "test"))) or nothing

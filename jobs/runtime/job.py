@@ -19,7 +19,7 @@ from jobs.lake.commits import Scope, Stamp
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
 from jobs.runtime import liveness
-from jobs.runtime.progress import Reporter, Stage
+from jobs.runtime.progress import Reporter, Stage, Teller
 from jobs.settings import Settings
 from models import digests
 from models.errors import DataError, PingtiError, RefusedError, SettingsError
@@ -105,13 +105,9 @@ class Context:
         """The stamp of this run's commits."""
         return Stamp(self.run_id, self.job, fingerprint, counts, liveness.this_process(), expected)
 
-    def teller(self, what: str) -> Callable[[int, int, float], None]:
+    def teller(self, what: str) -> Teller:
         """A progress callback of a trainer (done, total, loss) that tells the stage under way."""
-
-        def tell(done: int, total: int, loss: float) -> None:
-            self.stage.tell(done, total, f"{what}, loss {loss:.4f}")
-
-        return tell
+        return Teller(self.stage, what)
 
     def fingerprint(self, **decides: Any) -> str:
         """A digest of all that decides what this run would write."""

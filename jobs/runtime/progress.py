@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
@@ -12,24 +12,44 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 _POLL_SECONDS = 0.5
+_LOG_SECONDS = 60.0  # between two lines of one stage in a log, which nobody watches live
 
 
 class Stage:
     """One stage under way; jobs report rows as they go, and the count that its closing line tells."""
 
-    def __init__(self, live: Progress | None, task: TaskID | None) -> None:
-        self._live, self._task = live, task
-        self._started = time.monotonic()
+    def __init__(self, live: Progress | None, task: TaskID | None, say: Callable[[str], None] | None = None) -> None:
+        self._live, self._task, self._say = live, task, say
+        self._started = self._said = time.monotonic()
         self.rows = 0
 
     def tell(self, rows: int, total: int | None = None, note: str = "") -> None:
         """Say how many rows are done, of how many, and something short such as the loss."""
         self.rows = rows
+        now = time.monotonic()
+        text = f"{rows:,} rows  {rows / max(now - self._started, 1e-9):,.0f} rows/s  {note}"
         if self._live is None or self._task is None:
+            if self._say is not None and now - self._said > _LOG_SECONDS:
+                self._said = now
+                self._say(f"  {text}" if total is None else f"  {text}  of {total:,}")
             return
-        speed = rows / max(time.monotonic() - self._started, 1e-9)
-        text = f"{rows:,} rows  {speed:,.0f} rows/s  {note}"
         self._live.update(self._task, completed=rows, total=total, detail=text)
+
+
+class Teller:
+    """What a trainer calls: after each batch itself, after each epoch `epoch`."""
+
+    def __init__(self, stage: Stage, what: str) -> None:
+        self._stage, self._what, self._metric = stage, what, ""
+
+    def __call__(self, done: int, total: int, loss: float) -> None:
+        """Tell the rows done, of how many, and the batch's loss."""
+        self._stage.tell(done, total, f"{self._what}, loss {loss:.4f}{self._metric}")
+
+    def epoch(self, number: int, loss: float, f1: float | None) -> None:
+        """Remember the epoch's mean loss and, where rows were kept back, the F1 on them."""
+        validated = "" if f1 is None else f", validation F1 {f1:.4f}"
+        self._metric = f" (epoch {number}: {loss:.4f}{validated})"
 
 
 class Reporter:
@@ -54,7 +74,7 @@ class Reporter:
                     yield stage
         else:
             self.say(f"… {title}{then}")
-            stage = Stage(None, None)
+            stage = Stage(None, None, self.say)
             yield stage
         seconds = time.monotonic() - started
         speed = f"  {stage.rows / seconds:,.0f} rows/s" if stage.rows and seconds > 0 else ""

@@ -57,6 +57,7 @@ def train_student(
     teacher: JointTeacher | None = None,
     max_steps: int | None = None,
     progress: Progress | None = None,
+    after_epoch: Callable[[int, float, float | None], None] | None = None,
     threads: int | None = 1,
     checkpoints: Path | None = None,
 ) -> TrainedStudent:
@@ -76,6 +77,7 @@ def train_student(
         teacher: Of the joint schemes: the one that learns too. It is changed by the training.
         max_steps: Stop after so many batches; None for all epochs.
         progress: Called after each batch with rows done, rows in total and the batch's loss.
+        after_epoch: Called with the epoch's number, its mean loss, and the macro F1 on the rows kept back, if any were.
         threads: Threads of torch; None leaves them as they are. The steps are too short to gain by a second one.
         checkpoints: A folder of this training's own, where its state is kept after each epoch until it is done.
 
@@ -91,7 +93,7 @@ def train_student(
         scheme = scheme_of(student.to(device()), rows, settings, kind=kind, distil=distil, teacher=teacher)
         watch = EarlyStopping(rows, held, settings.patience, kind) if len(held) else None
         plan = _Plan(rows.texts.lengths[learnt], learnt, settings, seed, max_steps)
-        run = _Run(scheme, plan, watch)
+        run = _Run(scheme, plan, watch, after_epoch)
         kept = None
         if checkpoints is not None:
             decides = [settings.model_dump(mode="json"), rows.digest, vocabulary_size, labels, seed, kind, distil]
@@ -154,7 +156,14 @@ def start_at_base_rates(student: Student, rows: TrainingRows, learnt: NDArray[np
 class _Run:
     """The training loop's state: how far it came, and what it came to."""
 
-    def __init__(self, scheme: Alone, plan: _Plan, watch: EarlyStopping | None) -> None:
+    def __init__(
+        self,
+        scheme: Alone,
+        plan: _Plan,
+        watch: EarlyStopping | None,
+        told: Callable[[int, float, float | None], None] | None,
+    ) -> None:
+        self.told = told
         self.scheme = scheme
         self.plan = plan
         self.watch = watch
@@ -174,6 +183,8 @@ class _Run:
                 continue  # learnt before the training was interrupted
             self._epoch(epoch, batches, progress)
             self.stopped = self.watch is not None and self.watch.after_epoch(self.scheme.student)
+            if self.told is not None:
+                self.told(epoch + 1, self.losses[-1], self.watch.scores[-1] if self.watch is not None else None)
             if kept is not None:
                 kept.save(self._state())
 

@@ -157,3 +157,12 @@ def test_batches_hold_every_row_once_and_rows_of_like_length() -> None:
 
 def test_the_learning_rate_rises_then_falls() -> None:
     assert [ramp(x) for x in (0, 0.05, 0.1, 0.55, 1)] == pytest.approx([0, 0.5, 1, 0.5, 0])
+
+
+def test_each_epoch_is_told_with_its_loss_and_the_quality_on_the_rows_kept_back() -> None:
+    told: list[tuple[int, float, float | None]] = []
+    settings = SETTINGS.model_copy(update={"epochs": 3, "validation_share": 0.2})
+    result = train(rows(200), settings=settings, after_epoch=lambda *call: told.append(call))
+    assert [number for number, _, _ in told] == [1, 2, 3]
+    assert tuple(loss for _, loss, _ in told) == result.losses
+    assert tuple(f1 for _, _, f1 in told) == result.validation
