@@ -67,7 +67,7 @@ def plan(context: Context) -> Work:
     if len(names) != 1:
         raise SettingsError(f"compare: got the tasks {', '.join(names)}, expected one; name it by --task")
     options = context.request.options
-    lesson = _lesson(context, names[0], options["round"])
+    lesson = lesson_of(context, names[0], options["round"])
     base = context.settings.task(names[0]).student
     contenders = tuple(contenders_of(base, _parts(options["students"]), _parts(options["schemes"])))
     seeds = _seeds(options["seeds"])
@@ -121,7 +121,8 @@ def _by(student: StudentSettings, scheme: str) -> StudentSettings:
         raise SettingsError(f"--schemes: {scheme}: {error.errors(include_url=False)[0]['msg']}") from None
 
 
-def _lesson(context: Context, task: str, round_id: str | None) -> Lesson:
+def lesson_of(context: Context, task: str, round_id: str | None) -> Lesson:
+    """The round of this name, the newest if none is named, as something to train on again; seed 0."""
     rounds = context.lake.read(tables.ROUNDS).where(F.col("task") == task)
     if round_id is not None:
         rounds = rounds.where(F.col("round_id") == round_id)
@@ -182,7 +183,7 @@ def _trained(
     kept = micro_of(test.get("live", []))
     return {
         "round_id": lesson.round_id, "student": contender.student, "scheme": contender.scheme, "seed": lesson.seed,
-        "test_rows": int(later.testing.sum()), "measures": _measures(test),
+        "test_rows": int(later.testing.sum()), "measures": measures_of(test),
         "coverage": kept.recall if kept else None, "teacher_f1": _teacher_f1(context, later, lesson, learner),
         "parameters": _parameters(trained), "bundle_bytes": size, "seconds": trained.seconds, "rows_per_s": rate,
         "losses": list(trained.losses), "validation": list(trained.validation),
@@ -197,7 +198,7 @@ def _parameters(trained: TrainedStudent) -> int:
     return sum(parameter.numel() for parameter in trained.student.parameters())
 
 
-def _measures(test: Mapping[str, list[Cell]]) -> list[dict[str, Any]]:
+def measures_of(test: Mapping[str, list[Cell]]) -> list[dict[str, Any]]:
     """Macro and micro measures against each gold on the test days."""
     found = []
     for gold, cells in test.items():

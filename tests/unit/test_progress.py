@@ -22,6 +22,9 @@ def test_a_log_gets_a_line_now_and_then_with_speed_loss_and_metric() -> None:
         assert out.getvalue() == ""
         teller.epoch(1, 0.4, 0.75)
         teller(1220, 2000, 0.3)
-        assert "1,220 rows  20 rows/s  praise, loss 0.3000 (epoch 1: 0.4000, validation F1 0.7500)  of 2,000" in out.getvalue()
+        assert (
+            "1,220 rows  20 rows/s  praise, loss 0.3000 (epoch 1: 0.4000, validation F1 0.7500)  of 2,000"
+            in out.getvalue()
+        )
         teller(1400, 2000, 0.3)
         assert out.getvalue().count("\n") == 1

@@ -1,0 +1,112 @@
+"""Does more text help a student, if only the teacher labels it? `DATA=… MODELS=… python -m benchmarks.transfer FILE`.
+
+FILE are the settings of a warehouse whose newest round has ended. The round's student learns from its rows; from these
+and a copy of each with some characters dropped or two neighbours swapped; and from these and as many lines of other
+Chinese dialogues. Added rows have the teacher's logits as soft targets and no hard ones. Prints macro F1 on the test
+days, against the teacher and against humans, and writes `build/bench/transfer.json`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import functions as F
+
+from benchmarks.texts import MAX_LENGTH
+from jobs import compare, distil_judging, distil_round
+from jobs.distil_rows import Prepared, prepared
+from jobs.lake import tables
+from jobs.runtime import session
+from jobs.runtime.job import Request, make_context
+from jobs.runtime.progress import Reporter
+from jobs.settings import load
+from models.outcomes import probabilities
+from models.teachers.teacher import Teacher
+from models.text import clean
+from models.training.rows import TrainingRows
+from models.training.students import predict
+from models.vocabulary import Encoded
+
+OUT = Path("build/bench/transfer.json")
+DROPPED, SWAPPED = 0.1, 0.1  # shares of a text's characters
+DIALOGUES = "raw/kdconv_crosswoz.txt.gz"
+
+
+def noisy(text: str, random: np.random.Generator) -> str:
+    """The text with some characters dropped, and some neighbours swapped."""
+    kept = [char for char in text if random.random() >= DROPPED]
+    for at in np.flatnonzero(random.random(max(len(kept) - 1, 0)) < SWAPPED):
+        kept[at], kept[at + 1] = kept[at + 1], kept[at]
+    return "".join(kept) or text
+
+
+def dialogues(rows: int) -> list[str]:
+    """Lines of other dialogues, the first of them."""
+    with gzip.open(Path(os.environ["DATA"]) / DIALOGUES, "rt", encoding="utf-8") as file:
+        return [clean(line, MAX_LENGTH) for line, _ in zip(file, range(rows), strict=False)]
+
+
+def taught(teacher: Teacher, texts: list[str], given: Prepared) -> TrainingRows:
+    """Texts that the teacher alone labels, as training rows; scored in batches of similar length."""
+    order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
+    logits = np.empty((len(texts), len(teacher.labels)), np.float32)
+    logits[order] = teacher.score([texts[at] for at in order])[0]
+    nothing, everything = np.zeros(logits.shape, np.bool_), np.ones(logits.shape, np.bool_)
+    encoded = given.vocabulary.encode(pa.array(texts), MAX_LENGTH)
+    return TrainingRows(encoded, np.zeros_like(logits), nothing, logits, everything, np.ones(len(texts), np.float32))
+
+
+def together(one: TrainingRows, other: TrainingRows) -> TrainingRows:
+    """Both, one after the other."""
+    texts = Encoded(
+        np.concatenate([one.texts.ids, other.texts.ids]),
+        np.concatenate([one.texts.offsets, other.texts.offsets[1:] + one.texts.offsets[-1]]),
+    )
+    names = ("hard", "hard_mask", "soft", "soft_mask", "weight")
+    return TrainingRows(texts, **{name: np.concatenate([getattr(one, name), getattr(other, name)]) for name in names})
+
+
+def main() -> int:
+    """Train the three and tell."""
+    settings = load(Path(sys.argv[1]))
+    (name,) = settings.tasks
+    context = make_context("transfer", settings, session.start(settings.session), Request(), Reporter())
+    lesson = replace(compare.lesson_of(context, name, None), seed=settings.rounds.seed)
+    task = settings.task(name)
+    later = distil_judging.later(context, lesson.teacher, lesson.layout, lesson.round_id)
+    rows = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == lesson.round_id).orderBy("position")
+    texts = [row["text"] for row in rows.select("text").collect()]
+    random = np.random.default_rng(settings.rounds.seed)
+    teacher = Teacher.open(Path(lesson.teacher.path))
+    found: dict[str, Any] = {}
+    with prepared(context, lesson.round_id, lesson.teacher, task.student) as given:
+        more = {
+            "the round's rows": None,
+            "and noisy copies": [noisy(text, random) for text in texts],
+            "and other dialogues": dialogues(len(texts)),
+        }
+        for what, added in more.items():
+            own = given if added is None else replace(given, rows=together(given.rows, taught(teacher, added, given)))
+            trained = distil_round.train_one(context, lesson, task.student, own)
+            encoded = given.vocabulary.encode(later.texts()[0], task.student.max_length)
+            scores = probabilities(predict(trained.student, encoded), task.kind).astype(np.float32)
+            _, cells = distil_judging.weigh(later, task, "student", "", scores)
+            measures = compare.measures_of({key[2]: each for key, each in cells.items() if key[3] == "test"})
+            macro = {one["gold"]: round(one["f1"], 4) for one in measures if one["average"] == "macro"}
+            found[what] = macro | {"rows": len(own.rows), "seconds": round(trained.seconds, 1)}
+            print(f"{what:<22} {found[what]}", flush=True)
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
