@@ -12,29 +12,24 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from jobs import annotate, clean, compare, distil, ingest, promote, score, score_teacher, sql, thresholds, train_teacher
+from jobs import compare, distil, promote, score, score_teacher, sql, thresholds, train_teacher
 from jobs.distil_rows import prepared
 from jobs.lake import queries, tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Job
+from models import digests
 from models.bundle import open_bundle
 from models.errors import DataError, GateError, SettingsError
-from tests.spark.support import add, context_of, do, model_row, rows_of, threshold_row
+from tests.spark.support import add, context_of, day, do, fill, model_row, text_row, threshold_row
 
 pytestmark = pytest.mark.spark
 
 TASK = "answer"
-DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 TEACHER = {"layers": 1, "hidden": 32, "pretrain_steps": 2, "pretrain_seconds": 60, "epochs": 2, "checkpoints": 2}
 STUDENT = {"epochs": 2, "filters": 8, "embedding": 8, "hidden": 6, "widths": [1, 2], "max_length": 31}
 
 
-def settings(folder: Path, *labels: str, **student: Any) -> dict[str, Any]:
-    source = {
-        "path": str(folder / "texts.jsonl"), "format": "jsonl",
-        "columns": {"source_id": "id", "text": "question", "text_b": "answer", "event_time": "time"},
-        "constants": {"scene": "live_chat", "source": "chat"},
-    }  # fmt: skip
+def settings(*labels: str, **student: Any) -> dict[str, Any]:
     task = {
         "kind": "pair", "scenes": ["live_chat"], "labels": {label: {} for label in labels},
         "teacher": TEACHER, "student": STUDENT | student,
@@ -42,53 +37,44 @@ def settings(folder: Path, *labels: str, **student: Any) -> dict[str, Any]:
     rounds = {
         "threshold_days": 1, "test_days": 1, "gate_days": 0, "min_train_days": 1, "rounds": 1, "twin_margin": 1,
     }  # fmt: skip
-    return {"sources": {"pairs": source}, "tasks": {TASK: task}, "rounds": rounds}
+    return {"tasks": {TASK: task}, "rounds": rounds}
 
 
-def write(folder: Path) -> None:
-    """Questions with answers; most fit. Labels of the second phase are for few."""
+def rows(label: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Questions with answers, most of which fit; and what annotators say. The later label is for every other one."""
     random = np.random.default_rng(1)
     texts, annotations = [], []
-    for number in range(150):
+    for number in range(120):
         first, second = random.choice(list("xyz"), 2)
-        texts.append({
-            "id": str(number), "question": f"老师 {first}{number}?", "answer": f"{second} 好{number}",
-            "time": DAYS[number % 3],
-        })  # fmt: skip
+        text, other, dt = f"老师 {first}{number}?", f"{second} 好{number}", day(number % 3)
+        hashed = digests.of_text(text, other)
+        texts.append(text_row(f"t{number}", text, text_b=other, text_hash=hashed, dt=dt, source_id=str(number)))
         told = {"fits": bool(first == second or second != "z")} | ({"has_x": bool(second == "x")} if number % 2 else {})
-        annotations += [
-            {"task": TASK, "label": name, "value": value, "annotator": "a", "source": "chat", "source_id": str(number)}
-            for name, value in told.items()
-        ]
-    (folder / "texts.jsonl").write_text("\n".join(map(json.dumps, texts)), "utf-8")
-    for label in ("fits", "has_x"):
-        own = [one for one in annotations if one["label"] == label]
-        (folder / f"{label}.jsonl").write_text("\n".join(map(json.dumps, own)), "utf-8")
+        if label in told:
+            annotations.append({
+                "task": TASK, "label": label, "value": told[label], "annotator": "a", "text_id": f"t{number}",
+                "text_hash": hashed, "dt": dt, "file": "seed", "run_id": "seed",
+            })  # fmt: skip
+    return texts, annotations
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pairs")
-    write(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def own(shared_lake: Callable[..., Lake], place: Path) -> Lake:
+def own(shared_lake: Callable[..., Lake]) -> Lake:
     """A lake in which the first phase went through every job up to a promoted student."""
     made = shared_lake(*tables.ALL)
-    context = context_of(made, options={"file": str(place / "fits.jsonl")}, **settings(place, "fits"))
+    texts, annotations = rows("fits")
+    fill(made, {tables.TEXTS: texts, tables.ANNOTATIONS: annotations})
+    context = context_of(made, **settings("fits"))
     every: tuple[Job, ...] = (
-        ingest.JOB, clean.JOB, annotate.JOB, train_teacher.JOB, score_teacher.JOB, distil.JOB, score.JOB,
-        thresholds.JOB, promote.JOB,
+        train_teacher.JOB, score_teacher.JOB, distil.JOB, score.JOB, thresholds.JOB, promote.JOB,
     )  # fmt: skip
     for job in every:
         assert do(job, context) is not None, job.name
     return made
 
 
-def context(own: Lake, place: Path, *labels: str, options: dict[str, Any] | None = None, **student: Any) -> Context:
-    return context_of(own, options=options, **settings(place, *(labels or ("fits",)), **student))
+def context(own: Lake, *labels: str, options: dict[str, Any] | None = None, **student: Any) -> Context:
+    return context_of(own, options=options, **settings(*(labels or ("fits",)), **student))
 
 
 def newest(own: Lake, role: str) -> queries.Model:
@@ -97,35 +83,31 @@ def newest(own: Lake, role: str) -> queries.Model:
     return found
 
 
-def test_pairs_go_through_the_whole_pipeline(own: Lake, place: Path) -> None:
-    texts = own.read(tables.TEXTS)
-    assert rows_of(texts.where("source_id = '0'"), "text", "text_b")[0] != (None, None)
-    assert texts.where("text_b IS NULL").isEmpty()
-    assert texts.select("text_hash").distinct().count() == 150
+def test_pairs_go_through_the_whole_pipeline(own: Lake) -> None:
     student = newest(own, "student")
     manifest = open_bundle(student.path).manifest
     assert (manifest.outcome, manifest.folding) == ("pair", None)
     scores = own.read(tables.STUDENT_SCORES)
-    assert scores.count() == 150
+    assert scores.count() == 120
     assert scores.where("probs IS NULL OR error IS NOT NULL").isEmpty()
 
 
-def test_sql_asks_the_student_about_two_raw_texts(own: Lake, place: Path) -> None:
-    sql.register_functions(context(own, place))
-    raw = own.read(tables.RAW_TEXTS).selectExpr("text_id", f"student_probs('{TASK}', text, text_b) AS asked")
+def test_sql_asks_the_student_about_two_raw_texts(own: Lake) -> None:
+    sql.register_functions(context(own))
+    raw = own.read(tables.TEXTS).selectExpr("text_id", f"student_probs('{TASK}', text, text_b) AS asked")
     both = raw.join(own.read(tables.STUDENT_SCORES), "text_id").where("abs(asked[0] - probs[0]) > 1e-6")
     assert both.isEmpty()
     with pytest.raises(Exception, match="judges pairs of texts"):
-        own.read(tables.RAW_TEXTS).selectExpr(f"student_probs('{TASK}', text)").collect()
+        own.read(tables.TEXTS).selectExpr(f"student_probs('{TASK}', text)").collect()
 
 
-def test_every_scheme_and_student_can_be_compared_on_one_round(own: Lake, place: Path, tmp_path: Path) -> None:
+def test_every_scheme_and_student_can_be_compared_on_one_round(own: Lake, tmp_path: Path) -> None:
     schemes = "offline+hints+route,joint_coupled+hints,joint_isolated+route,multi_teacher"
     options = {"round": None, "students": "textcnn", "schemes": schemes, "seeds": "1", "out": tmp_path}
     before = own.read(tables.MODELS).count()
-    assert do(compare.JOB, context(own, place, options=options)) is not None
+    assert do(compare.JOB, context(own, options=options)) is not None
     options |= {"students": "bow:word", "schemes": "offline", "out": tmp_path / "kinds"}
-    assert do(compare.JOB, context(own, place, options=options)) is not None
+    assert do(compare.JOB, context(own, options=options)) is not None
     assert own.read(tables.MODELS).count() == before  # nothing is registered
     assert not (own.bundles / "training").exists() or not any((own.bundles / "training").iterdir())
     told = json.loads((tmp_path / "compare.json").read_text("utf-8"))["contenders"]
@@ -143,26 +125,26 @@ def test_every_scheme_and_student_can_be_compared_on_one_round(own: Lake, place:
     }
 
 
-def test_what_cannot_be_compared_is_told(own: Lake, place: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_compared_is_told(own: Lake, tmp_path: Path) -> None:
     good = {"round": None, "students": "textcnn", "schemes": "offline", "seeds": "1", "out": tmp_path}
     for wrong, message in (
         ({"students": "tree"}, "--students"), ({"schemes": "online"}, "--schemes"), ({"seeds": "one"}, "--seeds"),
         ({"schemes": "joint_summed+route"}, "route"),
     ):  # fmt: skip
         with pytest.raises(SettingsError, match=message):
-            compare.plan(context(own, place, options=good | wrong))
+            compare.plan(context(own, options=good | wrong))
     with pytest.raises(DataError, match="no round answer/textcnn/99"):
-        compare.plan(context(own, place, options=good | {"round": "answer/textcnn/99"}))
+        compare.plan(context(own, options=good | {"round": "answer/textcnn/99"}))
 
 
-def test_past_students_are_teachers_and_a_round_keeps_their_positives_in_sight(own: Lake, place: Path) -> None:
+def test_past_students_are_teachers_and_a_round_keeps_their_positives_in_sight(own: Lake) -> None:
     live = newest(own, "student").model_id
-    changed = context(own, place, scheme="multi_teacher", teachers={"teacher": 1.0, "live": 3.0})
+    changed = context(own, scheme="multi_teacher", teachers={"teacher": 1.0, "live": 3.0})
     student = changed.settings.task(TASK).student
     with prepared(changed, f"{TASK}/textcnn/01", newest(own, "teacher"), student) as given:
         mixed = given.rows.soft.copy()
     with prepared(
-        changed, f"{TASK}/textcnn/01", newest(own, "teacher"), context(own, place).settings.task(TASK).student
+        changed, f"{TASK}/textcnn/01", newest(own, "teacher"), context(own).settings.task(TASK).student
     ) as given:
         alone = given.rows.soft.copy()
     said = own.read(tables.ROUND_SAMPLES).where(F.col("round_id") == f"{TASK}/textcnn/01").join(
@@ -181,9 +163,9 @@ def test_past_students_are_teachers_and_a_round_keeps_their_positives_in_sight(o
     assert ("live",) in golds
 
 
-def test_a_label_of_a_later_phase_needs_no_old_rows_annotated_again(own: Lake, place: Path) -> None:
+def test_a_label_of_a_later_phase_needs_no_old_rows_annotated_again(own: Lake) -> None:
     """Before a teacher knows the label it says nothing of it; afterwards only its own rows teach it."""
-    grown = context(own, place, "has_x", "fits", options={"file": str(place / "has_x.jsonl")})
+    grown = context(own, "has_x", "fits")
     old = newest(own, "teacher")
     assert old.labels == ("fits",)
     assert do(distil.JOB, grown) is not None  # by the teacher that knows the old label alone
@@ -194,18 +176,19 @@ def test_a_label_of_a_later_phase_needs_no_old_rows_annotated_again(own: Lake, p
     assert unknown.where("hard IS NOT NULL OR soft IS NOT NULL").isEmpty()
     assert sample.where("element_at(hard, 2) IS NULL OR element_at(soft, 2) IS NULL").isEmpty()
 
-    for job in (annotate.JOB, train_teacher.JOB, score_teacher.JOB, distil.JOB, score.JOB, thresholds.JOB):
+    add(own, tables.ANNOTATIONS, *rows("has_x")[1])
+    for job in (train_teacher.JOB, score_teacher.JOB, distil.JOB, score.JOB, thresholds.JOB):
         assert do(job, grown) is not None, job.name
     assert newest(own, "teacher").labels == ("has_x", "fits")
-    rows = own.read(tables.ROUND_SAMPLES).where(F.col("round_id") == newest(own, "student").round_id)
-    known = rows.agg(F.count("*"), F.count(F.element_at("hard", 1)), F.count(F.element_at("hard", 2))).first()
+    later = own.read(tables.ROUND_SAMPLES).where(F.col("round_id") == newest(own, "student").round_id)
+    known = later.agg(F.count("*"), F.count(F.element_at("hard", 1)), F.count(F.element_at("hard", 2))).first()
     assert known is not None
     assert 0 < known[1] < known[0] == known[2]
     found = own.read(tables.THRESHOLDS).where(F.col("model_id") == newest(own, "student").model_id)
     assert {row["label"] for row in found.collect()} == {"has_x", "fits"}
 
 
-def test_a_student_that_loses_to_its_twin_is_not_promoted(own: Lake, place: Path) -> None:
+def test_a_student_that_loses_to_its_twin_is_not_promoted(own: Lake) -> None:
     worse = f"{TASK}/textcnn/worse"
     metrics = [
         {"model": model, "gold": "teacher", "part": "test", "precision": f1, "recall": f1, "f1": f1}
@@ -218,7 +201,7 @@ def test_a_student_that_loses_to_its_twin_is_not_promoted(own: Lake, place: Path
     later = datetime(2100, 1, 1, tzinfo=UTC)
     add(own, tables.MODELS, model_row(worse, ["fits"], created_at=later))
     add(own, tables.THRESHOLDS, threshold_row(worse, "fits", 0.5))
-    strict = settings(place, "has_x", "fits")
+    strict = settings("has_x", "fits")
     strict["rounds"]["twin_margin"] = 0.01
     with pytest.raises(GateError, match=r"0\.700 is below the 0\.750"):
         promote.plan(context_of(own, **strict))

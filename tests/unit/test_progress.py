@@ -14,7 +14,7 @@ from jobs.runtime.progress import Reporter, Teller
 def test_a_log_gets_a_line_now_and_then_with_speed_loss_and_metric() -> None:
     out = io.StringIO()
     clock = iter([0.0, 0.0, 10.0, 61.0, 70.0, 200.0])
-    with mock.patch.object(progress.time, "monotonic", lambda: next(clock)):
+    with mock.patch.object(progress.time, "monotonic", side_effect=lambda: next(clock)):
         stage = progress.Stage(None, None, Reporter(Console(file=out, width=200)).say)
         teller = Teller(stage, "praise")
         next(clock)

@@ -299,3 +299,20 @@ def test_the_batch_function_reads_each_range_by_its_own_source(tmp_path: Path) -
     assert [(row["text"], row["load_id"]) for batch in batches for row in batch.to_pylist()] == [
         ("a", "jsonl"), ("b", "csv"),
     ]  # fmt: skip
+
+
+def test_a_pair_has_two_texts_and_is_rejected_for_either(read: Read) -> None:
+    columns = COLUMNS | {"text_b": "u"}
+    lines = [
+        line(u="答"),
+        line(i="2", u=None),
+        line(i="3", u=""),
+        line(i="4", u=7),
+        line(i="5", u="好" * 11),
+        line(i="6"),
+    ]
+    found = read(b"\n".join(lines), "jsonl", columns=columns)
+    assert [row["text_b"] for row in found] == ["答", None, None, None, None, None]
+    assert [row["reason"] for row in found] == [None, "no_text", "no_text", "wrong_type", "too_long", "no_text"]
+    (single,) = read(line(u="答"), "jsonl")
+    assert single["text_b"] is None
