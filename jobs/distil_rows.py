@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
-from jobs import score_teacher
+from jobs import score, score_teacher
 from jobs.lake import queries, tables
 from jobs.lake.queries import Model
 from jobs.promote import live
@@ -32,7 +32,6 @@ from models.vocabulary import Texts, Vocabulary
 from models.words import AnyVocabulary, WordVocabulary
 from udfs.averaging import Voice, averager, matrix_of
 from udfs.build import same_build
-from udfs.student_scoring import SCORES_DDL, Served, student_scorer
 
 if TYPE_CHECKING:
     from models.training.rows import TrainingRows
@@ -137,15 +136,10 @@ def _teachers(context: Context, teacher: Model, student: StudentSettings) -> lis
 
 
 def _of_student(rows: DataFrame, student: Model) -> DataFrame:
-    served = Served(student.model_id, student.path, "wanted")
-    nothing = {"dt": F.lit(date(1970, 1, 1)), "scene": F.lit(""), "clean_version": F.lit(""), "wanted": F.lit(True)}
+    nothing = {"dt": F.lit(date(1970, 1, 1)), "scene": F.lit(""), "clean_version": F.lit("")}
     asked = rows.select("text_id", "text", "text_b").withColumns(nothing)
-    return score(asked, served).select("text_id", F.col("probs").alias("said"))
-
-
-def score(texts: DataFrame, served: Served) -> DataFrame:
-    """One student's scores of some texts, as `pingti score` makes them."""
-    return texts.mapInArrow(same_build(student_scorer([served])), SCORES_DDL)
+    scores = score.score(asked, (student,), {student.model_id: F.lit(True)})
+    return scores.select("text_id", F.col("probs").alias("said"))
 
 
 def _of_teacher(context: Context, teacher: Model) -> DataFrame:
