@@ -46,7 +46,7 @@ def rows(label: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     texts, annotations = [], []
     for number in range(120):
         first, second = random.choice(list("xyz"), 2)
-        text, other, dt = f"老师 {first}{number}?", f"{second} 好{number}", day(number % 3)
+        text, other, dt = f"老师{first}{number}", f"{second}好{number}", day(number % 3)
         hashed = digests.of_text(text, other)
         texts.append(text_row(f"t{number}", text, text_b=other, text_hash=hashed, dt=dt, source_id=str(number)))
         told = {"fits": bool(first == second or second != "z")} | ({"has_x": bool(second == "x")} if number % 2 else {})
