@@ -60,7 +60,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One plain line."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, title: str, spark: SparkSession | None = None, following: str = "") -> Iterator[Stage]:
