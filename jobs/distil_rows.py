@@ -158,7 +158,7 @@ class Prepared:
 @contextmanager
 def prepared(context: Context, round_id: str, teacher: Model, student: StudentSettings) -> Iterator[Prepared]:
     """The rows of a round for one student, in the order of their position; files behind them live as long as this."""
-    from models.training.rows import RowsWriter, standardised
+    from models.training.rows import RowsWriter
 
     task = context.settings.task(teacher.task)
     frame, steps = _with_what_the_scheme_needs(context, round_id, teacher, student)
@@ -170,14 +170,14 @@ def prepared(context: Context, round_id: str, teacher: Model, student: StudentSe
     make = partial(training_rows, task=task, vocabulary=vocabulary, student=student, steps=steps)
     if count <= BLOCK:
         (block,) = _blocks(frame, count)
-        yield Prepared(vocabulary, standardised(make(block)))
+        yield Prepared(vocabulary, make(block))
         return
     folder = Path(tempfile.mkdtemp(prefix="pingti-rows-"))
     try:
         with RowsWriter(folder) as writer:
             for block in _blocks(frame, count):
                 writer.add(make(block))
-            yield Prepared(vocabulary, standardised(writer.finished()))
+            yield Prepared(vocabulary, writer.finished())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

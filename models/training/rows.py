@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -156,15 +156,13 @@ class RowsWriter:
         return np.memmap(self._folder / name, kind, "r", shape=shape)
 
 
-def standardised(rows: TrainingRows) -> TrainingRows:
-    """The same with states of mean 0 and variance 1 in each of their dimensions, over the rows that have some."""
-    if rows.states is None:
-        return rows
-    total, squares, seen = np.zeros(rows.states.shape[1]), np.zeros(rows.states.shape[1]), 0
-    for start in range(0, len(rows), _BLOCK):
-        block = rows.states[start : start + _BLOCK].astype(np.float64)
+def spread_of(states: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of each dimension, (width,) each, over the rows that have no NaN."""
+    total, squares, seen = np.zeros(states.shape[1]), np.zeros(states.shape[1]), 0
+    for start in range(0, len(states), _BLOCK):
+        block = states[start : start + _BLOCK].astype(np.float64)
         block = block[~np.isnan(block).any(1)]
         total, squares, seen = total + block.sum(0), squares + (block**2).sum(0), seen + len(block)
     mean = total / max(seen, 1)
-    spread = np.sqrt(np.maximum(squares / max(seen, 1) - mean**2, 1e-12))
-    return replace(rows, states=((rows.states - mean) / spread).astype(np.float32))
+    deviation = np.sqrt(np.maximum(squares / max(seen, 1) - mean**2, 1e-12))
+    return mean.astype(np.float32), deviation.astype(np.float32)

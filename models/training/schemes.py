@@ -24,7 +24,7 @@ from models.tasks import JOINT, StudentSettings, TaskKind
 from models.training.batching import ramp
 from models.training.devices import half_precision
 from models.training.losses import distil_loss, hard_loss, hint_loss, soft_loss
-from models.training.rows import TrainingRows
+from models.training.rows import TrainingRows, spread_of
 from models.training.students import Student
 
 MAX_GRADIENT = 1.0
@@ -90,6 +90,9 @@ class Alone:
         self.distil = distil
         self.where = next(student.parameters()).device
         width = self._hint_width()
+        self._mean = self._deviation = np.zeros(0, np.float32)
+        if width and rows.states is not None:  # so that one weight fits teachers of any size
+            self._mean, self._deviation = spread_of(rows.states)
         self.regressor = nn.Linear(student.width, width).to(self.where) if width else None
         extra = list(self.regressor.parameters()) if self.regressor is not None else []
         self.steps = {"student": Steps.of([*student.parameters(), *extra], settings.learning_rate)}
@@ -131,7 +134,7 @@ class Alone:
         )  # fmt: skip
         if self.regressor is None or self.rows.states is None:
             return learnt
-        states = self.tensor(self.rows.states[batch])
+        states = self.tensor((self.rows.states[batch] - self._mean) / self._deviation)
         return learnt + self.settings.hint_weight * hint_loss(self.regressor(features), states, answers["weight"])
 
     def _soft(self, batch: NDArray[np.int64], epoch: int) -> tuple[Tensor, Tensor]:
