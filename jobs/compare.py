@@ -145,18 +145,24 @@ def execute(context: Context, work: Work) -> Done:
                 lesson = Lesson(asked.lesson.round_id, asked.lesson.teacher, asked.lesson.layout, seed)
                 row = _trained(context, lesson, contender, given, later, timed=seed == asked.seeds[0])
                 rows.append({"run_id": context.run_id, "task": lesson.teacher.task} | row)
+                write(asked.out, rows)
         context.reporter.say(f"  {number + 1} of {len(asked.contenders)}: {contender.student} {contender.scheme}")
     frame = context.spark.createDataFrame(
         [tuple(row[name] for name in tables.COMPARISONS.names) for row in rows], tables.COMPARISONS.schema
     )
     context.lake.append(frame, tables.COMPARISONS, context.stamp())
-    told = summarised(rows)
-    asked.out.mkdir(parents=True, exist_ok=True)
-    place = asked.out / "compare.json"
-    place.write_text(json.dumps({"rows": rows, "contenders": told}, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    for line in lines_of(told):
+    for line in lines_of(summarised(rows)):
         context.reporter.say(line)
     return Done(counts={"trainings": len(rows)}, headline="trainings")
+
+
+def write(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write `compare.json` anew after each training, so that one that is killed later takes none of them along."""
+    out.mkdir(parents=True, exist_ok=True)
+    told = {"rows": rows, "contenders": summarised(rows)}
+    partial = out / ".compare.json"
+    partial.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    partial.replace(out / "compare.json")
 
 
 def _trained(
