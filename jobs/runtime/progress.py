@@ -23,11 +23,15 @@ class Stage:
         self._started = self._said = time.monotonic()
         self.rows = 0
 
-    def tell(self, rows: int, total: int | None = None, note: str = "") -> None:
-        """Say how many rows are done, of how many, and something short such as the loss."""
+    def tell(self, rows: int, total: int | None = None, note: str = "", since: float | None = None) -> None:
+        """Say how many rows are done, of how many, and something short such as the loss.
+
+        `since` is when the first of them began (`time.monotonic`), where that was not the stage itself.
+        """
         self.rows = rows
         now = time.monotonic()
-        text = f"{rows:,} rows  {rows / max(now - self._started, 1e-9):,.0f} rows/s  {note}"
+        speed = rows / max(now - (self._started if since is None else since), 1e-9)
+        text = f"{rows:,} rows  {speed:,.0f} rows/s  {note}"
         if self._live is None or self._task is None:
             if self._say is not None and now - self._said > _LOG_SECONDS:
                 self._said = now
@@ -41,10 +45,11 @@ class Teller:
 
     def __init__(self, stage: Stage, what: str) -> None:
         self._stage, self._what, self._metric = stage, what, ""
+        self._started = time.monotonic()
 
     def __call__(self, done: int, total: int, loss: float) -> None:
         """Tell the rows done, of how many, and the batch's loss."""
-        self._stage.tell(done, total, f"{self._what}, loss {loss:.4f}{self._metric}")
+        self._stage.tell(done, total, f"{self._what}, loss {loss:.4f}{self._metric}", self._started)
 
     def epoch(self, number: int, loss: float, f1: float | None) -> None:
         """Remember the epoch's mean loss and, where rows were kept back, the F1 on them."""
