@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     "init", "generate", "ingest", "clean", "annotate", "annotate import", "annotate export", "train-teacher",
-    "score-teacher", "distil", "compare", "score", "thresholds", "promote", "rollback", "label", "sql", "runs", "report", "demo",
+    "score-teacher", "distil", "compare", "score", "thresholds", "promote", "rollback", "label", "sql", "runs",
+    "report", "demo",
 )  # fmt: skip
 HELP = """
 import json, sys
