@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -165,13 +165,15 @@ def prepared(context: Context, round_id: str, teacher: Model, student: StudentSe
     count = frame.count()
     if not count:
         raise DataError(f"{context.lake.name(tables.ROUND_SAMPLES)}: no rows of {round_id}; run `pingti distil`")
-    texts = (texts_for(task, student, block) for block in _blocks(frame.select("position", "text", "text_b"), count))
-    vocabulary = build_vocabulary(texts, task, student)
-    make = partial(training_rows, task=task, vocabulary=vocabulary, student=student, steps=steps)
-    if count <= BLOCK:
+    if count <= BLOCK:  # read once
         (block,) = _blocks(frame, count)
-        yield Prepared(vocabulary, make(block))
+        vocabulary = build_vocabulary([texts_for(task, student, block)], task, student)
+        yield Prepared(vocabulary, training_rows(block, task=task, vocabulary=vocabulary, student=student, steps=steps))
         return
+    only_texts = frame.select("position", "text", "text_b")
+    blocks = (texts_for(task, student, block) for block in _blocks(only_texts, count))
+    vocabulary = build_vocabulary(blocks, task, student)
+    make = partial(training_rows, task=task, vocabulary=vocabulary, student=student, steps=steps)
     folder = Path(tempfile.mkdtemp(prefix="pingti-rows-"))
     try:
         with RowsWriter(folder) as writer:
@@ -242,7 +244,7 @@ def texts_for(task: TaskSettings, student: StudentSettings, rows: pa.Table) -> T
     return joined(rows.column("text"), rows.column("text_b"), student.max_length)
 
 
-def build_vocabulary(blocks: Iterator[Texts], task: TaskSettings, student: StudentSettings) -> AnyVocabulary:
+def build_vocabulary(blocks: Iterable[Texts], task: TaskSettings, student: StudentSettings) -> AnyVocabulary:
     """The characters or words that a student knows, from all its texts."""
     kind = WordVocabulary if student.unit == "word" else Vocabulary
     return kind.build(blocks, max_size=student.vocabulary_size, pairs=task.kind == "pair")

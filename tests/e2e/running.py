@@ -32,5 +32,5 @@ def demo(folder: Path, stop_at: str | None = None) -> subprocess.CompletedProces
     command += ["--speed-seconds", "0", "--settings", str(SMALL)]
     folder.mkdir(parents=True, exist_ok=True)
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200, check=False
     )
