@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from jobs import compare, distil, promote, score, score_teacher, sql, thresholds, train_teacher
+from jobs import compare, distil, distil_rows, promote, score, score_teacher, sql, thresholds, train_teacher
 from jobs.distil_rows import prepared
 from jobs.lake import queries, tables
 from jobs.lake.store import Lake
@@ -130,6 +130,21 @@ def test_what_cannot_be_compared_is_told(own: Lake, tmp_path: Path) -> None:
             compare.plan(context(own, options=good | wrong))
     with pytest.raises(DataError, match="no round answer/textcnn/99"):
         compare.plan(context(own, options=good | {"round": "answer/textcnn/99"}))
+
+
+def test_rows_that_come_in_blocks_are_mapped_from_files_and_the_same(
+    own: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = context(own, hint_weight=0.1)
+    student, teacher, first = asked.settings.task(TASK).student, newest(own, "teacher"), f"{TASK}/textcnn/01"
+    with prepared(asked, first, teacher, student) as given:
+        vocabulary, whole = given.vocabulary, given.rows.digest
+    monkeypatch.setattr(distil_rows, "BLOCK", 17)
+    with prepared(asked, first, teacher, student) as given:
+        assert isinstance(given.rows.soft, np.memmap)
+        assert (given.vocabulary, given.rows.digest) == (vocabulary, whole)
+        place = Path(str(given.rows.soft.filename)).parent
+    assert not place.exists()
 
 
 def test_past_students_are_teachers_and_a_round_keeps_their_positives_in_sight(own: Lake) -> None:
