@@ -56,7 +56,8 @@ def test_every_declared_key_is_unique(undisturbed: Ran, open_lake: Open) -> None
     lake = open_lake(undisturbed, "undisturbed")
     for table in tables.ALL:
         frame = lake.read(table)
-        assert frame.count() > 0, f"{table.name} is empty"
+        # The demo compares nothing.
+        assert frame.count() > 0 or table is tables.COMPARISONS, f"{table.name} is empty"
         assert frame.groupBy(*table.key).count().where("count > 1").isEmpty(), table.name
 
 
