@@ -22,7 +22,7 @@ from models import round_plan
 from models.ensemble import in_order
 from models.evaluation import Cell, Evidence, by_label, macro_of, search_thresholds, tally
 from models.metrics import Quality
-from models.outcomes import competing, first_threshold, implied, probabilities
+from models.outcomes import Floats, competing, first_threshold, implied, probabilities
 from models.round_plan import DateLayout, Decision
 from models.serving import open_engine
 from models.tasks import TaskKind, TaskSettings
@@ -186,12 +186,12 @@ def gold_of_teacher(context: Context, teacher: Model, rows: pa.Table, labels: Se
     """The teacher's decisions for rows with `scene` and `logits`, by its newest thresholds; none of unknown labels."""
     found = queries.newest_thresholds(context.lake, teacher.model_id)
     kind = context.settings.task(teacher.task).kind
-    scores = probabilities(matrix_of(rows.column("logits"), len(teacher.labels)), kind).astype(np.float32)
+    scores = probabilities(matrix_of(rows.column("logits"), len(teacher.labels)), kind)
     return _decided(scores, teacher, found, rows.column("scene").to_pylist(), kind, labels)
 
 
 def _decided(
-    scores: NDArray[np.float32], model: Model, thresholds: dict[tuple[str, str], float], scenes: list[str],
+    scores: Floats, model: Model, thresholds: dict[tuple[str, str], float], scenes: list[str],
     kind: TaskKind, labels: Sequence[str],
 ) -> Gold:  # fmt: skip
     limits = {scene: queries.threshold_row(thresholds, scene, model.labels) for scene in set(scenes)}

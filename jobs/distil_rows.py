@@ -26,7 +26,7 @@ from jobs.train_teacher import ON_THE_WAY, folder_of
 from models.errors import DataError
 from models.pairs import joined
 from models.round_plan import DateLayout
-from models.tasks import StudentSettings, TaskSettings
+from models.tasks import JOINT, StudentSettings, TaskSettings
 from models.threshold_search import EVERY_SCENE
 from models.vocabulary import Texts, Vocabulary
 from models.words import AnyVocabulary, WordVocabulary
@@ -108,10 +108,10 @@ def averaged(context: Context, teacher: Model, student: StudentSettings, rows: D
         key = "text_id" if model.role == "student" else "text_hash"
         rows = rows.join(said.select(key, F.col("said").alias(column)), key, "left")
         voices.append(Voice(column, model.labels, weight, logits=model.role == "teacher"))
-    ddl = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in rows.select(*keep).schema)
-    together = averager(voices, task.label_names, task.kind, [name for name in keep if name != "soft"])
-    mixed = rows.drop("soft").mapInArrow(same_build(together), ddl.replace("soft array<float>, ", ""))
-    return mixed.select(*keep)
+    others = [name for name in keep if name != "soft"]
+    ddl = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in rows.select(*others).schema)
+    together = averager(voices, task.label_names, task.kind, others)
+    return rows.drop("soft").mapInArrow(same_build(together), f"{ddl}, soft array<float>").select(*keep)
 
 
 def _teachers(context: Context, teacher: Model, student: StudentSettings) -> list[tuple[Model, float]]:
@@ -195,11 +195,11 @@ def _with_what_the_scheme_needs(
     extra = student.scheme == "multi_teacher"
     if extra:
         frame = averaged(context, teacher, student, frame)
-    if student.hint_weight and student.scheme in ("offline", "multi_teacher"):
+    if student.hint_weight and student.scheme not in JOINT:
         scores = context.lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
         frame, extra = frame.join(scores.select("text_hash", "cls"), "text_hash", "left"), True
     steps = 0
-    if student.route and student.scheme in ("offline", "multi_teacher"):
+    if student.route and student.scheme not in JOINT:
         way = on_the_way(teacher)
         if not way:
             raise DataError(

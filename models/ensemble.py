@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from models.outcomes import Floats
 from models.tasks import TaskKind
 
 _LEAST = 1e-6  # a probability of 0 or 1 would have an infinite logit
@@ -43,10 +44,10 @@ def averaged(
     return logits
 
 
-def in_order(values: NDArray[np.float32], own: Sequence[str], wanted: Sequence[str]) -> NDArray[np.float32]:
+def in_order(values: Floats, own: Sequence[str], wanted: Sequence[str]) -> Floats:
     """Columns of a model's own labels in the order wanted; NaN for labels it does not know."""
     place = {label: column for column, label in enumerate(own)}
-    found = np.full((len(values), len(wanted)), np.nan, np.float32)
+    found = np.full_like(values, np.nan, shape=(len(values), len(wanted)))
     for column, label in enumerate(wanted):
         if label in place:
             found[:, column] = values[:, place[label]]

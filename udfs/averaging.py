@@ -50,7 +50,7 @@ def averager(
 def _probabilities(column: pa.Array, voice: Voice, labels: Sequence[str], kind: TaskKind) -> NDArray[np.float64]:
     own = matrix_of(column, len(voice.labels))
     found: NDArray[np.float64] = probabilities(own, kind) if voice.logits else own.astype(np.float64)
-    return in_order(found.astype(np.float32), voice.labels, labels).astype(np.float64)
+    return in_order(found, voice.labels, labels)
 
 
 def matrix_of(column: pa.Array | pa.ChunkedArray, labels: int) -> NDArray[np.float32]:
