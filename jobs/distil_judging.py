@@ -20,7 +20,7 @@ from jobs.promote import live
 from jobs.runtime.job import Context
 from models import round_plan
 from models.ensemble import in_order
-from models.evaluation import Cell, Evidence, by_label, macro_of, search_thresholds, tally
+from models.evaluation import Cell, Evidence, by_label, macro_of, positives, search_thresholds, tally
 from models.metrics import Quality
 from models.outcomes import Floats, competing, first_threshold, implied, probabilities
 from models.round_plan import DateLayout, Decision
@@ -241,16 +241,11 @@ def _metrics(cells: Mapping[CellKey, list[Cell]]) -> list[dict[str, Any]]:
 
 def decide(context: Context, task: str, number: int, judged: Judged) -> Decision:
     """What follows the round, from the student's agreement with its teacher on the test days."""
-    test = next(
-        (found for key, found in judged.cells.items() if key[0] == "student" and key[2:] == ("teacher", "test")),
-        [],
-    )
+    test = {key[2]: found for key, found in judged.cells.items() if key[0] == "student" and key[3] == "test"}
     targets = {label: settings.target for label, settings in context.settings.task(task).labels.items()}
     settings = context.settings.rounds
-    lost = round_plan.loses(
-        queries.f1_of(judged.metrics, "student"), queries.f1_of(judged.metrics, "undistilled"), settings
-    )
-    return round_plan.decide(number, by_label(test), targets, settings, lost)
+    lost = round_plan.loses(judged.metrics, positives(test.get("human", [])).values(), settings)
+    return round_plan.decide(number, by_label(test.get("teacher", [])), targets, settings, lost)
 
 
 def evaluations(context: Context, round_id: str, judged: Judged) -> DataFrame:

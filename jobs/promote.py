@@ -59,8 +59,7 @@ def _lost(context: Context, student: queries.Model) -> str | None:
     """Why a student must not be put in force, from its round; None if it may be."""
     rounds = context.lake.read(tables.ROUNDS).where(F.col("model_id") == student.model_id).select("metrics").collect()
     metrics = [metric for row in rounds for metric in row["metrics"]]
-    own, twin = (queries.f1_of(metrics, model) for model in ("student", "undistilled"))
-    return round_plan.loses(own, twin, context.settings.rounds)
+    return round_plan.loses(metrics, queries.human_positives(context.lake, student.model_id), context.settings.rounds)
 
 
 def plan_rollback(context: Context) -> Work:

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.outcomes import Floats
+from models.outcomes import Floats, logits_of
 from models.tasks import TaskKind
-
-_LEAST = 1e-6  # a probability of 0 or 1 would have an infinite logit
 
 
 def averaged(
@@ -18,30 +16,44 @@ def averaged(
 ) -> NDArray[np.float32]:
     """The weighted average of some models' probabilities, as logits.
 
-    Each label is averaged over the models that know it: one that does not contributes nothing to it.
+    Each label is averaged over the models that know it: one that does not contributes nothing to it. Of classes, what a
+    model shares among those it knows is first scaled to what they have by the models that know more: so it neither
+    raises nor lowers the others.
 
     Args:
         probabilities: Of each model (rows, labels), NaN where it does not know the label or has not seen the text.
         weights: Of each model, above 0.
-        kind: The task's kind. The classes that are known share one probability again after averaging.
+        kind: The task's kind. The classes that are known share one probability.
 
     Returns:
         (rows, labels) float32, NaN where no model knows. Of classes the logarithms, whose softmax is the average.
     """
     stacked = np.stack(probabilities)
     share = np.asarray(weights, np.float64)[:, None, None] * ~np.isnan(stacked)
-    total = share.sum(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (share * np.nan_to_num(stacked)).sum(0) / total
-    logits: NDArray[np.float32]
     if kind == "multi_class":
-        with np.errstate(invalid="ignore"):
-            mean = mean / np.nansum(mean, axis=1, keepdims=True)
-        logits = np.log(np.clip(mean, _LEAST, 1)).astype(np.float32)
-    else:
-        mean = np.clip(mean, _LEAST, 1 - _LEAST)
-        logits = (np.log(mean) - np.log1p(-mean)).astype(np.float32)
-    return logits
+        stacked = _scaled(stacked, share)
+    return logits_of(_mean(stacked, share), kind).astype(np.float32)
+
+
+def _mean(stacked: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: NDArray[np.float64] = (share * np.nan_to_num(stacked)).sum(0) / share.sum(0)
+    return mean
+
+
+def _scaled(stacked: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each model's classes at the probability that those models give them together which know all that is known.
+
+    Where none knows all, the average of all is what they are scaled to.
+    """
+    known = share > 0
+    whole = (known.sum(2) == known.any(0).sum(1)) & known.any(2)  # (models, rows)
+    judges = share * np.where(whole.any(0), whole, known.any(2))[:, :, None]
+    judged = np.nan_to_num(_mean(stacked, judges))
+    judged /= np.maximum(judged.sum(1, keepdims=True), np.finfo(np.float64).tiny)
+    mass = np.where(known, judged, 0.0).sum(2, keepdims=True)
+    scaled: NDArray[np.float64] = stacked * mass
+    return scaled
 
 
 def in_order(values: Floats, own: Sequence[str], wanted: Sequence[str]) -> Floats:

@@ -14,17 +14,31 @@ from numpy.typing import NDArray
 from models.tasks import TaskKind
 
 FIRST_THRESHOLD = 0.5
+_LEAST = 1e-6  # a probability of 0 or 1 would have an infinite logit
 
 
 def probabilities(logits: NDArray[np.float32], kind: TaskKind) -> NDArray[np.float64]:
-    """Logits (rows, labels) as probabilities: of each label by itself, or of one label among all. NaN stays NaN."""
+    """Logits (rows, labels) as probabilities: of each label by itself, or of one label among those that have a logit.
+
+    NaN stays NaN: a label that a model does not know has no probability and takes none of the others'.
+    """
     exact = logits.astype(np.float64)
     if kind != "multi_class":
         alone: NDArray[np.float64] = 1 / (1 + np.exp(-np.maximum(exact, -700.0)))  # beyond, float64 overflows
         return alone
-    shifted = np.exp(exact - exact.max(axis=1, keepdims=True, initial=-np.inf))
-    among: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    largest = np.fmax.reduce(exact, axis=1, keepdims=True, initial=-np.inf)
+    shifted = np.exp(exact - np.where(np.isfinite(largest), largest, 0.0))
+    among: NDArray[np.float64] = shifted / np.nansum(shifted, axis=1, keepdims=True)
     return among
+
+
+def logits_of(probabilities: NDArray[np.float64], kind: TaskKind) -> NDArray[np.float64]:
+    """The way back, but for a constant in each row of classes, which their softmax does not see. NaN stays NaN."""
+    if kind == "multi_class":
+        return np.log(np.clip(probabilities, _LEAST, 1))
+    inside = np.clip(probabilities, _LEAST, 1 - _LEAST)
+    logits: NDArray[np.float64] = np.log(inside) - np.log1p(-inside)
+    return logits
 
 
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
+from math import sqrt
+from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
@@ -120,14 +121,31 @@ def decide(
     return Decision("stop", None, f"after {number} rounds {told}")
 
 
-def loses(student: float | None, undistilled: float | None, settings: RoundSettings) -> str | None:
-    """Why a student must not be promoted: its macro F1 lies below its twin's by more than noise; None if not."""
-    if student is None or undistilled is None or student >= undistilled - settings.twin_margin:
-        return None
-    return (
-        f"macro F1 {student:.3f} is below the {undistilled:.3f} of the same student without distillation "
-        f"by more than rounds.twin_margin {settings.twin_margin:g}"
-    )
+def loses(metrics: Iterable[Mapping[str, Any]], positives: Iterable[int], settings: RoundSettings) -> str | None:
+    """Why a student must not be promoted: its macro F1 on the test days lies below its twin's by more than noise.
+
+    Against the teacher, who answers for every text, `twin_margin` is noise. Annotators answer for few, so two standard
+    errors are noise too: of a share of n positives 1 / sqrt(n) at most, of the mean of labels as below.
+
+    Args:
+        metrics: Of a round: model, gold, part and f1.
+        positives: Of each label that annotators found on the test days, how many; labels without any are left out.
+        settings: Where the margin is.
+
+    Returns:
+        The reason, or None if the student may be promoted.
+    """
+    f1 = {(row["model"], row["gold"]): row["f1"] for row in metrics if row["part"] == "test"}
+    counts = [count for count in positives if count]
+    humans = sqrt(sum(1 / count for count in counts)) / len(counts) if counts else 1.0
+    for gold, margin in (("teacher", settings.twin_margin), ("human", max(settings.twin_margin, humans))):
+        own, twin = f1.get(("student", gold)), f1.get(("undistilled", gold))
+        if own is not None and twin is not None and own < twin - margin:
+            return (
+                f"macro F1 {own:.3f} against the gold `{gold}` is below the {twin:.3f} of the same student without "
+                f"distillation by more than {margin:.3f} (rounds.twin_margin {settings.twin_margin:g})"
+            )
+    return None
 
 
 def _reached(quality: Quality | None, target: Target) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -159,11 +158,11 @@ def aligned(values: Column, own: Sequence[str], wanted: Sequence[str]) -> Column
 
 
 def probabilities(logits: Column, task: TaskSettings) -> Column:
-    """`models.outcomes.probabilities` of an array column."""
+    """`models.outcomes.probabilities` of an array column; a label without a logit (null) has no probability."""
     if task.kind != "multi_class":
         return F.transform(logits, lambda logit: 1 / (1 + F.exp(-logit)))
     shares = F.transform(logits, lambda logit: F.exp(logit - F.array_max(logits)))
-    total = F.aggregate(shares, F.lit(0.0), lambda so_far, share: so_far + share)
+    total = F.aggregate(shares, F.lit(0.0), lambda so_far, share: so_far + F.coalesce(share, F.lit(0.0)))
     return F.transform(shares, lambda share: share / total)
 
 
@@ -198,6 +197,10 @@ def threshold_row(found: dict[tuple[str, str], float], scene: str, labels: Seque
     return [found.get((scene, label), found[EVERY_SCENE, label]) for label in labels]
 
 
-def f1_of(metrics: Iterable[Mapping[str, Any]], model: str) -> float | None:
-    """Macro F1 of a model against the teacher on the test days, from a round's metrics."""
-    return next((m["f1"] for m in metrics if (m["model"], m["gold"], m["part"]) == (model, "teacher", "test")), None)
+def human_positives(lake: Lake, model_id: str) -> list[int]:
+    """How many texts of the test days have each label by the annotators, where a model was judged on them."""
+    judged = lake.read(tables.EVALUATIONS).where(
+        (F.col("model_id") == model_id) & (F.col("gold") == "human") & (F.col("purpose") == "test")
+    )
+    counted = judged.groupBy("label").agg(F.sum(F.col("tp") + F.col("fn")).alias("positives")).collect()
+    return [row["positives"] for row in counted]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
@@ -12,6 +13,7 @@ from jobs.lake import queries, tables
 from jobs.lake.store import Lake
 from models import digests
 from models.errors import DataError
+from models.outcomes import competing, probabilities
 from models.round_plan import DateLayout, Part, RoundSettings, Window
 from models.tasks import TaskSettings
 from tests.spark.support import day, fill, model_row, rows_of, rule, text_row, threshold_row
@@ -110,3 +112,19 @@ def test_the_newest_model_of_a_role_is_found_with_its_labels_in_order(asked: Lak
         queries.require_model(asked, "feedback", "student", "train one")
     with pytest.raises(DataError, match="no model praise/lost"):
         queries.model(asked, "praise/lost")
+
+
+def test_a_class_that_a_model_does_not_know_takes_no_share_and_cannot_win(spark: SparkSession) -> None:
+    task = TaskSettings.model_validate(
+        {"kind": "multi_class", "scenes": ["photo"], "labels": {"a": {}, "new": {}, "b": {}}}
+    )
+    logits = np.array([[2.0, -1.0], [-3.0, 0.5]], np.float32)
+    plain = competing(probabilities(logits, "multi_class"), "multi_class")
+    rows = [(at, [float(row[0]), None, float(row[1])]) for at, row in enumerate(logits)]
+    frame = spark.createDataFrame(rows, "at int, logits array<float>")
+    shares = queries.probabilities(frame["logits"], task)
+    found = frame.select(shares.alias("shares"), queries.competing(shares, task).alias("won"), "at").orderBy("at")
+    for row, expected in zip(found.collect(), plain, strict=True):
+        assert row["shares"][1] is None
+        np.testing.assert_allclose(sum(share for share in row["shares"] if share is not None), 1, rtol=1e-6)
+        np.testing.assert_allclose([row["won"][0], row["won"][2]], expected, rtol=1e-6)

@@ -211,5 +211,5 @@ def test_a_student_that_loses_to_its_twin_is_not_promoted(own: Lake) -> None:
     add(own, tables.THRESHOLDS, threshold_row(worse, "fits", 0.5))
     strict = settings("has_x", "fits")
     strict["rounds"]["twin_margin"] = 0.01
-    with pytest.raises(GateError, match=r"0\.700 is below the 0\.750"):
+    with pytest.raises(GateError, match=r"0\.700 against the gold `teacher` is below the 0\.750"):
         promote.plan(context_of(own, **strict))

@@ -37,9 +37,15 @@ def test_who_does_not_know_a_label_contributes_nothing_to_it(kind: TaskKind) -> 
     other = np.array([[0.2, 0.7, 0.1], [np.nan] * 3])
     logits = averaged([one, other], [3, 1], kind)
     assert np.isnan(logits[1]).all()
-    shares = np.array([0.5, 0.475, 0.1])
-    wanted = shares / shares.sum() if kind == "multi_class" else shares
+    # Of classes, the first model's two share the .9 that the second, which knows all, gives them.
+    wanted = [(3 * 0.9 * 0.6 + 0.2) / 4, (3 * 0.9 * 0.4 + 0.7) / 4, 0.1] if kind == "multi_class" else [0.5, 0.475, 0.1]
     assert probabilities(logits[:1], kind)[0] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_models_of_which_none_knows_all_classes_share_them() -> None:
+    one, other = np.array([[0.5, 0.5, np.nan]]), np.array([[np.nan, 0.5, 0.5]])
+    found = probabilities(averaged([one, other], [1, 1], "multi_class"), "multi_class")
+    assert found[0] == pytest.approx([1 / 3] * 3, abs=1e-6)
 
 
 def test_classes_share_one_probability_after_averaging() -> None:

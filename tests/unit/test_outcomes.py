@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.outcomes import competing, first_threshold, probabilities
+from models.outcomes import competing, first_threshold, logits_of, probabilities
+from models.tasks import TaskKind
 
 LOGITS = arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 6)), elements=st.floats(-1e4, 1e4, width=32))
 
@@ -42,5 +43,20 @@ def test_labels_do_not_compete() -> None:
     assert competing(both, "multi_class").tolist() == [[pytest.approx(0.9), 0.0]]
 
 
-def test_where_no_label_is_known_nothing_is_made_up() -> None:
-    assert np.isnan(probabilities(np.array([[np.nan, 1.0]], np.float32), "multi_class")).all()
+def test_a_class_without_a_logit_has_no_share_and_takes_none() -> None:
+    known = np.array([[2.0, -1.0], [0.5, 300.0]], np.float32)
+    wider = np.insert(known, 1, np.nan, axis=1)
+    found = probabilities(wider, "multi_class")
+    assert np.isnan(found[:, 1]).all()
+    np.testing.assert_allclose(found[:, [0, 2]], probabilities(known, "multi_class"))
+    assert np.isnan(probabilities(np.full((1, 2), np.nan, np.float32), "multi_class")).all()
+
+
+@given(LOGITS)
+@settings(deadline=None)
+def test_the_way_back_to_logits_gives_the_same_probabilities(logits: np.ndarray) -> None:
+    kinds: tuple[TaskKind, ...] = ("multi_label", "multi_class")
+    for kind in kinds:
+        wanted = probabilities(logits, kind)
+        found = probabilities(logits_of(wanted, kind).astype(np.float32), kind)
+        np.testing.assert_allclose(found, wanted, atol=1e-5)

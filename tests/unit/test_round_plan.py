@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from models.metrics import Quality
-from models.round_plan import PARTS, DateLayout, RoundSettings, decide, lay_out
+from models.round_plan import PARTS, DateLayout, RoundSettings, decide, lay_out, loses
 from models.tasks import Target
 
 SMALL = RoundSettings(threshold_days=1, test_days=2, gate_days=3, min_train_days=2)
@@ -92,3 +92,41 @@ def test_a_better_round_is_never_decided_worse(number: int, shares: list[tuple[f
     better = {name: Quality(1.0, it.recall, 0.0) for name, it in qualities.items()}
     if decide(number, qualities, TARGETS, SMALL).action == "promote":
         assert decide(number, better, TARGETS, SMALL).action == "promote"
+
+
+def twins(teacher: tuple[float, float], human: tuple[float, float] | None = None) -> list[dict[str, object]]:
+    pairs = {"teacher": teacher} | ({"human": human} if human else {})
+    return [
+        {"model": model, "gold": gold, "part": part, "f1": f1 if part == "test" else 0.0}
+        for gold, both in pairs.items()
+        for part in ("test", "test_unseen")
+        for model, f1 in zip(("student", "undistilled"), both, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "positives", "lost"),
+    [
+        (twins((0.80, 0.81)), [], None),  # within the margin
+        (twins((0.80, 0.82)), [], "teacher"),
+        (twins((0.85, 0.80), (0.55, 0.70)), [400, 400, 0], "human"),  # noise: 3.5 points
+        (twins((0.85, 0.80), (0.67, 0.70)), [400, 400], None),
+        (twins((0.85, 0.80), (0.55, 0.70)), [12, 12], None),  # 20 points
+        (twins((0.85, 0.80), (0.68, 0.70)), [10**9], "human"),  # at least the margin itself
+        (twins((0.85, 0.80), (0.695, 0.70)), [10**9], None),
+        ([], [5], None),
+    ],
+)
+def test_a_student_loses_where_it_is_below_its_twin_by_more_than_noise(
+    metrics: list[dict[str, object]], positives: list[int], lost: str | None
+) -> None:
+    reason = loses(metrics, positives, RoundSettings(twin_margin=0.01))
+    assert (reason is None) == (lost is None)
+    assert lost is None or f"against the gold `{lost}`" in str(reason)
+
+
+def test_a_student_that_lost_to_its_twin_is_not_promoted_though_it_reached_every_target() -> None:
+    first, last = (decide(number, GOOD, TARGETS, SMALL, "worse than its twin") for number in (1, 2))
+    assert (first.action, last.action) == ("go_on", "stop")
+    assert "worse than its twin" in first.reason
+    assert "worse than its twin" in last.reason
