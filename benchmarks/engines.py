@@ -43,7 +43,8 @@ def _both(engine: FusedEngine, column: pa.Array) -> None:
 def _distinct_only(engine: FusedEngine, batch: pa.Array) -> NDArray[np.float32]:
     """The batch's probabilities, each of its texts scored once, its rows by look-up."""
     distinct = batch.dictionary_encode()
-    return engine.probabilities(distinct.dictionary)[distinct.indices.to_numpy()]
+    scores: NDArray[np.float32] = engine.probabilities(distinct.dictionary)[distinct.indices.to_numpy()]
+    return scores
 
 
 def _repeats(engine: FusedEngine, name: str, texts: list[str]) -> dict[str, list[float]]:

@@ -29,9 +29,9 @@ def prepare(data: Path, out: Path) -> tuple[dict[str, Any], Path]:
     for split, moment in DAYS.items():
         for subject, scene in subjects.items():
             rows = [row for row in questions if (row["split"], row["scene"]) == (split, subject)]
-            file = _write(out / f"{split}-{scene}.jsonl", ({"id": row["id"], "text": row["text"]} for row in rows))
+            written = _write(out / f"{split}-{scene}.jsonl", ({"id": row["id"], "text": row["text"]} for row in rows))
             sources[f"{split}_{scene}"] = {
-                "path": str(file), "format": "jsonl", "columns": {"source_id": "id", "text": "text"},
+                "path": str(written), "format": "jsonl", "columns": {"source_id": "id", "text": "text"},
                 "constants": {"scene": scene, "source": "exam", "event_time": moment},
             }  # fmt: skip
     annotations = _write(out / "annotations.jsonl", _annotations(questions, labels))

@@ -10,19 +10,19 @@ import torch
 from benchmarks.texts import MAX_LENGTH
 from models.sealing.export import export_student
 from models.tasks import StudentSettings
-from models.training.students import Student, build_student
+from models.training.students import TextCNN
 from models.vocabulary import Vocabulary
 
 LABELS = tuple(f"label_{at}" for at in range(10))
 MODEL = "bench/textcnn/01"
 
 
-def seal(folder: Path, texts: pa.Array) -> tuple[Student, Vocabulary, Path]:
+def seal(folder: Path, texts: pa.Array) -> tuple[TextCNN, Vocabulary, Path]:
     """The student, its vocabulary made of these texts, and the bundle in `folder`."""
     settings = StudentSettings()
     vocabulary = Vocabulary.build(texts, max_size=settings.vocabulary_size)
     torch.manual_seed(1)
-    student = build_student(settings, len(vocabulary), len(LABELS))
+    student = TextCNN(settings, len(vocabulary), len(LABELS))
     bundle = export_student(
         student, folder=folder, task="bench", kind="textcnn", labels=LABELS, vocabulary=vocabulary,
         max_length=MAX_LENGTH, clean_version="1", model_id=MODEL,

@@ -44,7 +44,7 @@ def record(rows_per_second: Mapping[str, Sequence[float]], about: Mapping[str, A
     _add(
         {
             "rows_per_second": kept.get("rows_per_second", {}) | medians,
-            "spread": kept.get("spread", {}) | {name: one | about | {"load": load} for name, one in spread.items()},
+            "spread": kept.get("spread", {}) | {name: {**one, **about, "load": load} for name, one in spread.items()},
         }
     )
     for name, value in medians.items():
@@ -59,4 +59,4 @@ def _kept() -> dict[str, Any]:
 
 def _add(facts: Mapping[str, Any]) -> None:
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(_kept() | facts, indent=1) + "\n", "utf-8")
+    OUT.write_text(json.dumps({**_kept(), **facts}, indent=1) + "\n", "utf-8")

@@ -2,7 +2,8 @@
 
 FILE are the settings of a warehouse whose newest round has ended. The round's student learns from its rows; from these
 and a copy of each with some characters dropped or two neighbours swapped; and from these and as many lines of other
-Chinese dialogues. Added rows have the teacher's logits as soft targets and no hard ones. Prints macro F1 on the test
+Chinese dialogues. Added rows have the teacher's logits as soft targets and no hard ones. All three go
+through all of the settings' epochs. Prints macro F1 on the test
 days, against the teacher and against humans, and writes `build/bench/transfer.json`.
 """
 
@@ -20,7 +21,6 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from benchmarks.texts import MAX_LENGTH
 from jobs import compare, distil_judging, distil_round
 from jobs.distil_rows import Prepared, prepared
 from jobs.lake import tables
@@ -48,19 +48,19 @@ def noisy(text: str, random: np.random.Generator) -> str:
     return "".join(kept) or text
 
 
-def dialogues(rows: int) -> list[str]:
+def dialogues(rows: int, longest: int) -> list[str]:
     """Lines of other dialogues, the first of them."""
     with gzip.open(Path(os.environ["DATA"]) / DIALOGUES, "rt", encoding="utf-8") as file:
-        return [clean(line, MAX_LENGTH) for line, _ in zip(file, range(rows), strict=False)]
+        return [clean(line, longest) for line, _ in zip(file, range(rows), strict=False)]
 
 
-def taught(teacher: Teacher, texts: list[str], given: Prepared) -> TrainingRows:
+def taught(teacher: Teacher, texts: list[str], given: Prepared, longest: int) -> TrainingRows:
     """Texts that the teacher alone labels, as training rows; scored in batches of similar length."""
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
     logits = np.empty((len(texts), len(teacher.labels)), np.float32)
     logits[order] = teacher.score([texts[at] for at in order])[0]
     nothing, everything = np.zeros(logits.shape, np.bool_), np.ones(logits.shape, np.bool_)
-    encoded = given.vocabulary.encode(pa.array(texts), MAX_LENGTH)
+    encoded = given.vocabulary.encode(pa.array(texts), longest)
     return TrainingRows(encoded, np.zeros_like(logits), nothing, logits, everything, np.ones(len(texts), np.float32))
 
 
@@ -81,22 +81,26 @@ def main() -> int:
     context = make_context("transfer", settings, session.start(settings.session), Request(), Reporter())
     lesson = replace(compare.lesson_of(context, name, None), seed=settings.rounds.seed)
     task = settings.task(name)
+    # Without a part kept back: a noisy copy of a row that is kept back would tell its answer.
+    student = task.student.model_copy(update={"validation_share": 0.0})
     later = distil_judging.later(context, lesson.teacher, lesson.layout, lesson.round_id)
     rows = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == lesson.round_id).orderBy("position")
     texts = [row["text"] for row in rows.select("text").collect()]
     random = np.random.default_rng(settings.rounds.seed)
     teacher = Teacher.open(Path(lesson.teacher.path))
     found: dict[str, Any] = {}
-    with prepared(context, lesson.round_id, lesson.teacher, task.student) as given:
+    with prepared(context, lesson.round_id, lesson.teacher, student) as given:
         more = {
             "the round's rows": None,
             "and noisy copies": [noisy(text, random) for text in texts],
-            "and other dialogues": dialogues(len(texts)),
+            "and other dialogues": dialogues(len(texts), student.max_length),
         }
         for what, added in more.items():
-            own = given if added is None else replace(given, rows=together(given.rows, taught(teacher, added, given)))
-            trained = distil_round.train_one(context, lesson, task.student, own)
-            encoded = given.vocabulary.encode(later.texts()[0], task.student.max_length)
+            own = given
+            if added is not None:
+                own = replace(given, rows=together(given.rows, taught(teacher, added, given, student.max_length)))
+            trained = distil_round.train_one(context, lesson, student, own)
+            encoded = given.vocabulary.encode(later.texts()[0], student.max_length)
             scores = probabilities(predict(trained.student, encoded), task.kind).astype(np.float32)
             _, cells = distil_judging.weigh(later, task, "student", "", scores)
             measures = compare.measures_of({key[2]: each for key, each in cells.items() if key[3] == "test"})

@@ -15,6 +15,7 @@ from jobs.lake import queries, tables
 from jobs.lake.queries import Model
 from jobs.runtime.job import Context
 from jobs.train_teacher import base_of
+from models import digests
 from models.round_plan import DateLayout
 from models.tasks import JOINT, StudentSettings
 from models.words import AnyVocabulary
@@ -69,7 +70,8 @@ def train_one(
 
     task = context.settings.task(lesson.teacher.task)
     name = student.scheme if distil else "without distillation"
-    own = f"{lesson.round_id}-{lesson.seed}-{student.kind}-{student.unit}-{name}"
+    settings = digests.of_json(student.model_dump(mode="json"), chars=8)
+    own = f"{lesson.round_id}-{lesson.seed}-{student.kind}-{student.unit}-{name}-{settings}"
     teller = context.teller(f"{lesson.round_id} {student.kind} {name}")
     place = context.lake.bundles / "training" / re.sub(r"[/ ]", "-", own)
     return train_student(
@@ -84,6 +86,7 @@ def train_one(
         progress=teller,
         after_epoch=teller.epoch,
         checkpoints=place,
+        threads=1 if learner is None else None,
     )
 
 

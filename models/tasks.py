@@ -94,7 +94,7 @@ class StudentSettings(Frozen):
     scheme: Scheme = "offline"
     teachers: Mapping[str, PositiveFloat] = Field(default_factory=dict)  # of multi_teacher: weights by model or role
     feedback_weight: NonNegativeFloat = 1.0  # of joint_coupled: the student's soft loss in the teacher's update
-    feedback_learning_rate: PositiveFloat = 1e-5
+    feedback_learning_rate: PositiveFloat = 0.03  # of plain descent: a step is as long as its gradient
     hint_weight: NonNegativeFloat = 0.0  # above 0: the student's features also learn to tell the teacher's [CLS]
     hint_layer: int = -1  # of the joint schemes: whose [CLS]; stored scores have the last layer's
     route: bool = False  # learn from the teacher's states on its way, the easiest first

@@ -19,6 +19,7 @@ from torch.optim import AdamW
 from models import digests
 from models.bundle import publish
 from models.errors import BundleError, DataError, SettingsError
+from models.outcomes import logits_of
 from models.tasks import TaskKind, TeacherSettings
 from models.teachers.hub import expect_safetensors, load, load_base, save
 from models.teachers.tokens import Tokens, forward, tokenise
@@ -177,12 +178,16 @@ class Learner:
     Attributes:
         module: The network.
         learning_rate: Of its own steps.
+        batch: Rows of each of these.
+        epochs: How often it goes through its texts.
         tokens: Its texts.
     """
 
-    def __init__(self, module: Any, tokenizer: Any, tokens: Tokens, lesson: Lesson, rate: float, layer: int) -> None:
+    def __init__(
+        self, module: Any, tokenizer: Any, tokens: Tokens, lesson: Lesson, settings: TeacherSettings, layer: int
+    ) -> None:
         self.module = module
-        self.learning_rate = rate
+        self.learning_rate, self.batch, self.epochs = settings.learning_rate, settings.batch, settings.epochs
         self.tokens = tokens
         self._tokenizer = tokenizer
         self._labels = lesson.labels
@@ -199,11 +204,17 @@ class Learner:
         depth = getattr(model.config, "num_hidden_layers", 0)
         if not -depth - 1 <= layer <= depth:
             raise SettingsError(f"student.hint_layer: got {layer}, {base} has {depth} layers")
-        _start_at_base_rates(model, lesson.targets, lesson.mask)
+        _start_at_base_rates(model, lesson)
         limit = min(settings.max_tokens, getattr(model.config, "max_position_embeddings", settings.max_tokens))
         model.config.pingti_max_tokens = limit
         tokens = tokenise(tokenizer, lesson.texts, limit, lesson.second)
-        return cls(model.to(device()), tokenizer, tokens, lesson, settings.learning_rate, layer)
+        return cls(model.to(device()), tokenizer, tokens, lesson, settings, layer)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its weights as they are now, its texts and its schedule, 64 hex digits."""
+        texts = [digests.of_bytes(part.tobytes()) for part in (self.tokens.encoded.ids, self.tokens.encoded.offsets)]
+        return digests.of_json([self.teacher().digest, texts, self.learning_rate, self.batch, self.epochs, self._layer])
 
     @property
     def state_width(self) -> int:
@@ -286,10 +297,10 @@ def _plan(encoded: Encoded, settings: TeacherSettings, seed: int, max_steps: int
     return [batch for epoch in epochs for batch in epoch][:max_steps]
 
 
-def _start_at_base_rates(model: Any, targets: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
+def _start_at_base_rates(model: Any, lesson: Lesson) -> None:
     """Let the new last layer answer with each label's frequency, as the students' does: most are rare."""
     head = getattr(model, "classifier", None)
     if isinstance(head, nn.Linear) and head.bias is not None:
-        rate = (np.where(mask, targets, 0).sum(0) + 1) / (mask.sum(0) + 2)
+        rates = (np.where(lesson.mask, lesson.targets, 0).sum(0) + 1) / (lesson.mask.sum(0) + 2)
         with torch.no_grad():
-            head.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
+            head.bias.copy_(torch.from_numpy(logits_of(rates, lesson.kind)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from models.training.devices import half_precision
 from models.vocabulary import Encoded
+
+_BLOCK = 1 << 14  # texts whose ids are Python lists at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +30,20 @@ class Tokens:
 
 def tokenise(tokenizer: Any, texts: Sequence[str], max_tokens: int, second: Sequence[str] | None = None) -> Tokens:
     """Token ids of some texts, special tokens included, each cut at `max_tokens`; of a pair the longer one is cut."""
-    if not len(texts):
-        return Tokens(Encoded(np.zeros(0, np.int32), np.zeros(1, np.int64)), second is not None)
-    rows = tokenizer(
-        list(texts),
-        None if second is None else list(second),
-        truncation=True,
-        max_length=max_tokens,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-    )["input_ids"]
-    offsets = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    ids = np.fromiter((token for row in rows for token in row), np.int32, int(offsets[-1]))
-    return Tokens(Encoded(ids, offsets), second is not None)
+    ids, lengths = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
+    for start in range(0, len(texts), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        rows = tokenizer(
+            list(texts[block]),
+            None if second is None else list(second[block]),
+            truncation=True,
+            max_length=max_tokens,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
+        lengths.append(np.fromiter(map(len, rows), np.int64, len(rows)))
+        ids.append(np.fromiter(chain.from_iterable(rows), np.int32, int(lengths[-1].sum())))
+    return Tokens(Encoded(np.concatenate(ids), np.cumsum(np.concatenate(lengths))), second is not None)
 
 
 def forward(model: Any, tokenizer: Any, tokens: Tokens, rows: NDArray[np.int64], **options: bool) -> Any:

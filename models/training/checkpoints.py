@@ -48,7 +48,9 @@ class Checkpoints:
         return state if state.get("training") == self._training else None
 
     def clear(self) -> None:
-        """Forget the state; the training is done."""
+        """Forget the state, and what was being written when a process was killed; the training is done."""
         (self._folder / _NAME).unlink(missing_ok=True)
+        for left in self._folder.glob(f".{_NAME}.*"):
+            left.unlink(missing_ok=True)
         if self._folder.is_dir() and not any(self._folder.iterdir()):
             self._folder.rmdir()

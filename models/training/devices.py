@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -14,8 +15,8 @@ def device() -> torch.device:
 
 
 def half_precision(where: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 for the large matrix products on a GPU; nothing on a CPU, where it is slower or less exact."""
-    if where.type == "cuda":
+    """bfloat16 for the large matrix products on a GPU that has it; nothing elsewhere: it is slower, or less exact."""
+    if where.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", torch.bfloat16)
     return nullcontext()
 
@@ -29,6 +30,8 @@ def reproducible(seed: int, threads: int | None = None) -> Iterator[None]:
         threads: Threads of a CPU operation while this lasts (None: as they are). Sums are split by threads,
             so equal results need equal threads.
     """
+    # Read when CUDA's matrix library starts; without it some of its sums come in any order (PyTorch, Reproducibility).
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads_before = torch.get_num_threads()
     deterministic_before = torch.are_deterministic_algorithms_enabled()
     warn_only_before = torch.is_deterministic_algorithms_warn_only_enabled()

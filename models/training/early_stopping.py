@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from models.metrics import count, macro
 from models.outcomes import competing, first_threshold, probabilities
 from models.tasks import StudentSettings, TaskKind
+from models.training.losses import hard_loss, soft_loss
 from models.training.rows import TrainingRows
 from models.training.students import Student, predict
 
@@ -25,42 +27,54 @@ def hold_out(rows: int, settings: StudentSettings, seed: int) -> tuple[NDArray[n
 class EarlyStopping:
     """Judges a student after each epoch by its macro F1 on the rows kept back, and remembers the best weights.
 
+    Of epochs of equal F1 (rare labels may all be missed at first) the one with the smaller loss is the better.
+
     Attributes:
         scores: Macro F1 after each epoch, 0 where none of the rows has a positive answer.
     """
 
-    def __init__(self, rows: TrainingRows, held: NDArray[np.int64], patience: int, kind: TaskKind) -> None:
+    def __init__(self, rows: TrainingRows, held: NDArray[np.int64], settings: StudentSettings, kind: TaskKind) -> None:
         self.scores: list[float] = []
+        self._losses: list[float] = []
         self._texts = rows.texts.take(held)
         self._hard, self._known = rows.hard[held], rows.hard_mask[held]
-        self._patience = patience
+        self._soft, self._said = rows.soft[held], rows.soft_mask[held]
+        self._patience = settings.patience
+        # On a route the last of the teachers begins to speak with this epoch: before it nothing stops.
+        steps = rows.route.shape[1] if settings.route and rows.route is not None else 0
+        self._first = -(-settings.epochs * steps // (steps + 1))
         self._kind: TaskKind = kind
         self._best: dict[str, Tensor] = {}
 
     def after_epoch(self, student: Student) -> bool:
         """Judge the student; True where it has not become better for `patience` epochs. It goes on training."""
-        score = self._score(student)
+        score, loss = self._judge(student)
         student.train()
-        if not self.scores or score > max(self.scores):
-            self._best = {name: tensor.detach().clone() for name, tensor in student.state_dict().items()}
         self.scores.append(score)
-        return len(self.scores) - 1 - int(np.argmax(self.scores)) >= self._patience
+        self._losses.append(loss)
+        ranks = [(one, -other) for one, other in zip(self.scores, self._losses, strict=True)]
+        best = ranks.index(max(ranks))
+        if best == len(ranks) - 1:
+            self._best = {name: tensor.detach().clone() for name, tensor in student.state_dict().items()}
+        return len(ranks) - 1 - max(best, self._first) >= self._patience
 
     def state(self) -> dict[str, Any]:
         """What a training that goes on later needs of it."""
-        return {"scores": self.scores, "best": self._best}
+        return {"scores": self.scores, "losses": self._losses, "best": self._best}
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
-        self.scores, self._best = list(state["scores"]), dict(state["best"])
+        self.scores, self._losses, self._best = list(state["scores"]), list(state["losses"]), dict(state["best"])
 
     def restore(self, student: Student) -> None:
         """Put the best epoch's weights back."""
         if self._best:
             student.load_state_dict(self._best)
 
-    def _score(self, student: Student) -> float:
-        scores = competing(probabilities(predict(student, self._texts), self._kind), self._kind)
+    def _judge(self, student: Student) -> tuple[float, float]:
+        """Macro F1 against the answers; and the loss against them, or, where there are none, against the teacher."""
+        logits = predict(student, self._texts)
+        scores = competing(probabilities(logits, self._kind), self._kind)
         decisions = scores >= first_threshold(self._kind, student.labels)
         qualities = []
         for label in range(student.labels):
@@ -69,4 +83,11 @@ class EarlyStopping:
             if counts.quality is not None:
                 qualities.append(counts.quality)
         found = macro(qualities)
-        return found.f1 if found else 0.0
+        return found.f1 if found else 0.0, self._loss(torch.from_numpy(logits))
+
+    def _loss(self, logits: Tensor) -> float:
+        if self._known.any():
+            answers = torch.from_numpy(self._hard), torch.from_numpy(self._known)
+            return float(hard_loss(logits, *answers, kind=self._kind))
+        said = torch.from_numpy(self._soft), torch.from_numpy(self._said)
+        return float(soft_loss(logits, *said, temperature=1.0, kind=self._kind))

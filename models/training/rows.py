@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from models import digests
 from models.errors import DataError
+from models.outcomes import probabilities
+from models.tasks import TaskKind
 from models.vocabulary import Encoded
 
 _BLOCK = 1 << 16  # rows looked at together where all are
@@ -75,12 +77,20 @@ class TrainingRows:
         own |= {"ids": self.texts.ids, "offsets": self.texts.offsets}
         return {name: np.ascontiguousarray(value) for name, value in own.items() if value is not None}
 
-    def base_rates(self, learnt: NDArray[np.int64], *, soft: bool) -> NDArray[np.float64]:
+    def answered(self, learnt: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(labels,) bool, True where one of these rows has a hard answer."""
+        found = np.zeros(self.hard_mask.shape[1], np.bool_)
+        for start in range(0, len(learnt), _BLOCK):
+            found |= self.hard_mask[learnt[start : start + _BLOCK]].any(0)
+        return found
+
+    def base_rates(self, learnt: NDArray[np.int64], kind: TaskKind, *, soft: bool) -> NDArray[np.float64]:
         """How often each label holds among these rows, by weight; never 0 or 1.
 
         Args:
             learnt: Row numbers.
-            soft: Where no answer is known, the teacher's counts as one.
+            kind: The task's kind.
+            soft: Where no answer is known, the teacher's probability counts as one.
         """
         positives = known = np.zeros(self.hard.shape[1])
         for start in range(0, len(learnt), _BLOCK):
@@ -90,7 +100,8 @@ class TrainingRows:
             known = known + weight @ mask
             if soft:
                 guessed = self.soft_mask[block] & ~mask
-                positives = positives + weight @ (guessed & (self.soft[block] > 0))
+                said = probabilities(np.where(self.soft_mask[block], self.soft[block], np.nan), kind)
+                positives = positives + weight @ np.where(guessed, said, 0)
                 known = known + weight @ guessed
         rates: NDArray[np.float64] = (positives + 1) / (known + 2)
         return rates

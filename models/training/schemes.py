@@ -2,45 +2,51 @@
 
 The schemes are those of the article on distilling BERT into TextCNN (`docs/schemes.md`): stored logits (`offline`; with
 several teachers averaged beforehand, `multi_teacher`), and three joint ones that differ in whose gradients reach the
-teacher: `joint_isolated` none of the student's, `joint_coupled` those of its soft loss in a step of their own,
-`joint_summed` those of one common sum. To any of them come hints (Romero et al. 2015, arXiv:1412.6550) and, but for the
-sum, a route (Jin et al. 2019, arXiv:1904.09149).
+teacher: `joint_isolated` none of the student's, `joint_coupled` those of its soft loss in a step of their own after the
+student's, `joint_summed` those of one common sum. To any of them come hints (Romero et al. 2015,
+arXiv:1412.6550) and, but for the sum, a route (Jin et al. 2019, arXiv:1904.09149).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.nn import functional as F
 
 from models.errors import DataError
 from models.tasks import JOINT, StudentSettings, TaskKind
-from models.training.batching import ramp
-from models.training.devices import half_precision
-from models.training.losses import distil_loss, hard_loss, hint_loss, soft_loss
-from models.training.rows import TrainingRows, spread_of
+from models.training.alone import Alone, Steps, finite, gradients_of
+from models.training.batching import length_batches
+from models.training.losses import hard_loss, hint_loss, soft_loss
+from models.training.rows import TrainingRows
 from models.training.students import Student
-
-MAX_GRADIENT = 1.0
-WEIGHT_DECAY = 0.01
 
 
 class JointTeacher(Protocol):
     """A teacher that learns beside a student.
 
     Attributes:
-        learning_rate: Of its own steps.
         module: What learns.
+        learning_rate: Of its own steps.
+        batch: Rows of each of these.
+        epochs: How often it goes through the rows while the student goes through all of its own epochs.
     """
 
-    learning_rate: float
     module: nn.Module
+    learning_rate: float
+    batch: int
+    epochs: int
+
+    @property
+    def digest(self) -> str:
+        """Of its first weights, of what it reads and of how it learns: equal ones learn alike."""
+        ...
 
     def answer(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Its logits (rows, labels) for some of the training rows, and their [CLS] states (rows, width)."""
@@ -52,135 +58,29 @@ class JointTeacher(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Steps:
-    """Parameters that are stepped together: an optimiser and its learning rate at the top of the ramp."""
-
-    optimiser: Optimizer
-    rate: float
-    parameters: list[nn.Parameter]
-
-    @classmethod
-    def of(cls, parameters: Sequence[nn.Parameter], rate: float) -> Steps:
-        """AdamW over these parameters."""
-        own = list(parameters)
-        return cls(AdamW(own, lr=rate, weight_decay=WEIGHT_DECAY, fused=True), rate, own)
-
-    def by(self, gradients: Sequence[Tensor | None], progress: float) -> None:
-        """One step by these gradients, which are cut at a norm of `MAX_GRADIENT`."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * ramp(progress)
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        nn.utils.clip_grad_norm_(self.parameters, MAX_GRADIENT)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-
-
-class Alone:
-    """The student learns from what is stored: the schemes `offline` and `multi_teacher`, and no distillation at all."""
-
-    def __init__(
-        self, student: Student, rows: TrainingRows, settings: StudentSettings, *, kind: TaskKind, distil: bool
-    ) -> None:
-        self.student = student
-        self.rows = rows
-        self.settings = settings
-        self.kind: TaskKind = kind
-        self.distil = distil
-        self.where = next(student.parameters()).device
-        width = self._hint_width()
-        self._mean = self._deviation = np.zeros(0, np.float32)
-        if width and rows.states is not None:  # so that one weight fits teachers of any size
-            self._mean, self._deviation = spread_of(rows.states)
-        self.regressor = nn.Linear(student.width, width).to(self.where) if width else None
-        extra = list(self.regressor.parameters()) if self.regressor is not None else []
-        self.steps = {"student": Steps.of([*student.parameters(), *extra], settings.learning_rate)}
-
-    def _hint_width(self) -> int:
-        """How many numbers of the teacher's the features learn to tell; 0 where there are no hints."""
-        if not (self.distil and self.settings.hint_weight):
-            return 0
-        if self.rows.states is None:
-            raise DataError("training rows: there are no states of the teacher, which hints need; join them again")
-        return int(self.rows.states.shape[1])
-
-    @property
-    def modules(self) -> dict[str, nn.Module]:
-        """What learns, by name."""
-        learning: dict[str, nn.Module] = {"student": self.student}
-        return learning if self.regressor is None else learning | {"regressor": self.regressor}
-
-    def begin(self, epoch: int, batches: Sequence[NDArray[np.int64]], progress: float) -> None:
-        """What comes before an epoch's batches: nothing."""
-
-    def learn(self, batch: NDArray[np.int64], epoch: int, progress: float) -> float:
-        """One step on one batch at a progress of 0 to 1; the student's loss before it."""
-        logits, features = self.read(batch)
-        loss = self.loss(logits, features, batch, epoch)
-        value = finite(loss)
-        self.steps["student"].by(_gradients(loss, self.steps["student"].parameters), progress)
-        return value
-
-    def loss(self, logits: Tensor, features: Tensor, batch: NDArray[np.int64], epoch: int) -> Tensor:
-        """What the student is to lower."""
-        answers = self.answers(batch)
-        if not self.distil:
-            return hard_loss(logits, answers["hard"], answers["hard_mask"], answers["weight"], self.kind)
-        soft = self._soft(batch, epoch)
-        learnt = distil_loss(
-            logits, **answers, soft=soft[0], soft_mask=soft[1], temperature=self.settings.temperature,
-            soft_weight=self.settings.soft_weight, kind=self.kind,
-        )  # fmt: skip
-        if self.regressor is None or self.rows.states is None:
-            return learnt
-        states = self.tensor((self.rows.states[batch] - self._mean) / self._deviation)
-        return learnt + self.settings.hint_weight * hint_loss(self.regressor(features), states, answers["weight"])
-
-    def _soft(self, batch: NDArray[np.int64], epoch: int) -> tuple[Tensor, Tensor]:
-        """The logits to learn from and their mask; on a route those of the stage that the epoch belongs to."""
-        mask = self.tensor(self.rows.soft_mask[batch])
-        if self.settings.route:
-            if self.rows.route is None:
-                raise DataError("training rows: there are no logits of the teacher's way, which a route needs")
-            steps = self.rows.route.shape[1]
-            stage = epoch * (steps + 1) // self.settings.epochs
-            if stage < steps:
-                return self.tensor(self.rows.route[batch, stage]), mask
-        return self.tensor(self.rows.soft[batch]), mask
-
-    def read(self, batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """The student's logits and features of some rows."""
-        ids, lengths = self.rows.texts.padded(batch, at_least=self.student.min_length)
-        with half_precision(self.where):
-            logits, features = self.student(self.tensor(ids), self.tensor(lengths))
-        return logits.float(), features.float()
-
-    def answers(self, batch: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Hard answers, their mask and the weights of some rows."""
-        return {name: self.tensor(getattr(self.rows, name)[batch]) for name in ("hard", "hard_mask", "weight")}
-
-    def tensor(self, values: NDArray[Any]) -> Tensor:
-        """An array where the student is."""
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.where)
-
-
 class Joint(Alone):
     """The student and its teacher learn side by side; stored logits are not read.
 
-    A batch's teacher logits are those before its step on the same batch. With `route` the teacher first goes through a
-    whole epoch, and the student then learns from what it has become.
+    The teacher has a schedule of its own (rows a batch, epochs, learning rate), which it goes through while the student
+    goes through its epochs: before each of the student's batches it makes the steps that are due, then answers as it
+    is, without dropout; after the student's step comes, in `joint_coupled`, the feedback. With `route` the teacher
+    makes all steps of an epoch first. In `joint_summed` both make each step together, on one batch.
     """
 
     def __init__(
-        self, student: Student, rows: TrainingRows, settings: StudentSettings, *, kind: TaskKind, teacher: JointTeacher
-    ) -> None:
+        self, student: Student, rows: TrainingRows, settings: StudentSettings, *, kind: TaskKind,
+        teacher: JointTeacher, learnt: NDArray[np.int64], steps: int, seed: int,
+    ) -> None:  # fmt: skip
         self.teacher = teacher
         super().__init__(student, rows, settings, kind=kind, distil=True)
         own = list(teacher.module.parameters())
         self.steps["teacher"] = Steps.of(own, teacher.learning_rate)
         if settings.scheme == "joint_coupled":
-            self.steps["feedback"] = Steps.of(own, settings.feedback_learning_rate)
+            self.steps["feedback"] = Steps.plain(own, settings.feedback_learning_rate)
+        self._schedule = _Schedule(learnt, rows.texts.lengths[learnt], teacher.batch, teacher.epochs, seed)
+        self._steps = steps
+        # A label without a single answer is none that the teacher knows.
+        self._knows = self.tensor(rows.answered(learnt))
 
     def _hint_width(self) -> int:
         return self.teacher.state_width if self.settings.hint_weight else 0
@@ -190,45 +90,77 @@ class Joint(Alone):
         """What learns, by name."""
         return super().modules | {"teacher": self.teacher.module}
 
-    def begin(self, epoch: int, batches: Sequence[NDArray[np.int64]], progress: float) -> None:
-        """On a route, the teacher's own epoch."""
-        if not self.settings.route:
-            return
+    def begin(self, until: float) -> None:
+        """On a route, the teacher's own way until the epoch's end."""
+        if self.settings.route:
+            self._teach(until)
+
+    def _teach(self, until: float) -> None:
+        """The teacher's steps that are due at a progress of the student's: it learns from the labels alone."""
+        due = min(math.ceil(until * len(self._schedule) - 1e-6), len(self._schedule))
         self.teacher.module.train()
-        for batch in batches:
+        while self.taught < due:
+            batch = self._schedule.batch(self.taught)
             loss = self._teachers(self.teacher.answer(batch)[0], self.answers(batch))
-            self.steps["teacher"].by(_gradients(loss, self.steps["teacher"].parameters), progress)
+            gradients = gradients_of(loss, self.steps["teacher"].parameters)
+            self.steps["teacher"].by(gradients, (self.taught + 0.5) / len(self._schedule))
+            self.taught += 1
 
     def learn(self, batch: NDArray[np.int64], epoch: int, progress: float) -> float:
-        """All gradients first, each to the parameters that the scheme says; then the steps."""
-        scheme, answers = self.settings.scheme, self.answers(batch)
-        self.teacher.module.train(not self.settings.route)
+        """The teacher's steps that are due, the student's, and the feedback; or all gradients of one sum."""
+        if self.settings.scheme == "joint_summed":
+            return self._together(batch, progress)
+        if not self.settings.route:
+            self._teach(progress + 0.5 / self._steps)
+        coupled = self.settings.scheme == "joint_coupled"
+        self.teacher.module.eval()
+        with torch.set_grad_enabled(coupled):
+            said, states = self.teacher.answer(batch)
+        loss, _ = self._students(batch, said.detach(), states.detach())
+        value = finite(loss)
+        self.steps["student"].by(gradients_of(loss, self.steps["student"].parameters), progress)
+        if coupled:
+            self._feed_back(batch, said, progress)
+        return value
+
+    def _feed_back(self, batch: NDArray[np.int64], said: Tensor, progress: float) -> None:
+        """What the student, having learnt the batch, still does not take over moves the teacher."""
+        self.student.eval()
+        with torch.no_grad():
+            logits, _ = self.read(batch)
+        self.student.train()
+        soft = self._softly(logits, said, self.answers(batch)["weight"])
+        parameters = self.steps["feedback"].parameters
+        self.steps["feedback"].by(gradients_of(self.settings.feedback_weight * soft, parameters), progress)
+
+    def _together(self, batch: NDArray[np.int64], progress: float) -> float:
+        self.teacher.module.train()
         said, states = self.teacher.answer(batch)
-        logits, features = self.read(batch)
-        soft = soft_loss(
-            logits, said, torch.ones_like(said, dtype=torch.bool), temperature=self.settings.temperature,
-            weight=answers["weight"], kind=self.kind, through_teacher=scheme != "joint_isolated",
-        )  # fmt: skip
-        share = self.settings.soft_weight
-        loss = share * soft + (1 - share) * hard_loss(logits, **_given(answers), kind=self.kind)
-        if self.regressor is not None:
-            hint = hint_loss(self.regressor(features), states.detach(), answers["weight"])
-            loss = loss + self.settings.hint_weight * hint
+        loss, answers = self._students(batch, said, states)
         value = finite(loss)
         own, teachers = self.steps["student"].parameters, self.steps["teacher"].parameters
-        taught = self._teachers(said, answers)
-        if scheme == "joint_summed":
-            both = _gradients(loss + taught, [*own, *teachers])
-            gradients = {"student": both[: len(own)], "teacher": both[len(own) :]}
-        else:
-            gradients = {"student": _gradients(loss, own, keep=True)}
-            if not self.settings.route:
-                gradients["teacher"] = _gradients(taught, teachers, keep=True)
-            if scheme == "joint_coupled":
-                gradients["feedback"] = _gradients(self.settings.feedback_weight * soft, teachers)
-        for name, each in gradients.items():
-            self.steps[name].by(each, progress)
+        both = gradients_of(loss + self._teachers(said, answers), [*own, *teachers])
+        self.steps["student"].by(both[: len(own)], progress)
+        self.steps["teacher"].by(both[len(own) :], progress)
         return value
+
+    def _students(self, batch: NDArray[np.int64], said: Tensor, states: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The student's loss, and the answers of the batch."""
+        answers = self.answers(batch)
+        logits, features = self.read(batch)
+        share = self.settings.soft_weight
+        loss = share * self._softly(logits, said, answers["weight"])
+        loss = loss + (1 - share) * hard_loss(logits, **_given(answers), kind=self.kind)
+        if self.regressor is not None:  # as long as they are wide, so that one weight fits teachers of any size
+            hint = hint_loss(self.regressor(features), F.layer_norm(states, states.shape[1:]), answers["weight"])
+            loss = loss + self.settings.hint_weight * hint
+        return loss, answers
+
+    def _softly(self, logits: Tensor, said: Tensor, weight: Tensor) -> Tensor:
+        return soft_loss(
+            logits, said, self._knows.expand_as(said), temperature=self.settings.temperature, weight=weight,
+            kind=self.kind, through_teacher=True,
+        )  # fmt: skip
 
     def _teachers(self, said: Tensor, answers: dict[str, Tensor]) -> Tensor:
         loss = hard_loss(said, **_given(answers), kind=self.kind)
@@ -236,35 +168,44 @@ class Joint(Alone):
         return loss
 
 
+@dataclass(slots=True)
+class _Schedule:
+    """A teacher's own batches, all epochs of them; each epoch's are drawn when it begins."""
+
+    rows: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    size: int
+    epochs: int
+    seed: int
+    _drawn: tuple[int, list[NDArray[np.int64]]] = (-1, [])
+
+    def __len__(self) -> int:
+        return self._a_round * self.epochs
+
+    @property
+    def _a_round(self) -> int:
+        return -(-len(self.rows) // self.size)
+
+    def batch(self, step: int) -> NDArray[np.int64]:
+        """The rows of a step: the same ones whenever it is asked."""
+        epoch, place = divmod(step, self._a_round)
+        if self._drawn[0] != epoch:
+            random = np.random.default_rng([self.seed, 2, epoch])
+            self._drawn = (epoch, length_batches(self.lengths, self.size, random))
+        return self.rows[self._drawn[1][place]]
+
+
 def scheme_of(
     student: Student, rows: TrainingRows, settings: StudentSettings, *, kind: TaskKind, distil: bool,
-    teacher: JointTeacher | None,
+    teacher: JointTeacher | None, learnt: NDArray[np.int64], steps: int, seed: int,
 ) -> Alone:  # fmt: skip
     """The scheme that the settings name; `DataError` where it needs a teacher and there is none."""
     if not distil or settings.scheme not in JOINT:
         return Alone(student, rows, settings, kind=kind, distil=distil)
     if teacher is None:
         raise DataError(f"training: the scheme {settings.scheme} needs a teacher that learns too, and got none")
-    return Joint(student, rows, settings, kind=kind, teacher=teacher)
-
-
-def finite(loss: Tensor) -> float:
-    """The loss as a number; `DataError` where it is none."""
-    value = float(loss.detach())
-    if not np.isfinite(value):
-        raise DataError(
-            f"training: the loss became {value}, expected a finite number; look for NaN among targets "
-            "and weights, or lower student.learning_rate"
-        )
-    return value
+    return Joint(student, rows, settings, kind=kind, teacher=teacher, learnt=learnt, steps=steps, seed=seed)
 
 
 def _given(answers: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"targets": answers["hard"], "mask": answers["hard_mask"], "weight": answers["weight"]}
-
-
-def _gradients(loss: Tensor, parameters: Sequence[nn.Parameter], *, keep: bool = False) -> Sequence[Tensor | None]:
-    """The gradient of each parameter, None of those that the loss does not depend on."""
-    if not loss.requires_grad:
-        return [None] * len(parameters)
-    return torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True)

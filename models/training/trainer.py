@@ -13,13 +13,16 @@ import torch
 from numpy.typing import NDArray
 
 from models import digests
+from models.errors import DataError
+from models.outcomes import logits_of
 from models.tasks import StudentSettings, TaskKind
+from models.training.alone import Alone
 from models.training.batching import length_batches
 from models.training.checkpoints import Checkpoints
 from models.training.devices import device, reproducible
 from models.training.early_stopping import EarlyStopping, hold_out
 from models.training.rows import TrainingRows
-from models.training.schemes import Alone, JointTeacher, scheme_of
+from models.training.schemes import JointTeacher, scheme_of
 from models.training.students import Student, build_student
 
 Progress: TypeAlias = Callable[[int, int, float], None]
@@ -34,7 +37,7 @@ class TrainedStudent:
         student: The network.
         losses: Mean loss of each epoch; the last may be an epoch that `max_steps` cut short.
         validation: Macro F1 after each epoch on the rows kept back, if any were; the best epoch's weights stayed.
-        seconds: Wall time of the training loop.
+        seconds: Wall time of the training loop, of all processes that had a part in it.
         rows_per_s: Rows it read per second of that.
     """
 
@@ -78,7 +81,8 @@ def train_student(
         max_steps: Stop after so many batches; None for all epochs.
         progress: Called after each batch with rows done, rows in total and the batch's loss.
         after_epoch: Called with the epoch's number, its mean loss, and the macro F1 on the rows kept back, if any were.
-        threads: Threads of torch; None leaves them as they are. The steps are too short to gain by a second one.
+        threads: Threads of torch; None leaves them as they are. A student's steps are too short to gain by a second
+            one, a teacher's beside it are not.
         checkpoints: A folder of this training's own, where its state is kept after each epoch until it is done.
 
     Raises:
@@ -89,24 +93,28 @@ def train_student(
     with reproducible(seed, threads):
         student = build_student(settings, vocabulary_size, labels, kind)
         learnt, held = hold_out(len(rows), settings, seed)
-        start_at_base_rates(student, rows, learnt, distil=distil)
-        scheme = scheme_of(student.to(device()), rows, settings, kind=kind, distil=distil, teacher=teacher)
-        watch = EarlyStopping(rows, held, settings.patience, kind) if len(held) else None
+        start_at_base_rates(student, rows.base_rates(learnt, kind, soft=distil), kind)
         plan = _Plan(rows.texts.lengths[learnt], learnt, settings, seed, max_steps)
+        scheme = scheme_of(
+            student.to(device()), rows, settings, kind=kind, distil=distil, teacher=teacher, learnt=learnt,
+            steps=plan.steps, seed=seed,
+        )  # fmt: skip
+        watch = EarlyStopping(rows, held, settings, kind) if len(held) else None
         run = _Run(scheme, plan, watch, after_epoch)
         kept = None
         if checkpoints is not None:
             decides = [settings.model_dump(mode="json"), rows.digest, vocabulary_size, labels, seed, kind, distil]
-            kept = Checkpoints(checkpoints, digests.of_json([*decides, max_steps, threads, torch.__version__]))
-        started = time.perf_counter()
+            decides += [max_steps, torch.get_num_threads(), device().type, torch.__version__]
+            kept = Checkpoints(
+                checkpoints, digests.of_json([*decides, teacher.digest if teacher is not None else None])
+            )
         run.epochs(progress, kept)
         if watch is not None:
             watch.restore(student)
-        seconds = time.perf_counter() - started
         if kept is not None:
             kept.clear()
     validation = tuple(watch.scores) if watch is not None else ()
-    return TrainedStudent(student.cpu().eval(), tuple(run.losses), validation, seconds, run.read / seconds)
+    return TrainedStudent(student.cpu().eval(), tuple(run.losses), validation, run.seconds, run.done / run.seconds)
 
 
 @dataclass(frozen=True)
@@ -142,15 +150,14 @@ class _Plan:
                 yield batches
 
 
-def start_at_base_rates(student: Student, rows: TrainingRows, learnt: NDArray[np.int64], *, distil: bool) -> None:
+def start_at_base_rates(student: Student, rates: NDArray[np.float64], kind: TaskKind) -> None:
     """Let the untrained student answer with each label's frequency.
 
     Most labels are rare. From an even start the first hundreds of batches would teach nothing but that,
     through gradients that drown what tells the positives apart (Lin et al. 2017, arXiv:1708.02002, 4.1).
     """
-    rate = rows.base_rates(learnt, soft=distil)
     with torch.no_grad():
-        student.head.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
+        student.head.bias.copy_(torch.from_numpy(logits_of(rates, kind)))
 
 
 class _Run:
@@ -168,8 +175,8 @@ class _Run:
         self.plan = plan
         self.watch = watch
         self.losses: list[float] = []
-        self.read = 0  # rows, in this process
-        self.step = self.done = 0
+        self.step = self.done = 0  # batches, rows
+        self.seconds = 0.0
         self.stopped = False
 
     def epochs(self, progress: Progress | None, kept: Checkpoints | None) -> None:
@@ -189,19 +196,25 @@ class _Run:
                 kept.save(self._state())
 
     def _epoch(self, epoch: int, batches: Batches, progress: Progress | None) -> None:
-        self.scheme.begin(epoch, batches, (self.step + 0.5) / self.plan.steps)
+        started, before = time.perf_counter(), self.seconds
+        self.scheme.begin((self.step + len(batches)) / self.plan.steps)
         losses: list[float] = []
         for batch in batches:
             losses.append(self.scheme.learn(batch, epoch, (self.step + 0.5) / self.plan.steps))
-            self.step, self.done, self.read = self.step + 1, self.done + len(batch), self.read + len(batch)
+            self.step, self.done = self.step + 1, self.done + len(batch)
+            self.seconds = before + time.perf_counter() - started
             if progress is not None:
                 progress(self.done, self.plan.total, losses[-1])
         self.losses.append(float(np.mean(losses)))
+        for name, parameter in self.scheme.student.named_parameters():
+            if not bool(torch.isfinite(parameter).all()):  # a look-up's maximum hides what is no number from the loss
+                raise DataError(f"training: {name} has values that are not finite; lower student.learning_rate")
 
     def _state(self) -> dict[str, Any]:
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return {
             "losses": self.losses, "step": self.step, "done": self.done, "stopped": self.stopped,
+            "seconds": self.seconds, "taught": self.scheme.taught,
             "random": torch.get_rng_state(), "random_cuda": cuda,
             "modules": {name: module.state_dict() for name, module in self.scheme.modules.items()},
             "steps": {name: steps.optimiser.state_dict() for name, steps in self.scheme.steps.items()},
@@ -210,7 +223,7 @@ class _Run:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.losses, self.step, self.done = list(state["losses"]), state["step"], state["done"]
-        self.stopped = state["stopped"]
+        self.stopped, self.seconds, self.scheme.taught = state["stopped"], state["seconds"], state["taught"]
         for name, module in self.scheme.modules.items():
             module.load_state_dict(state["modules"][name])
         for name, steps in self.scheme.steps.items():

@@ -47,13 +47,17 @@ def rows(count: int = 480, seed: int = 0) -> TrainingRows:
 
 
 class TinyTeacher:
-    """A teacher that sees the truth as two features: a network of one layer."""
+    """A teacher that sees the truth as two features: a network of one layer, with dropout."""
 
-    def __init__(self, given: TrainingRows, seed: int = 3) -> None:
+    def __init__(self, given: TrainingRows, seed: int = 3, *, dropout: float = 0.0, epochs: int = 8) -> None:
         torch.manual_seed(seed)
-        self.module: nn.Module = nn.Linear(2, 2)
-        self.learning_rate = 2e-2
+        self.module: nn.Module = nn.Sequential(nn.Dropout(dropout), nn.Linear(2, 2))
+        self.learning_rate, self.batch, self.epochs = 2e-2, 16, epochs
         self._seen = torch.from_numpy(np.where(given.soft > 0, 1.0, -1.0).astype(np.float32))
+
+    @property
+    def digest(self) -> str:
+        return f"{weights(self.module).hex()} {self.learning_rate} {self.epochs}"
 
     @property
     def state_width(self) -> int:
@@ -94,11 +98,17 @@ SCHEMES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("changes", SCHEMES, ids=lambda one: "+".join(map(str, one.values())))
-def test_each_scheme_solves_a_tiny_problem(changes: dict[str, Any]) -> None:
+def test_each_scheme_solves_a_tiny_problem_by_its_teacher_alone(changes: dict[str, Any]) -> None:
     given = rows()
-    result = train(given, TinyTeacher(given) if changes["scheme"] in JOINT else None, **changes)
+    joint = changes["scheme"] in JOINT
+    # The labels reach a joint teacher, and no student: what it knows it has from the teacher.
+    own = given if joint else dataclasses.replace(given, hard=1 - given.hard)
+    # In a sum the student's loss also draws the teacher to the student: there the labels have to help.
+    share = 0.5 if changes["scheme"] == "joint_summed" else 1.0
+    result = train(own, TinyTeacher(given) if joint else None, soft_weight=share, **changes)
     assert right(result.student, rows(300, seed=9)) > 0.93
-    assert result.losses[-1] < result.losses[0]
+    if not changes.get("route"):  # a route's epochs have different teachers
+        assert result.losses[-1] < result.losses[0]
 
 
 @pytest.mark.parametrize("kind", ["textcnn", "bow", "bilstm", "bigru"])
@@ -131,14 +141,76 @@ def test_coupling_is_the_students_soft_loss_in_the_teachers_update_and_nothing_e
         learnt("joint_coupled", feedback_weight=4.0, feedback_learning_rate=1e-2),
     )
     assert coupled[0] != isolated[0]
-    # Without its weight nothing but a decay is left of the step, and without its rate not even that.
-    assert learnt("joint_coupled", feedback_weight=0.0, feedback_learning_rate=1e-12)[0] == isolated[0]
+    assert learnt("joint_coupled", feedback_weight=0.0, feedback_learning_rate=1e-2) == isolated
+
+
+def test_feedback_of_twice_the_weight_moves_the_teacher_twice_as_far() -> None:
+    given = rows(32)
+
+    def moved(weight: float) -> NDArray[np.float32]:
+        teacher = TinyTeacher(given)
+        teacher.learning_rate = 1e-12  # so that the feedback alone moves it
+        before = teacher.module[1].weight.detach().clone()  # type: ignore[index, union-attr, operator]
+        train(given, teacher, scheme="joint_coupled", epochs=1, batch=32, feedback_weight=weight)
+        difference: NDArray[np.float32] = (teacher.module[1].weight.detach() - before).numpy()  # type: ignore[index, union-attr, operator]
+        return difference
+
+    once, twice = moved(0.5), moved(1.0)
+    assert np.abs(once).max() > 0
+    np.testing.assert_allclose(twice, 2 * once, rtol=1e-3, atol=1e-7)
+
+
+def test_a_joint_teacher_goes_through_its_own_epochs_and_batches() -> None:
+    given = rows(160)
+    asked: list[tuple[bool, NDArray[np.int64]]] = []
+
+    class Noted(TinyTeacher):
+        def answer(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+            asked.append((self.module.training, rows))
+            return super().answer(rows)
+
+    train(given, Noted(given, epochs=3), scheme="joint_isolated", epochs=2)
+    learning = [rows for training, rows in asked if training]
+    assert [len(rows) for rows in learning] == [16] * 30
+    for epoch in range(3):
+        assert sorted(np.concatenate(learning[10 * epoch : 10 * epoch + 10])) == list(range(160))
+    # Of the student's 2 x 5 batches each comes after its share of the teacher's steps.
+    assert [training for training, _ in asked[:5]] == [True, True, True, False, True]
+    assert sum(not training for training, _ in asked) == 10
+
+
+def test_on_a_joint_route_the_teacher_is_ahead_by_an_epoch_and_stands_still() -> None:
+    given = rows(160)
+    order: list[bool] = []
+
+    class Noted(TinyTeacher):
+        def answer(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+            order.append(self.module.training)
+            return super().answer(rows)
+
+    train(given, Noted(given, epochs=4), scheme="joint_coupled", route=True, epochs=2)
+    assert order == ([True] * 20 + [False] * 5) * 2
+
+
+def test_a_joint_teacher_says_nothing_of_a_label_without_answers() -> None:
+    given = rows(160)
+    mute = dataclasses.replace(given, hard_mask=np.array([True, False]) & given.hard_mask)
+    students = [train(mute, TinyTeacher(given, seed), scheme="joint_isolated", epochs=2).student for seed in (3, 4)]
+    heads = [student.head for student in students]
+    assert not torch.equal(heads[0].weight[0], heads[1].weight[0])
+    torch.manual_seed(1)
+    untaught = build_student(SETTINGS, len(VOCABULARY), 2).head
+    decay = heads[0].weight[1] / untaught.weight[1]
+    assert torch.allclose(decay, decay[:1], atol=1e-4)  # the decay of all weights, and no gradient
+    assert torch.equal(heads[0].weight[1], heads[1].weight[1])
 
 
 def test_one_sum_moves_the_teacher_by_the_students_loss() -> None:
-    assert learnt("joint_summed")[0] != learnt("joint_isolated")[0]
+    assert learnt("joint_summed")[0] != learnt("joint_summed", temperature=4.0)[0]
     # Where the student asks nothing of the teacher, the sum is two losses that do not meet.
-    assert learnt("joint_summed", soft_weight=0.0)[0] == learnt("joint_isolated", soft_weight=0.0)[0]
+    alone = {"soft_weight": 0.0}
+    assert learnt("joint_summed", **alone)[0] == learnt("joint_summed", **alone, temperature=4.0, filters=5)[0]
+    assert learnt("joint_summed", **alone)[1] == learnt("joint_isolated", **alone)[1]
 
 
 def gradients_of(scheme: str) -> dict[str, set[str]]:
@@ -148,7 +220,10 @@ def gradients_of(scheme: str) -> dict[str, set[str]]:
     torch.manual_seed(1)
     student = build_student(SETTINGS, len(VOCABULARY), 2)
     settings = StudentSettings(**(SETTINGS.model_dump() | {"scheme": scheme}))
-    found = scheme_of(student, given, settings, kind="multi_label", distil=True, teacher=teacher)
+    everyone = np.arange(len(given))
+    found = scheme_of(
+        student, given, settings, kind="multi_label", distil=True, teacher=teacher, learnt=everyone, steps=8, seed=1
+    )
     assert isinstance(found, Joint)
     names = {id(p): f"student.{n}" for n, p in student.named_parameters()}
     names |= {id(p): f"teacher.{n}" for n, p in teacher.module.named_parameters()}
@@ -179,7 +254,7 @@ def test_the_gradients_reach_the_parameters_that_the_scheme_says() -> None:
     own = {"student.embedding.weight", "student.head.weight", "student.head.bias"} | {
         f"student.filters.{n}.{part}" for n in (0, 1) for part in ("weight", "bias")
     }
-    teachers = {"teacher.weight", "teacher.bias"}
+    teachers = {"teacher.1.weight", "teacher.1.bias"}
     assert gradients_of("joint_isolated") == {"student": own, "teacher": teachers}
     assert gradients_of("joint_coupled") == {"student": own, "teacher": teachers, "feedback": teachers}
     assert gradients_of("joint_summed") == {"student": own, "teacher": teachers}
@@ -212,7 +287,13 @@ def test_on_a_route_the_early_epochs_learn_from_the_early_teacher() -> None:
         train(early, **settings)
 
 
-@pytest.mark.parametrize("changes", [{}, {"scheme": "joint_coupled", "hint_weight": 0.2}, {"validation_share": 0.25}])
+RESUMED: list[dict[str, Any]] = [
+    *SCHEMES, {"distil": False}, {"kind": "bigru"}, {"validation_share": 0.25},
+    {"scheme": "joint_coupled", "validation_share": 0.25, "patience": 9},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", RESUMED, ids=lambda one: "+".join(map(str, one.values())))
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_a_training_that_was_killed_goes_on_to_the_same_weights(
     changes: dict[str, Any], dropout: float, tmp_path: Any
@@ -223,8 +304,8 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
         pass
 
     def run(**options: Any) -> tuple[TrainedStudent, bytes]:
-        teacher = TinyTeacher(given) if "scheme" in changes else None
-        result = train(given, teacher, dropout=dropout, epochs=5, **changes, **options)
+        teacher = TinyTeacher(given, dropout=dropout) if changes.get("scheme") in JOINT else None
+        result = train(given, teacher, epochs=5, **{"dropout": dropout} | changes, **options)
         return result, weights(teacher.module) if teacher else b""
 
     def kill(done: int, _total: int, _loss: float) -> None:
@@ -254,3 +335,34 @@ def test_the_state_of_another_training_is_left_aside(tmp_path: Any) -> None:
         train(given, checkpoints=tmp_path, progress=kill, epochs=3)
     other = dataclasses.replace(given, soft=-given.soft)
     assert weights(train(other, checkpoints=tmp_path, epochs=3).student) == weights(train(other, epochs=3).student)
+
+
+def test_the_state_of_a_training_beside_another_teacher_is_left_aside(tmp_path: Any) -> None:
+    given = rows(200)
+
+    def kill(done: int, _total: int, _loss: float) -> None:
+        if done > 250:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(given, TinyTeacher(given, seed=3), scheme="joint_isolated", checkpoints=tmp_path, progress=kill, epochs=3)
+    teacher = TinyTeacher(given, seed=4)
+    wanted = train(given, TinyTeacher(given, seed=4), scheme="joint_isolated", epochs=3)
+    got = train(given, teacher, scheme="joint_isolated", checkpoints=tmp_path, epochs=3)
+    assert weights(got.student) == weights(wanted.student)
+
+
+def test_epochs_that_find_no_positive_are_told_apart_by_their_loss() -> None:
+    given = rows(200)
+    none = dataclasses.replace(given, hard=np.zeros_like(given.hard))
+    settings = {"distil": False, "validation_share": 0.3, "patience": 3, "epochs": 5, "learning_rate": 1e-4}
+    result = train(none, **settings)
+    assert result.validation == (0.0,) * 5  # it went on: its loss fell
+    last = train(none, **settings | {"patience": 9})
+    assert weights(result.student) == weights(last.student)
+
+
+def test_on_a_route_nothing_stops_before_the_last_teacher_speaks() -> None:
+    given = rows(200)
+    result = train(given, route=True, soft_weight=1.0, epochs=9, validation_share=0.3, patience=1, learning_rate=1e-9)
+    assert len(result.validation) >= 7

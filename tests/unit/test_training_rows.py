@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from models.errors import DataError
+from models.outcomes import probabilities
+from models.tasks import StudentSettings, TaskKind
 from models.training.rows import RowsWriter, TrainingRows, spread_of
+from models.training.students import build_student
+from models.training.trainer import start_at_base_rates
 from models.vocabulary import Encoded
 from tests.unit.test_schemes import rows, train, weights
 
@@ -77,8 +81,22 @@ def test_base_rates_count_answers_first_and_the_teacher_where_there_is_none() ->
     mask[50:] = False
     own = dataclasses.replace(given, hard_mask=mask)
     every = np.arange(100)
-    assert own.base_rates(every, soft=False) == pytest.approx((given.hard[:50].sum(0) + 1) / 52)
-    assert own.base_rates(every, soft=True) == pytest.approx((given.hard.sum(0) + 1) / 102)
+    answered = given.hard[:50].sum(0)
+    assert own.base_rates(every, "multi_label", soft=False) == pytest.approx((answered + 1) / 52)
+    said = probabilities(given.soft[50:], "multi_label").sum(0)
+    assert own.base_rates(every, "multi_label", soft=True) == pytest.approx((answered + said + 1) / 102)
+    said = probabilities(given.soft[50:], "multi_class").sum(0)
+    assert own.base_rates(every, "multi_class", soft=True) == pytest.approx((answered + said + 1) / 102)
+
+
+def test_an_untrained_student_answers_with_the_base_rates() -> None:
+    rates = np.array([0.9, 0.05, 0.05])
+    student = build_student(StudentSettings(), 50, 3, "multi_class")
+    kinds: tuple[TaskKind, ...] = ("multi_label", "multi_class")
+    for kind in kinds:
+        start_at_base_rates(student, rates, kind)
+        bias = student.head.bias.detach().numpy()[None, :]
+        assert probabilities(bias, kind)[0] == pytest.approx(rates, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["states", "route"])
