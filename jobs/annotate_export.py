@@ -53,8 +53,8 @@ def chosen(context: Context) -> DataFrame:
         found = found.where(F.col("dt").between(context.request.days.first, context.request.days.last))
     columns = list(COLUMNS)
     if context.request.options.get("with_text"):
-        found = found.join(context.lake.read(tables.TEXTS).select("text_id", "text"), "text_id", "left")
-        columns.append("text")
+        found = found.join(context.lake.read(tables.TEXTS).select("text_id", "text", "text_b"), "text_id", "left")
+        columns += ["text", "text_b"]
     return found.orderBy(*tables.ANNOTATIONS.key).select(*columns)
 
 

@@ -219,8 +219,16 @@ def compare(
     settings: SettingsOption = None,
     task: TaskOption = None,
     round_id: Annotated[str | None, typer.Option("--round", help="The newest by default.", metavar="ROUND_ID")] = None,
-    students: Annotated[str, typer.Option(help="Kinds, by commas; :word after one reads words.")] = "textcnn",
-    schemes: Annotated[str, typer.Option(help="By commas; +hints and +route after any.")] = "offline",
+    students: Annotated[
+        str, typer.Option(help="By commas: textcnn, bow, bilstm, bigru; :word after one reads words.")
+    ] = "textcnn",
+    schemes: Annotated[
+        str,
+        typer.Option(
+            help="By commas: offline, multi_teacher, joint_isolated, joint_coupled, joint_summed; each also with +hints"
+            " and, but for joint_summed, +route. The student without distillation is always there."
+        ),
+    ] = "offline",
     seeds: Annotated[str, typer.Option(help="Numbers, by commas.")] = "1",
     out: Annotated[Path, typer.Option(help="Folder for compare.json.")] = Path("build/compare"),
     plan: PlanOption = False,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -17,6 +15,7 @@ from pydantic import ValidationError
 from pyspark.sql import functions as F
 
 from jobs import distil_judging, distil_round
+from jobs.comparison_table import lines_of, summarised, write
 from jobs.distil_judging import Later
 from jobs.distil_round import Lesson
 from jobs.distil_rows import Prepared, prepared
@@ -26,8 +25,9 @@ from jobs.runtime.job import Context, Done, Job, Work
 from models.errors import DataError, SettingsError
 from models.evaluation import Cell, macro_of, micro_of
 from models.metrics import Quality
+from models.round_plan import PARTS, DateLayout, Window
 from models.serving import open_engine
-from models.tasks import Scheme, StudentKind, StudentSettings, Unit
+from models.tasks import JOINT, Scheme, StudentKind, StudentSettings, Unit
 
 if TYPE_CHECKING:
     from models.teachers.teacher import Learner
@@ -66,10 +66,13 @@ def plan(context: Context) -> Work:
     names = context.tasks()
     if len(names) != 1:
         raise SettingsError(f"compare: got the tasks {', '.join(names)}, expected one; name it by --task")
+    context.lake.read(tables.COMPARISONS)  # rather now than after hours of training, should it not be there
     options = context.request.options
     lesson = lesson_of(context, names[0], options["round"])
     base = context.settings.task(names[0]).student
     contenders = tuple(contenders_of(base, _parts(options["students"]), _parts(options["schemes"])))
+    if not contenders:
+        raise SettingsError("--students: got none, expected at least one")
     seeds = _seeds(options["seeds"])
     steps = tuple(
         f"train {one.student} by {one.scheme} on {lesson.round_id}, seed {seed}" for one in contenders for seed in seeds
@@ -78,14 +81,15 @@ def plan(context: Context) -> Work:
 
 
 def _parts(given: str) -> list[str]:
-    return [part.strip() for part in given.split(",") if part.strip()]
+    """What commas part, each once."""
+    return list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
 
 
 def _seeds(given: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in _parts(given)) or (1,)
-    except ValueError:
-        raise SettingsError(f"--seeds: got {given!r}, expected numbers by commas") from None
+    parts = _parts(given)
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise SettingsError(f"--seeds: got {given!r}, expected numbers by commas")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def contenders_of(base: StudentSettings, students: Sequence[str], schemes: Sequence[str]) -> list[Contender]:
@@ -98,7 +102,7 @@ def contenders_of(base: StudentSettings, students: Sequence[str], schemes: Seque
                 f"--students: got {student!r}, expected {', '.join(get_args(StudentKind))}; or one:word"
             )
         own = base.model_copy(update={"kind": kind, "unit": unit or "char"})
-        plain = own.model_copy(update={"scheme": "offline", "teachers": {}, "hint_weight": 0.0, "route": False})
+        plain = _by(own, "offline")
         found.append(Contender(student, UNDISTILLED, plain))
         found += [Contender(student, scheme, _by(own, scheme)) for scheme in schemes if scheme != UNDISTILLED]
     return found
@@ -106,14 +110,14 @@ def contenders_of(base: StudentSettings, students: Sequence[str], schemes: Seque
 
 def _by(student: StudentSettings, scheme: str) -> StudentSettings:
     name, *extras = scheme.split("+")
-    if name not in get_args(Scheme) or set(extras) - {"hints", "route"}:
-        raise SettingsError(
-            f"--schemes: got {scheme!r}, expected one of {', '.join(get_args(Scheme))}, with +hints or +route"
-        )
+    if name not in get_args(Scheme) or extras not in (["hints"], ["route"], ["hints", "route"], []):
+        known = ", ".join(get_args(Scheme))
+        raise SettingsError(f"--schemes: got {scheme!r}, expected one of {known}, with +hints, +route or +hints+route")
     changed = {
         "scheme": name, "route": "route" in extras,
         "hint_weight": (student.hint_weight or HINT_WEIGHT) if "hints" in extras else 0.0,
         "teachers": student.teachers if name == "multi_teacher" else {},
+        "hint_layer": student.hint_layer if name in JOINT else -1,
     }  # fmt: skip
     try:
         return StudentSettings.model_validate(student.model_dump() | changed)
@@ -126,43 +130,47 @@ def lesson_of(context: Context, task: str, round_id: str | None) -> Lesson:
     rounds = context.lake.read(tables.ROUNDS).where(F.col("task") == task)
     if round_id is not None:
         rounds = rounds.where(F.col("round_id") == round_id)
-    found = rounds.select("round_id", "teacher_id").collect()
-    if not found:
+    newest = rounds.orderBy(F.col("run_id").desc(), F.col("round_id").desc()).first()
+    if newest is None:
         raise DataError(f"compare: no round {round_id or ''} of {task}; run `pingti distil`, or name one that ended")
-    newest = max(found, key=lambda row: int(row["round_id"].rpartition("/")[2]))
-    layout = queries.date_layout(context.lake, context.settings.rounds)
-    return Lesson(newest["round_id"], queries.model(context.lake, newest["teacher_id"]), layout, 0)
+    layout = DateLayout(**{part: Window(*newest["layout"][part]) for part in PARTS})
+    lesson = Lesson(newest["round_id"], queries.model(context.lake, newest["teacher_id"]), layout, 0)
+    own, now = queries.model(context.lake, newest["model_id"]).labels, lesson.of(context).label_names
+    if own != now:
+        raise DataError(
+            f"compare: the rows of {lesson.round_id} have the labels {', '.join(own)}, the settings have "
+            f"{', '.join(now)}; run `pingti distil` for a round of these"
+        )
+    return lesson
 
 
 def execute(context: Context, work: Work) -> Done:
     """Train, judge, and tell: a table on the screen, `compare.json`, and rows in `comparisons`."""
     asked: Comparison = work.payload
     later = distil_judging.later(context, asked.lesson.teacher, asked.lesson.layout, asked.lesson.round_id)
+    if not later.testing.any():
+        raise DataError(f"compare: {asked.lesson.teacher.model_id} scored no text of the test days of its round")
     rows: list[dict[str, Any]] = []
     for number, contender in enumerate(asked.contenders):
         with prepared(context, asked.lesson.round_id, asked.lesson.teacher, contender.settings) as given:
             for seed in asked.seeds:
-                lesson = Lesson(asked.lesson.round_id, asked.lesson.teacher, asked.lesson.layout, seed)
+                lesson = replace(asked.lesson, seed=seed)
                 row = _trained(context, lesson, contender, given, later, timed=seed == asked.seeds[0])
                 rows.append({"run_id": context.run_id, "task": lesson.teacher.task} | row)
+                _keep(context, rows[-1])
                 write(asked.out, rows)
         context.reporter.say(f"  {number + 1} of {len(asked.contenders)}: {contender.student} {contender.scheme}")
-    frame = context.spark.createDataFrame(
-        [tuple(row[name] for name in tables.COMPARISONS.names) for row in rows], tables.COMPARISONS.schema
-    )
-    context.lake.append(frame, tables.COMPARISONS, context.stamp())
     for line in lines_of(summarised(rows)):
         context.reporter.say(line)
     return Done(counts={"trainings": len(rows)}, headline="trainings")
 
 
-def write(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write `compare.json` anew after each training, so that one that is killed later takes none of them along."""
-    out.mkdir(parents=True, exist_ok=True)
-    told = {"rows": rows, "contenders": summarised(rows)}
-    partial = out / ".compare.json"
-    partial.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    partial.replace(out / "compare.json")
+def _keep(context: Context, row: Mapping[str, Any]) -> None:
+    """A training's row in `comparisons`, as soon as there is one: one that is killed later takes none along."""
+    values = [tuple(row[name] for name in tables.COMPARISONS.names)]
+    context.lake.append(
+        context.spark.createDataFrame(values, tables.COMPARISONS.schema), tables.COMPARISONS, context.stamp()
+    )
 
 
 def _trained(
@@ -173,7 +181,7 @@ def _trained(
     trained = distil_round.train_one(
         context, lesson, contender.settings, given, distil=contender.distil, learner=learner
     )
-    task = context.settings.task(lesson.teacher.task)
+    task = lesson.of(context)
     with tempfile.TemporaryDirectory(prefix="pingti-compare-") as folder:
         bundle = distil_round.seal(
             context, lesson, contender.settings, trained.student, given.vocabulary, Path(folder) / "student"
@@ -186,9 +194,11 @@ def _trained(
         size = sum(path.stat().st_size for path in bundle.iterdir())
         rate = speed.one_core(str(bundle), _as_array(column)) if timed else None
     test = {key[2]: found for key, found in cells.items() if key[3] == "test"}
+    test["human_unseen"] = next((found for key, found in cells.items() if key[2:] == ("human", "test_unseen")), [])
     kept = micro_of(test.get("live", []))
     return {
-        "round_id": lesson.round_id, "student": contender.student, "scheme": contender.scheme, "seed": lesson.seed,
+        "round_id": lesson.round_id, "teacher_id": lesson.teacher.model_id, "student": contender.student,
+        "scheme": contender.scheme, "settings": contender.settings.model_dump_json(), "seed": lesson.seed,
         "test_rows": int(later.testing.sum()), "measures": measures_of(test),
         "coverage": kept.recall if kept else None, "teacher_f1": _teacher_f1(context, later, lesson, learner),
         "parameters": _parameters(trained), "bundle_bytes": size, "seconds": trained.seconds, "rows_per_s": rate,
@@ -220,7 +230,7 @@ def _told(quality: Quality) -> dict[str, float]:
 
 def _teacher_f1(context: Context, later: Later, lesson: Lesson, learner: Learner | None) -> float | None:
     """Macro F1 of the teacher against the annotators: of the stored one, or of the one that learnt too."""
-    task = context.settings.task(lesson.teacher.task)
+    task = lesson.of(context)
     if learner is None:
         cells = distil_judging.of_teacher(later, task, lesson.teacher)
     else:
@@ -231,59 +241,6 @@ def _teacher_f1(context: Context, later: Later, lesson: Lesson, learner: Learner
         cells = distil_judging.cells_of("teacher", "", decisions, {"human": later.golds["human"]}, later.parts, task)
     quality = macro_of(next((found for key, found in cells.items() if key[2:] == ("human", "test")), []))
     return quality.f1 if quality else None
-
-
-def by_task(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """`summarised` of each task and round."""
-    places = dict.fromkeys((row["task"], row["round_id"]) for row in rows)
-    return [
-        {"task": task, "round_id": round_id} | line
-        for task, round_id in places
-        for line in summarised([row for row in rows if (row["task"], row["round_id"]) == (task, round_id)])
-    ]
-
-
-def summarised(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A line a contender: means over the seeds, and how far the seeds lie apart."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["student"], row["scheme"]), []).append(row)
-    return [_mean(student, scheme, own) for (student, scheme), own in groups.items()]
-
-
-def _mean(student: str, scheme: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    measures: dict[str, list[float]] = {}
-    for row in rows:
-        for one in row["measures"]:
-            for name in ("precision", "recall", "f1"):
-                measures.setdefault(f"{one['gold']}_{one['average']}_{name}", []).append(one[name])
-    found: dict[str, Any] = {"student": student, "scheme": scheme, "seeds": len(rows)}
-    found |= {name: statistics.mean(values) for name, values in measures.items()}
-    found |= {f"{name}_spread": max(v) - min(v) for name, v in measures.items() if name.endswith("f1")}
-    for name in ("coverage", "teacher_f1", "rows_per_s", "seconds", "parameters", "bundle_bytes"):
-        values = [row[name] for row in rows if row[name] is not None]
-        found[name] = statistics.mean(values) if values else None
-    return found
-
-
-COLUMNS = (
-    ("student", "{}"), ("scheme", "{}"), ("teacher_macro_f1", "{:.4f}"), ("teacher_macro_f1_spread", "{:.4f}"),
-    ("teacher_micro_f1", "{:.4f}"), ("human_macro_precision", "{:.4f}"), ("human_macro_recall", "{:.4f}"),
-    ("human_macro_f1", "{:.4f}"), ("human_macro_f1_spread", "{:.4f}"), ("human_micro_f1", "{:.4f}"),
-    ("teacher_f1", "{:.4f}"), ("coverage", "{:.4f}"), ("parameters", "{:,.0f}"), ("bundle_bytes", "{:,.0f}"),
-    ("seconds", "{:,.0f}"), ("rows_per_s", "{:,.0f}"),
-)  # fmt: skip
-
-
-def lines_of(told: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The table, in Markdown; columns that no contender has anything for are left out."""
-    shown = [(name, form) for name, form in COLUMNS if any(row.get(name) is not None for row in told)]
-    lines = ["| " + " | ".join(name.replace("_", " ") for name, _ in shown) + " |"]
-    lines.append("|" + "|".join("---" if form == "{}" else "---:" for _, form in shown) + "|")
-    for row in told:
-        cells = ["–" if row.get(name) is None else form.format(row[name]) for name, form in shown]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
 
 
 JOB = Job("compare", plan, execute)

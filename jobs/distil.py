@@ -78,7 +78,7 @@ def decides(context: Context, name: str) -> str:
     """What of the settings decides a round's student."""
     found = {
         "student": context.settings.task(name).student.model_dump(mode="json"),
-        "rounds": context.settings.rounds.model_dump(mode="json"),
+        "rounds": context.settings.rounds.model_dump(mode="json", exclude={"twin_margin"}),  # `promote` looks again
         "targets": {
             label: one.target.model_dump(mode="json") for label, one in context.settings.task(name).labels.items()
         },
@@ -87,7 +87,7 @@ def decides(context: Context, name: str) -> str:
 
 
 def _run(context: Context, plan: RoundPlan) -> int:
-    started = time.monotonic()
+    started, task = time.monotonic(), context.settings.task(plan.task).of(plan.teacher.labels)
     layout = queries.date_layout(context.lake, context.settings.rounds)
     read = (tables.TEXTS, tables.TEACHER_SCORES, tables.ANNOTATIONS)
     inputs = {table.name: context.lake.version(table) for table in read}
@@ -96,7 +96,7 @@ def _run(context: Context, plan: RoundPlan) -> int:
     context.lake.replace(rows, tables.ROUND_SAMPLES, context.stamp(), scope)
     trained = distil_round.train(context, Lesson(plan.round_id, plan.teacher, layout, plan.seed))
     judged = distil_judging.judge(context, plan.teacher, layout, trained, plan.round_id)
-    decision = distil_judging.decide(context, plan.task, plan.number, judged)
+    decision = distil_judging.decide(context, task, plan.number, judged)
     _write_thresholds(context, plan, layout, trained, judged)
     _write_model(context, plan, trained)
     evaluations = distil_judging.evaluations(context, plan.round_id, judged)
@@ -108,7 +108,7 @@ def _run(context: Context, plan: RoundPlan) -> int:
 
 def _write_thresholds(context: Context, plan: RoundPlan, layout: DateLayout, trained: Trained, judged: Judged) -> None:
     """The thresholds by which the round was judged, as the student's first version; `thresholds` finds better ones."""
-    labels, now = context.settings.task(plan.task).label_names, datetime.now(UTC)
+    labels, now = context.settings.task(plan.task).of(plan.teacher.labels).label_names, datetime.now(UTC)
     rows = [
         distil_judging.threshold_row(
             (trained.model_id, label, EVERY_SCENE, 1), found, layout.threshold, now, context.run_id

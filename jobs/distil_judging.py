@@ -20,7 +20,7 @@ from jobs.promote import live
 from jobs.runtime.job import Context
 from models import round_plan
 from models.ensemble import in_order
-from models.evaluation import Cell, Evidence, by_label, macro_of, positives, search_thresholds, tally
+from models.evaluation import Cell, Evidence, by_label, macro_of, search_thresholds, tally
 from models.metrics import Quality
 from models.outcomes import Floats, competing, first_threshold, implied, probabilities
 from models.round_plan import DateLayout, Decision
@@ -69,6 +69,12 @@ class Later:
         """What is judged apart: all texts of the test days, and those that training has not seen."""
         return {"test": self.testing, "test_unseen": self.testing & ~self.seen}
 
+    def human_positives(self, labels: Sequence[str]) -> dict[str, int]:
+        """How many distinct texts of the test days, unseen in training, have each label by the annotators."""
+        rows, humans = self.parts["test_unseen"], self.golds["human"]
+        held = humans.gold & humans.known & rows[:, None]
+        return {label: len(np.unique(self.where[held[:, at]])) for at, label in enumerate(labels)}
+
     def texts(self) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
         """The distinct texts and, of pairs, their second ones."""
         return tuple(self.rows.column(name).take(pa.array(self.distinct)) for name in ("text", "text_b"))
@@ -76,7 +82,7 @@ class Later:
 
 def later(context: Context, teacher: Model, layout: DateLayout, round_id: str) -> Later:
     """Read what a round's models are judged on: bounded by the teacher's sample."""
-    name, settings = teacher.task, context.settings.task(teacher.task)
+    name, settings = teacher.task, context.settings.task(teacher.task).of(teacher.labels)
     lake = context.lake
     scored = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
     texts = queries.occurrences(lake, name, settings, [layout.threshold, layout.test])
@@ -92,7 +98,7 @@ def later(context: Context, teacher: Model, layout: DateLayout, round_id: str) -
     labels = settings.label_names
     golds = {
         "teacher": Evidence(*about, *gold_of_teacher(context, teacher, rows, labels)),
-        "human": Evidence(*about, *_gold_of_humans(context, name, rows, labels)),
+        "human": Evidence(*about, *_gold_of_humans(context, name, rows, settings)),
     }
     found = Later(rows, first, where, days >= (layout.test.first - _EPOCH).days, rows.column("seen").to_numpy(), golds)
     in_force = _gold_of_live(context, name, found, labels)
@@ -105,7 +111,7 @@ def judge(context: Context, teacher: Model, layout: DateLayout, trained: Trained
     """Thresholds from the threshold days, quality on the test days; for the student and for its twin alike."""
     from models.training.students import predict
 
-    task = context.settings.task(teacher.task)
+    task = context.settings.task(teacher.task).of(teacher.labels)
     found = later(context, teacher, layout, round_id)
     engine = open_engine(trained.bundle, context.settings.scoring.engine)
     column = engine.read(*found.texts())
@@ -118,6 +124,9 @@ def judge(context: Context, teacher: Model, layout: DateLayout, trained: Trained
         "threshold": int((~found.testing).sum()),
         "test": int(found.testing.sum()),
         "test_unseen": int(found.parts["test_unseen"].sum()),
+    } | {
+        f"{round_plan.HUMAN_POSITIVES}{label}": count
+        for label, count in found.human_positives(task.label_names).items()
     }
     return Judged(cells, _metrics(cells), counts, searched)
 
@@ -214,9 +223,10 @@ def _gold_of_live(context: Context, name: str, found: Later, labels: Sequence[st
     return _decided(scores, model, thresholds, scenes, context.settings.task(name).kind, labels)
 
 
-def _gold_of_humans(context: Context, task: str, rows: pa.Table, labels: Sequence[str]) -> Gold:
+def _gold_of_humans(context: Context, name: str, rows: pa.Table, task: TaskSettings) -> Gold:
     """What annotators say of the rows' texts, and where they say anything; an even split says nothing."""
-    votes = queries.majority(context.lake, task, labels).where("positive IS NOT NULL")
+    labels = task.label_names
+    votes = queries.majority(context.lake, name, labels).where("positive IS NOT NULL")
     place = {label: column for column, label in enumerate(labels)}
     said: dict[str, dict[int, bool]] = {}
     for row in votes.collect():
@@ -225,7 +235,7 @@ def _gold_of_humans(context: Context, task: str, rows: pa.Table, labels: Sequenc
     for index, text_hash in enumerate(rows.column("text_hash").to_pylist()):
         for column, positive in said.get(text_hash, {}).items():
             answers[index, column] = positive
-    answers = implied(answers, context.settings.task(task).kind)
+    answers = implied(answers, task.kind)
     return answers == 1, ~np.isnan(answers)
 
 
@@ -239,13 +249,15 @@ def _metrics(cells: Mapping[CellKey, list[Cell]]) -> list[dict[str, Any]]:
     return metrics
 
 
-def decide(context: Context, task: str, number: int, judged: Judged) -> Decision:
+def decide(context: Context, task: TaskSettings, number: int, judged: Judged) -> Decision:
     """What follows the round, from the student's agreement with its teacher on the test days."""
-    test = {key[2]: found for key, found in judged.cells.items() if key[0] == "student" and key[3] == "test"}
-    targets = {label: settings.target for label, settings in context.settings.task(task).labels.items()}
-    settings = context.settings.rounds
-    lost = round_plan.loses(judged.metrics, positives(test.get("human", [])).values(), settings)
-    return round_plan.decide(number, by_label(test.get("teacher", [])), targets, settings, lost)
+    test = next(
+        (found for key, found in judged.cells.items() if key[0] == "student" and key[2:] == ("teacher", "test")),
+        [],
+    )
+    targets = {label: settings.target for label, settings in task.labels.items()}
+    lost = round_plan.loses(judged.metrics, judged.row_counts, context.settings.rounds)
+    return round_plan.decide(number, by_label(test), targets, context.settings.rounds, lost)
 
 
 def evaluations(context: Context, round_id: str, judged: Judged) -> DataFrame:

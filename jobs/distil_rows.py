@@ -46,23 +46,26 @@ def in_hash_order(seed: int) -> WindowSpec:
 
 
 def sample(context: Context, round_id: str, teacher: Model, sampling: str, layout: DateLayout, seed: int) -> DataFrame:
-    """The rows of a round: the teacher's fine-tuning rows, and from round 2 on what the sampling adds to them."""
-    lake, task = context.lake, context.settings.task(teacher.task)
+    """The rows of a round: the teacher's fine-tuning rows, and from round 2 on what the sampling adds to them.
+
+    Their labels are those that the teacher knows, in the task's order: nobody could teach a student the others.
+    """
+    lake, task = context.lake, context.settings.task(teacher.task).of(teacher.labels)
     scores = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
-    logits = queries.aligned(F.col("logits"), teacher.labels, task.label_names)
-    scores = scores.select("text_hash", logits.alias("soft"))
+    soft = queries.aligned(F.col("logits"), teacher.labels, task.label_names)
+    said = queries.aligned(decided(context, teacher, "logits"), teacher.labels, task.label_names)
+    drawable = scores.select("text_hash", soft.alias("soft"), said.alias("hard"))
+    scores = drawable.select("text_hash", "soft")
     base = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == teacher.model_id).drop("soft")
     base = base.withColumn("hard", queries.aligned(F.col("hard"), teacher.labels, task.label_names))
     rows = base.join(scores, "text_hash", "left").select(
         "text_id", "text_hash", "text", "text_b", "reasons", "hard", "soft"
     )
     if sampling == "random":
-        pool = queries.distinct_texts(lake, teacher.task, task, layout, "train").join(scores, "text_hash")
+        pool = queries.distinct_texts(lake, teacher.task, task, layout, "train").join(drawable, "text_hash")
         order = queries.drawn_by_hash("text_hash", seed)
         pool = pool.join(base.select("text_hash"), "text_hash", "left_anti").orderBy(order, "text_hash")
-        drawn = pool.limit(context.settings.rounds.random_texts).withColumns(
-            {"reasons": F.array(F.lit("random")), "hard": decided(context, teacher, "soft")}
-        )
+        drawn = pool.limit(context.settings.rounds.random_texts).withColumn("reasons", F.array(F.lit("random")))
         rows = rows.unionByName(drawn.select(*rows.columns))
     numbered = rows.withColumns(
         {
@@ -76,16 +79,15 @@ def sample(context: Context, round_id: str, teacher: Model, sampling: str, layou
 
 
 def decided(context: Context, teacher: Model, logits: str) -> Column:
-    """The teacher's decisions as hard targets from its logits in the task's order: 0, 1, or null where it has none."""
+    """The teacher's decisions as hard targets, 0 or 1, from its logits; both in the order of its own labels."""
     task = context.settings.task(teacher.task)
     found = queries.newest_thresholds(context.lake, teacher.model_id)
-    own = dict(zip(teacher.labels, queries.threshold_row(found, EVERY_SCENE, teacher.labels), strict=True))
-    limits = F.array(*[F.lit(own.get(label)).cast("double") for label in task.label_names])
+    limits = F.array(*[F.lit(one) for one in queries.threshold_row(found, EVERY_SCENE, teacher.labels)])
     scores = queries.competing(queries.probabilities(F.col(logits), task), task)
     return F.zip_with(
         scores,
         limits,
-        lambda score, limit: F.when(score >= limit, 1.0).when(score < limit, 0.0).cast("float"),
+        lambda score, limit: (score >= limit).cast("float"),
     )
 
 
@@ -95,7 +97,7 @@ def averaged(context: Context, teacher: Model, student: StudentSettings, rows: D
     Past students score on the executors, other teachers are read from `teacher_scores`: what they have not seen they
     say nothing of. Without `student.teachers`, the newest teacher and the student in force count alike.
     """
-    task = context.settings.task(teacher.task)
+    task = context.settings.task(teacher.task).of(teacher.labels)
     keep = rows.columns
     voices: list[Voice] = []
     for number, (model, weight) in enumerate(_teachers(context, teacher, student)):
@@ -129,6 +131,8 @@ def _teachers(context: Context, teacher: Model, student: StudentSettings) -> lis
                 found.append((queries.model(context.lake, current.model_id), weight))
         else:
             found.append((queries.model(context.lake, name), weight))
+    if not found:
+        raise DataError(f"student.teachers of {teacher.task}: none of {', '.join(named)} is there yet")
     others = [model.model_id for model, _ in found if model.task != teacher.task]
     if others:
         raise DataError(f"student.teachers of {teacher.task}: {', '.join(others)} are of another task")
@@ -160,7 +164,7 @@ def prepared(context: Context, round_id: str, teacher: Model, student: StudentSe
     """The rows of a round for one student, in the order of their position; files behind them live as long as this."""
     from models.training.rows import RowsWriter
 
-    task = context.settings.task(teacher.task)
+    task = context.settings.task(teacher.task).of(teacher.labels)
     frame, steps = _with_what_the_scheme_needs(context, round_id, teacher, student)
     count = frame.count()
     if not count:
@@ -206,7 +210,7 @@ def _with_what_the_scheme_needs(
                 f"student.route: {teacher.model_id} kept no states on its way; set teacher.checkpoints and "
                 "train it again"
             )
-        labels = context.settings.task(teacher.task).label_names
+        labels = context.settings.task(teacher.task).of(teacher.labels).label_names
         texts = frame.select("text_hash", "text", "text_b").withColumn("bucket", score_teacher.bucket())
         for number, earlier in enumerate(way):
             logits = queries.aligned(F.col("logits"), teacher.labels, labels).alias(f"way_{number}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -35,10 +36,21 @@ def live(context: Context, at: datetime | None = None) -> dict[str, Promotion]:
 
 
 def plan(context: Context) -> Work:
-    """The newest student of each task with its newest thresholds, where another is in force."""
+    """The newest student of each task with its newest thresholds, where another is in force.
+
+    A student that must not be put in force holds up no other task's.
+
+    Raises:
+        DataError: A task has no student, or one without thresholds.
+        GateError: None that is to be put in force may be.
+    """
     current = live(context)
     wanted = [_newest(context, name) for name in context.tasks()]
-    return _work([one for one in wanted if not _same(current.get(one.task), one)])
+    lost = {one: _lost(context, one.model_id) for one in wanted if not _same(current.get(one.task), one)}
+    refused = [told for told in lost.values() if told]
+    if refused and len(refused) == len(lost):
+        raise _refusal(refused)
+    return _work([one for one, told in lost.items() if not told], refused)
 
 
 def _newest(context: Context, name: str) -> Promotion:
@@ -46,20 +58,25 @@ def _newest(context: Context, name: str) -> Promotion:
     version = queries.threshold_version(context.lake, student.model_id)
     if version is None:
         raise DataError(f"promote: {student.model_id} has no thresholds; run `pingti thresholds` first")
-    if lost := _lost(context, student):
-        raise GateError(
-            f"promote: {student.model_id}: {lost}; nothing was promoted: look for the round's reason by "
-            "`pingti sql 'SELECT * FROM rounds'`, distil by another scheme, or raise the margin"
-        )
     reason = context.request.options.get("reason") or "newest student and thresholds"
     return Promotion(name, student.model_id, version, reason)
 
 
-def _lost(context: Context, student: queries.Model) -> str | None:
-    """Why a student must not be put in force, from its round; None if it may be."""
-    rounds = context.lake.read(tables.ROUNDS).where(F.col("model_id") == student.model_id).select("metrics").collect()
-    metrics = [metric for row in rounds for metric in row["metrics"]]
-    return round_plan.loses(metrics, queries.human_positives(context.lake, student.model_id), context.settings.rounds)
+def _lost(context: Context, model_id: str) -> str | None:
+    """Why a student must not be put in force, from its newest round; None if it may be."""
+    rounds = context.lake.read(tables.ROUNDS).where(F.col("model_id") == model_id)
+    newest = rounds.orderBy(F.col("run_id").desc()).select("metrics", "row_counts").first()
+    if newest is None:
+        return f"{model_id}: its round did not end; run `pingti distil`"
+    lost = round_plan.loses(newest["metrics"], newest["row_counts"], context.settings.rounds)
+    return f"{model_id}: {lost}" if lost else None
+
+
+def _refusal(refused: Sequence[str]) -> GateError:
+    return GateError(
+        f"promote: {'; '.join(refused)}; not promoted: distil by another scheme, train a better teacher, or raise "
+        "the margin"
+    )
 
 
 def plan_rollback(context: Context) -> Work:
@@ -90,17 +107,24 @@ def _same(one: Promotion | None, other: Promotion) -> bool:
     )
 
 
-def _work(promotions: list[Promotion]) -> Work:
+def _work(promotions: Sequence[Promotion], refused: Sequence[str] = ()) -> Work:
     steps = tuple(f"{one.task}: {one.model_id}, thresholds version {one.threshold_version}" for one in promotions)
-    return Work(steps, tuple(promotions))
+    return Work(steps, (tuple(promotions), tuple(refused)))
 
 
 def execute(context: Context, work: Work) -> Done:
-    """Append the rows of all tasks in one commit, so that tasks that depend on each other switch together."""
+    """Append the rows of all tasks in one commit, so that tasks that depend on each other switch together.
+
+    Raises:
+        GateError: Afterwards, where students of other tasks must not be put in force.
+    """
     now = datetime.now(UTC)
-    rows = [(one.task, now, one.model_id, one.threshold_version, one.reason, context.run_id) for one in work.payload]
+    promotions, refused = work.payload
+    rows = [(one.task, now, one.model_id, one.threshold_version, one.reason, context.run_id) for one in promotions]
     frame = context.spark.createDataFrame(rows, tables.PROMOTIONS.schema)
     commit = context.lake.append(frame, tables.PROMOTIONS, context.stamp())
+    if refused:
+        raise _refusal(refused)
     return Done(counts={"promotions": len(rows)}, outputs={"promotions": commit.version}, headline="promotions")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from jobs import compare, summary
+from jobs import comparison_table, summary
 from jobs.runtime.job import Context, Done, Job, Work
 
 _TEMPLATE = "report.html.j2"
@@ -51,7 +51,7 @@ def render(
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         summary=found, thresholds=thresholds, chart=_chart(days), losses=_losses(found["rounds"], trainings),
-        comparisons=compare.by_task(trainings),
+        comparisons=comparison_table.by_task(trainings),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from models import digests
 from models.errors import DataError
 from models.outcomes import first_threshold, implied
 from models.round_plan import DateLayout
-from models.tasks import TaskSettings
+from models.tasks import TaskKind, TaskSettings
 from models.threshold_search import EVERY_SCENE
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Rows:
     texts: list[str]
     others: list[str | None]  # of pairs the second texts
     targets: NDArray[np.float32]  # (rows, labels); NaN where the annotators say nothing, or disagree evenly
+    labels: tuple[str, ...]  # those of the task that the annotators told anything of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,13 @@ def plan(context: Context) -> Work:
         if context.unchanged(tables.MODELS, queries.scope_of_models(name, "teacher"), fingerprint):
             continue
         rows = fine_tuning_rows(context, name, layout)
-        if not rows.hashes:
+        if not rows.labels:
             raise DataError(
                 f"annotations: none for task {name} on {layout.train.first} to {layout.train.last}; import some"
             )
         task = context.settings.task(name)
         decides = {
-            "teacher": task.teacher.model_dump(mode="json"), "labels": task.label_names, "rows": rows.hashes,
+            "teacher": task.teacher.model_dump(mode="json"), "labels": rows.labels, "rows": rows.hashes,
             "targets": np.nan_to_num(rows.targets, nan=-1).round(4).tolist(), "seed": context.settings.rounds.seed,
             "cleaning": context.settings.cleaning.version, "layout": layout,
         }  # fmt: skip
@@ -92,7 +93,10 @@ def execute(context: Context, work: Work) -> Done:
 
 
 def fine_tuning_rows(context: Context, name: str, layout: DateLayout) -> Rows:
-    """The annotated texts of the training days, one row a distinct text, by majority of the annotators."""
+    """The annotated texts of the training days, one row a distinct text, by majority of the annotators.
+
+    A label without a single answer (of classes: that holds nowhere) is left out: nobody could teach it yet.
+    """
     task = context.settings.task(name)
     labels = task.label_names
     votes = queries.majority(context.lake, name, labels, layout.train)
@@ -103,9 +107,12 @@ def fine_tuning_rows(context: Context, name: str, layout: DateLayout) -> Rows:
     )
     table = answers.join(texts, "text_hash").orderBy("text_hash").toArrow()
     answered = [table.column(label).to_numpy(zero_copy_only=False) for label in labels]
-    targets = implied(np.stack(answered, axis=1).astype(np.float32), task.kind)
+    said = np.stack(answered, axis=1).astype(np.float32)
+    known: NDArray[np.bool_] = np.any(said == 1 if task.kind == "multi_class" else ~np.isnan(said), axis=0)
+    targets = implied(said[:, known], task.kind)
+    own = tuple(label for label, there in zip(labels, known.tolist(), strict=True) if there)
     columns = {key: table.column(key).to_pylist() for key in ("text_id", "text_hash", "text", "text_b")}
-    return Rows(columns["text_id"], columns["text_hash"], columns["text"], columns["text_b"], targets)
+    return Rows(columns["text_id"], columns["text_hash"], columns["text"], columns["text_b"], targets, own)
 
 
 def _train(context: Context, lesson: Lesson) -> None:
@@ -135,9 +142,9 @@ def _train(context: Context, lesson: Lesson) -> None:
         Scope(column="round_id", values=(lesson.model_id,)),
     )
     now = datetime.now(UTC)
-    _write_first_thresholds(context, lesson.model_id, task, now)
+    _write_first_thresholds(context, lesson, task.kind, now)
     row = (
-        lesson.model_id, lesson.task, "bert", "teacher", list(task.label_names), None, None,
+        lesson.model_id, lesson.task, "bert", "teacher", list(lesson.rows.labels), None, None,
         str(folders[CONTENT]), contents, context.settings.cleaning.version, task.teacher.model_dump_json(), now,
         context.run_id,
     )  # fmt: skip
@@ -158,7 +165,7 @@ def lesson_for(task: TaskSettings, rows: Rows) -> TeachersLesson:
 
     second = [one or "" for one in rows.others] if task.kind == "pair" else None
     known = ~np.isnan(rows.targets)
-    return TeachersLesson(rows.texts, np.nan_to_num(rows.targets), known, task.label_names, task.kind, second)
+    return TeachersLesson(rows.texts, np.nan_to_num(rows.targets), known, rows.labels, task.kind, second)
 
 
 def base_of(context: Context, name: str, layout: DateLayout) -> str:
@@ -175,7 +182,8 @@ def _pretrained(context: Context, task: TaskSettings, layout: DateLayout) -> Pat
     everyone = TaskSettings(scenes=tuple(sorted(_all_scenes(context))), labels=task.labels)
     pool = queries.distinct_texts(context.lake, "*", everyone, layout, "train")
     drawn = pool.orderBy(queries.drawn_by_hash("text_hash", context.settings.rounds.seed), "text_hash")
-    texts = drawn.limit(settings.pretrain_texts).select("text_hash", "text").toArrow()
+    both = F.concat_ws(" ", "text", "text_b").alias("text")  # of pairs; null is left out
+    texts = drawn.limit(settings.pretrain_texts).select("text_hash", both).toArrow()
     sizes = settings.model_dump(mode="json", include={"layers", "hidden", "heads", "max_tokens", "vocabulary_size"})
     schedule = settings.model_dump(mode="json", include={"pretrain_steps", "pretrain_seconds"})
     decides = {"sizes": sizes, "schedule": schedule, "texts": texts.column("text_hash").to_pylist()}
@@ -219,12 +227,12 @@ def _nullable(targets: NDArray[np.float32]) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in targets]
 
 
-def _write_first_thresholds(context: Context, model_id: str, task: TaskSettings, now: datetime) -> None:
+def _write_first_thresholds(context: Context, lesson: Lesson, kind: TaskKind, now: datetime) -> None:
     nothing = [None] * 11
-    first = first_threshold(task.kind, len(task.labels))
+    model_id, labels = lesson.model_id, lesson.rows.labels
+    first = first_threshold(kind, len(labels))
     rows = [
-        (model_id, label, EVERY_SCENE, 1, first, "default", "none", *nothing, now, context.run_id)
-        for label in task.label_names
+        (model_id, label, EVERY_SCENE, 1, first, "default", "none", *nothing, now, context.run_id) for label in labels
     ]
     frame = context.spark.createDataFrame(rows, tables.THRESHOLDS.schema)
     context.lake.append(frame, tables.THRESHOLDS, context.stamp(), once=f"{model_id}/thresholds/1")

@@ -87,19 +87,10 @@ def tally(decisions: NDArray[np.bool_], evidence: Evidence, labels: Sequence[str
 
 def by_label(cells: Sequence[Cell]) -> dict[str, Quality]:
     """Each label's quality over all days and scenes together; a label whose gold never holds is left out."""
-    return {label: quality for label, counts in _sums(cells).items() if (quality := counts.quality) is not None}
-
-
-def positives(cells: Sequence[Cell]) -> dict[str, int]:
-    """How often the gold holds for each label, over all days and scenes together."""
-    return {label: counts.positives for label, counts in _sums(cells).items()}
-
-
-def _sums(cells: Sequence[Cell]) -> dict[str, Counts]:
     sums: dict[str, Counts] = {}
     for cell in cells:
         sums[cell.label] = sums.get(cell.label, Counts(0, 0, 0, 0)) + cell.counts
-    return sums
+    return {label: quality for label, counts in sums.items() if (quality := counts.quality) is not None}
 
 
 def micro_of(cells: Sequence[Cell]) -> Quality | None:

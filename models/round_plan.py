@@ -15,6 +15,7 @@ from models.metrics import Quality
 from models.tasks import Frozen, Share, Target
 
 Part = Literal["train", "threshold", "test", "gate"]
+HUMAN_POSITIVES = "human_positives/"  # comes before a label's name
 PARTS: tuple[Part, ...] = ("train", "threshold", "test", "gate")
 
 
@@ -121,26 +122,33 @@ def decide(
     return Decision("stop", None, f"after {number} rounds {told}")
 
 
-def loses(metrics: Iterable[Mapping[str, Any]], positives: Iterable[int], settings: RoundSettings) -> str | None:
+def loses(metrics: Iterable[Mapping[str, Any]], row_counts: Mapping[str, int], settings: RoundSettings) -> str | None:
     """Why a student must not be promoted: its macro F1 on the test days lies below its twin's by more than noise.
 
-    Against the teacher, who answers for every text, `twin_margin` is noise. Annotators answer for few, so two standard
-    errors are noise too: of a share of n positives 1 / sqrt(n) at most, of the mean of labels as below.
+    Against the teacher, who answers for every text, `twin_margin` is noise. Annotators answer for few, and for some
+    that training has seen, which are left out; two standard errors are noise too: of a share of n positives
+    1 / sqrt(n) at most, of the mean of labels as below.
 
     Args:
         metrics: Of a round: model, gold, part and f1.
-        positives: Of each label that annotators found on the test days, how many; labels without any are left out.
+        row_counts: Of a round; those that begin with `HUMAN_POSITIVES` say how many unseen texts of the test days
+            have a label by the annotators.
         settings: Where the margin is.
 
     Returns:
         The reason, or None if the student may be promoted.
     """
-    f1 = {(row["model"], row["gold"]): row["f1"] for row in metrics if row["part"] == "test"}
-    counts = [count for count in positives if count]
+    f1 = {(row["model"], row["gold"], row["part"]): row["f1"] for row in metrics}
+    counts = [count for name, count in row_counts.items() if name.startswith(HUMAN_POSITIVES) and count]
     humans = sqrt(sum(1 / count for count in counts)) / len(counts) if counts else 1.0
-    for gold, margin in (("teacher", settings.twin_margin), ("human", max(settings.twin_margin, humans))):
-        own, twin = f1.get(("student", gold)), f1.get(("undistilled", gold))
-        if own is not None and twin is not None and own < twin - margin:
+    if ("student", "teacher", "test") not in f1 or ("undistilled", "teacher", "test") not in f1:
+        return "it was never judged by its teacher on the test days: `pingti score-teacher`, then `pingti distil`"
+    for gold, part, margin in (
+        ("teacher", "test", settings.twin_margin),
+        ("human", "test_unseen", max(settings.twin_margin, humans)),
+    ):
+        own, twin = f1.get(("student", gold, part), 1.0), f1.get(("undistilled", gold, part), 0.0)
+        if own < twin - margin:
             return (
                 f"macro F1 {own:.3f} against the gold `{gold}` is below the {twin:.3f} of the same student without "
                 f"distillation by more than {margin:.3f} (rounds.twin_margin {settings.twin_margin:g})"

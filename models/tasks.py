@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -124,3 +124,7 @@ class TaskSettings(Frozen):
     def label_names(self) -> tuple[str, ...]:
         """The labels in their declared order; a model made now keeps this order for ever."""
         return tuple(self.labels)
+
+    def of(self, labels: Collection[str]) -> TaskSettings:
+        """The task with those of its labels alone that are among these."""
+        return self.model_copy(update={"labels": {name: one for name, one in self.labels.items() if name in labels}})

@@ -195,12 +195,3 @@ def newest_thresholds(lake: Lake, model_id: str) -> dict[tuple[str, str], float]
 def threshold_row(found: dict[tuple[str, str], float], scene: str, labels: Sequence[str]) -> list[float]:
     """The thresholds of a scene in the order of the labels."""
     return [found.get((scene, label), found[EVERY_SCENE, label]) for label in labels]
-
-
-def human_positives(lake: Lake, model_id: str) -> list[int]:
-    """How many texts of the test days have each label by the annotators, where a model was judged on them."""
-    judged = lake.read(tables.EVALUATIONS).where(
-        (F.col("model_id") == model_id) & (F.col("gold") == "human") & (F.col("purpose") == "test")
-    )
-    counted = judged.groupBy("label").agg(F.sum(F.col("tp") + F.col("fn")).alias("positives")).collect()
-    return [row["positives"] for row in counted]

@@ -160,8 +160,9 @@ EVALUATIONS = Table(
 )
 COMPARISONS = Table(
     "comparisons",
-    """run_id string not null, task string not null, round_id string not null, student string not null,
-    scheme string not null, seed bigint not null, test_rows bigint not null,
+    """run_id string not null, task string not null, round_id string not null, teacher_id string not null,
+    student string not null, scheme string not null, settings string not null, seed bigint not null,
+    test_rows bigint not null,
     measures array<struct<gold: string, average: string, precision: double, recall: double, f1: double>> not null,
     coverage double, teacher_f1 double, parameters bigint not null, bundle_bytes bigint not null,
     seconds double not null, rows_per_s double, losses array<double> not null, validation array<double> not null""",

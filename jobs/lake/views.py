@@ -29,12 +29,12 @@ def queries(schema: str, tasks: Mapping[str, TaskSettings]) -> dict[str, str]:
             LATERAL VIEW posexplode(m.labels) one AS position, label""",
         "current_labels": f"""
             SELECT l.text_id, l.dt, l.scene, l.task, l.label, l.score, l.threshold, l.rule, l.model_id,
-                   l.threshold_version, t.source, t.source_id, t.event_time, t.text
+                   l.threshold_version, t.source, t.source_id, t.event_time, t.text, t.text_b
             FROM {schema}.labels l JOIN {schema}.texts t ON t.text_id = l.text_id AND t.dt = l.dt""",
         "label_wide": f"""
-            SELECT t.text_id, t.dt, t.scene, t.text, {_columns(tasks)}
+            SELECT t.text_id, t.dt, t.scene, t.text, t.text_b, {_columns(tasks)}
             FROM {schema}.texts t LEFT JOIN {schema}.labels l ON l.text_id = t.text_id AND l.dt = t.dt
-            GROUP BY t.text_id, t.dt, t.scene, t.text""",
+            GROUP BY t.text_id, t.dt, t.scene, t.text, t.text_b""",
     }
 
 

@@ -99,6 +99,26 @@ def model_row(model_id: str, labels: Iterable[str], **values: Any) -> dict[str, 
     } | values  # fmt: skip
 
 
+def round_row(model_id: str, round_id: str, **values: Any) -> dict[str, Any]:
+    """A row of `rounds`: the first of a task, which ended well."""
+    window = {"first": NEW_YEAR.date(), "last": NEW_YEAR.date()}
+    return {
+        "round_id": round_id, "task": model_id.split("/")[0], "student": "textcnn", "number": 1, "model_id": model_id,
+        "teacher_id": "seed", "sampling": "annotated", "scheme": "offline", "seed": 1,
+        "layout": dict.fromkeys(("train", "threshold", "test", "gate"), window), "inputs": {}, "row_counts": {},
+        "metrics": twins(0.8, 0.8), "losses": [], "decision": "promote", "next_sampling": None, "reason": "seed",
+        "settings": "{}", "seconds": 1.0, "run_id": "seed",
+    } | values  # fmt: skip
+
+
+def twins(student: float, undistilled: float, gold: str = "teacher", part: str = "test") -> list[dict[str, Any]]:
+    """A round's metrics: macro F1 of its student, and of the same one without distillation."""
+    return [
+        {"model": model, "gold": gold, "part": part, "precision": f1, "recall": f1, "f1": f1}
+        for model, f1 in (("student", student), ("undistilled", undistilled))
+    ]
+
+
 def threshold_row(model_id: str, label: str, value: float, **values: Any) -> dict[str, Any]:
     """A row of `thresholds`: version 1, for every scene."""
     return {

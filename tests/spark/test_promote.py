@@ -11,8 +11,19 @@ from jobs import promote
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context
-from models.errors import DataError
-from tests.spark.support import NEW_YEAR, add, context_of, do, fill, model_row, promotion_row, threshold_row
+from models.errors import DataError, GateError
+from tests.spark.support import (
+    NEW_YEAR,
+    add,
+    context_of,
+    do,
+    fill,
+    model_row,
+    promotion_row,
+    round_row,
+    threshold_row,
+    twins,
+)
 
 pytestmark = pytest.mark.spark
 
@@ -32,6 +43,7 @@ def trained(shared_lake: Callable[..., Lake]) -> Lake:
         {
             tables.MODELS: [*models, model_row(OTHER, ["asks"]), model_row("mood/textcnn/a", ["asks"])],
             tables.THRESHOLDS: thresholds,
+            tables.ROUNDS: [round_row(model_id, f"{model_id}/01") for model_id in (OLD, NEW, OTHER)],
         },
     )
 
@@ -88,3 +100,34 @@ def test_a_student_without_thresholds_is_not_promoted(trained: Lake) -> None:
         promote.plan(context_of(trained, task="manners", tasks=MORE))
     with pytest.raises(DataError, match="mood/textcnn/a has no thresholds; run `pingti thresholds` first"):
         promote.plan(context_of(trained, task="mood", tasks=MORE))
+
+
+def test_a_student_that_lost_or_was_never_judged_holds_up_no_other_task(shared_lake: Callable[..., Lake]) -> None:
+    lost, good, unjudged = "praise/textcnn/lost", "feedback/textcnn/good", "mood/textcnn/unjudged"
+    own = shared_lake(tables.MODELS, tables.ROUNDS, tables.THRESHOLDS, tables.PROMOTIONS)
+    worse = twins(0.9, 0.8) + twins(0.5, 0.7, "human", "test_unseen")
+    rounds = [
+        # The newer of a model's rounds counts.
+        round_row(lost, "praise/textcnn/01"),
+        round_row(
+            lost, "praise/textcnn/02", run_id="then", metrics=worse, row_counts={"human_positives/asks": 400}
+        ),
+        round_row(good, "feedback/textcnn/01"),
+    ]  # fmt: skip
+    models = (lost, good, unjudged)
+    fill(
+        own,
+        {
+            tables.MODELS: [model_row(model_id, ["asks"]) for model_id in models],
+            tables.THRESHOLDS: [threshold_row(model_id, "asks", 0.5) for model_id in models],
+            tables.ROUNDS: rounds,
+        },
+    )
+    every = context_of(own, "promote", tasks={name: MORE[name] for name in ("praise", "feedback", "mood")})
+    with pytest.raises(
+        GateError, match=r"0\.500 against the gold `human`.*mood/textcnn/unjudged: its round did not end"
+    ):
+        do(promote.JOB, every)
+    assert {name: one.model_id for name, one in promote.live(every).items()} == {"feedback": good}
+    with pytest.raises(GateError):  # again, though there is nothing else to do
+        do(promote.JOB, every)

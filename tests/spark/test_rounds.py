@@ -12,13 +12,12 @@ from jobs import distil
 from jobs.lake import queries, tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context
-from tests.spark.support import DAY, add, context_of, model_row
+from tests.spark.support import add, context_of, model_row, round_row
 
 pytestmark = pytest.mark.spark
 
 TASK: dict[str, Any] = {"scenes": ["live_chat"], "labels": {"asks": {}}}
 TEACHER, SECOND = "praise/teacher/a", "praise/teacher/b"
-PART = {"first": DAY, "last": DAY}
 
 
 def planning(lake: Lake, *, filters: int = 32, rounds: int = 2) -> Context:
@@ -34,13 +33,10 @@ def planned(context: Context) -> list[tuple[str, int, str, str]]:
 
 def end(context: Context, round_id: str, number: int, sampling: str, decision: str, following: str | None) -> None:
     """The row of a round that ended."""
-    row = {
-        "round_id": round_id, "task": "praise", "student": "textcnn", "number": number, "model_id": "praise/textcnn/a",
-        "teacher_id": TEACHER, "sampling": sampling, "scheme": "offline", "seed": 1,
-        "layout": dict.fromkeys(("train", "threshold", "test", "gate"), PART), "inputs": {}, "row_counts": {},
-        "metrics": [], "losses": [], "decision": decision, "next_sampling": following, "reason": "seed",
-        "settings": distil.decides(context, "praise"), "seconds": 1.0, "run_id": "seed",
-    }  # fmt: skip
+    row = round_row(
+        "praise/textcnn/a", round_id, number=number, teacher_id=TEACHER, sampling=sampling, decision=decision,
+        next_sampling=following, settings=distil.decides(context, "praise"),
+    )  # fmt: skip
     add(context.lake, tables.ROUNDS, row)
 
 

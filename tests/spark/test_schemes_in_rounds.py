@@ -113,23 +113,42 @@ def test_every_scheme_and_student_can_be_compared_on_one_round(own: Lake, tmp_pa
     for one in told:
         assert 0 <= one["teacher_macro_f1"] <= 1
         assert 0 <= one["human_macro_f1"] <= 1
-        assert one["coverage"] is None or 0 <= one["coverage"] <= 1
+        assert 0 <= one["coverage"] <= 1  # a student is in force
         assert min(one["parameters"], one["bundle_bytes"], one["rows_per_s"], one["seconds"]) > 0
     kept = own.read(tables.COMPARISONS)
     assert kept.count() == len(told)
     assert {row["student"] for row in kept.collect()} == {"bow:word"}
 
 
+def test_a_comparison_trains_what_the_round_trained(own: Lake, tmp_path: Path) -> None:
+    """The same rows, settings and seed: the same F1 as the round's student and its twin."""
+    first = f"{TASK}/textcnn/01"
+    options = {"round": first, "students": "textcnn", "schemes": "offline", "seeds": "1", "out": tmp_path}
+    assert do(compare.JOB, context(own, options=options)) is not None
+    told = json.loads((tmp_path / "compare.json").read_text("utf-8"))["contenders"]
+    row = own.read(tables.ROUNDS).where(F.col("round_id") == first).first()
+    assert row is not None
+    wanted = {(one["model"], one["gold"], one["part"]): one["f1"] for one in row["metrics"]}
+    for one, model in zip(told, ("undistilled", "student"), strict=True):
+        assert one["teacher_macro_f1"] == pytest.approx(wanted[model, "teacher", "test"], abs=1e-9)
+        assert one["human_macro_f1"] == pytest.approx(wanted[model, "human", "test"], abs=1e-9)
+        assert one["human_unseen_macro_f1"] == pytest.approx(wanted[model, "human", "test_unseen"], abs=1e-9)
+    assert told[1]["coverage"] == 1  # it is the student in force
+
+
 def test_what_cannot_be_compared_is_told(own: Lake, tmp_path: Path) -> None:
     good = {"round": None, "students": "textcnn", "schemes": "offline", "seeds": "1", "out": tmp_path}
     for wrong, message in (
         ({"students": "tree"}, "--students"), ({"schemes": "online"}, "--schemes"), ({"seeds": "one"}, "--seeds"),
+        ({"seeds": "-1"}, "--seeds"), ({"students": ""}, "--students"), ({"schemes": "offline+route+hints"}, "--sch"),
         ({"schemes": "joint_summed+route"}, "route"),
     ):  # fmt: skip
         with pytest.raises(SettingsError, match=message):
             compare.plan(context(own, options=good | wrong))
     with pytest.raises(DataError, match="no round answer/textcnn/99"):
         compare.plan(context(own, options=good | {"round": "answer/textcnn/99"}))
+    with pytest.raises(DataError, match="have the labels fits, the settings have ;"):
+        compare.plan(context(own, "has_x", options=good))
 
 
 def test_rows_that_come_in_blocks_are_mapped_from_files_and_the_same(
@@ -174,17 +193,14 @@ def test_past_students_are_teachers_and_a_round_keeps_their_positives_in_sight(o
 
 
 def test_a_label_of_a_later_phase_needs_no_old_rows_annotated_again(own: Lake) -> None:
-    """Before a teacher knows the label it says nothing of it; afterwards only its own rows teach it."""
+    """Before anybody spoke of the label no model claims it; afterwards only its own rows teach it."""
     grown = context(own, "has_x", "fits")
     old = newest(own, "teacher")
-    assert old.labels == ("fits",)
+    assert do(train_teacher.JOB, grown) is None  # there is nothing new to learn
     assert do(distil.JOB, grown) is not None  # by the teacher that knows the old label alone
-    student = newest(own, "student")
-    assert student.labels == ("has_x", "fits")
-    sample = own.read(tables.ROUND_SAMPLES).where(F.col("round_id") == student.round_id)
-    unknown = sample.select(F.element_at("hard", 1).alias("hard"), F.element_at("soft", 1).alias("soft"))
-    assert unknown.where("hard IS NOT NULL OR soft IS NOT NULL").isEmpty()
-    assert sample.where("element_at(hard, 2) IS NULL OR element_at(soft, 2) IS NULL").isEmpty()
+    assert newest(own, "teacher") == old
+    assert old.labels == newest(own, "student").labels == ("fits",)
+    assert own.read(tables.ROUND_SAMPLES).where("size(hard) <> 1 OR size(soft) <> 1").isEmpty()
 
     add(own, tables.ANNOTATIONS, *rows("has_x")[1])
     for job in (train_teacher.JOB, score_teacher.JOB, distil.JOB):

@@ -95,9 +95,10 @@ def test_a_better_round_is_never_decided_worse(number: int, shares: list[tuple[f
 
 
 def twins(teacher: tuple[float, float], human: tuple[float, float] | None = None) -> list[dict[str, object]]:
+    counted = {("teacher", "test"), ("human", "test_unseen")}
     pairs = {"teacher": teacher} | ({"human": human} if human else {})
     return [
-        {"model": model, "gold": gold, "part": part, "f1": f1 if part == "test" else 0.0}
+        {"model": model, "gold": gold, "part": part, "f1": f1 if (gold, part) in counted else 0.5}
         for gold, both in pairs.items()
         for part in ("test", "test_unseen")
         for model, f1 in zip(("student", "undistilled"), both, strict=True)
@@ -114,15 +115,20 @@ def twins(teacher: tuple[float, float], human: tuple[float, float] | None = None
         (twins((0.85, 0.80), (0.55, 0.70)), [12, 12], None),  # 20 points
         (twins((0.85, 0.80), (0.68, 0.70)), [10**9], "human"),  # at least the margin itself
         (twins((0.85, 0.80), (0.695, 0.70)), [10**9], None),
-        ([], [5], None),
     ],
 )
 def test_a_student_loses_where_it_is_below_its_twin_by_more_than_noise(
     metrics: list[dict[str, object]], positives: list[int], lost: str | None
 ) -> None:
-    reason = loses(metrics, positives, RoundSettings(twin_margin=0.01))
+    row_counts = {"train": 9} | {f"human_positives/{at}": count for at, count in enumerate(positives)}
+    reason = loses(metrics, row_counts, RoundSettings(twin_margin=0.01))
     assert (reason is None) == (lost is None)
     assert lost is None or f"against the gold `{lost}`" in str(reason)
+
+
+def test_a_student_that_was_never_judged_must_not_be_in_force() -> None:
+    for metrics in ([], twins((0.9, 0.8))[:1], twins((0.9, 0.8))[1:]):
+        assert "never judged" in str(loses(metrics, {}, RoundSettings()))
 
 
 def test_a_student_that_lost_to_its_twin_is_not_promoted_though_it_reached_every_target() -> None:
