@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from jobs import distil
+from jobs import distil, distil_rows
 from jobs.lake import queries, tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context
-from tests.spark.support import add, context_of, model_row, round_row
+from models import digests
+from models.round_plan import DateLayout, Window
+from tests.spark.support import DAY, add, context_of, fill, model_row, round_row, text_row, threshold_row
 
 pytestmark = pytest.mark.spark
 
@@ -58,6 +60,36 @@ def test_rounds_follow_each_other_until_one_ends_them(lake: Callable[..., Lake])
     later = datetime(2026, 2, 1, tzinfo=UTC)
     add(own, tables.MODELS, model_row(SECOND, ["asks"], kind="bert", role="teacher", created_at=later))
     assert planned(context) == [("praise/textcnn/04", 1, "annotated", SECOND)]
+
+
+def test_a_drawn_row_has_the_labels_of_its_teacher_in_the_order_of_the_settings(
+    shared_lake: Callable[..., Lake],
+) -> None:
+    """The teacher knows two of three classes, in another order; of one text the annotators spoke."""
+    own = shared_lake(tables.TEXTS, tables.TEACHER_SCORES, tables.ROUND_SAMPLES, tables.THRESHOLDS, tables.MODELS)
+    texts = {"told": [1.0, -1.0], "drawn": [-2.0, 0.5], "unscored": None}
+    row = {"model_id": TEACHER, "bucket": 0, "cls": [0.0], "projection_version": "1"}
+    base = {
+        "round_id": TEACHER, "text_id": "told", "text_hash": digests.of_text("told"), "text": "told", "position": 0,
+        "split": "train", "reasons": ["annotated"], "weight": 1.0, "hard": [0.0, 1.0],
+    }  # fmt: skip
+    fill(own, {
+        tables.TEXTS: [text_row(text) for text in texts],
+        tables.TEACHER_SCORES: [row | {"text_hash": digests.of_text(text), "logits": said}
+                                for text, said in texts.items() if said],
+        tables.ROUND_SAMPLES: [base],
+        tables.THRESHOLDS: [threshold_row(TEACHER, label, 0.25) for label in ("c", "a")],
+        tables.MODELS: [model_row(TEACHER, ["c", "a"], role="teacher")],
+    })  # fmt: skip
+    task = {"kind": "multi_class", "scenes": ["live_chat"], "labels": {"a": {}, "b": {}, "c": {}}}
+    context = context_of(own, "distil", tasks={"praise": task})
+    day, none = Window(DAY, DAY), Window(DAY + timedelta(1), DAY)
+    layout = DateLayout(train=day, threshold=none, test=none, gate=none)
+    found = distil_rows.sample(context, "praise/textcnn/02", queries.model(own, TEACHER), "random", layout, 1)
+    assert {row["text"]: (row["reasons"], row["hard"], row["soft"]) for row in found.collect()} == {
+        "told": (["annotated"], [1.0, 0.0], [-1.0, 1.0]),
+        "drawn": (["random"], [1.0, 0.0], [0.5, -2.0]),
+    }
 
 
 def test_what_a_model_was_made_from_comes_back_as_a_model_of_its_own(lake: Callable[..., Lake]) -> None:
