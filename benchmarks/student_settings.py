@@ -53,9 +53,9 @@ def main() -> int:
 
 def _f1(context: Context, task: str, seed: int, *, distil: bool = True, **changed: Any) -> float:
     """Macro F1 of one training on the threshold days."""
-    own = context.settings.task(task)
-    student = own.student.model_copy(update=changed)
+    student = context.settings.task(task).student.model_copy(update=changed)
     lesson = replace(compare.lesson_of(context, task, f"{task}/{student.kind}/02"), seed=seed)
+    own = lesson.task(context)
     with prepared(context, lesson.round_id, lesson.teacher, student) as given:
         trained = distil_round.train_one(context, lesson, student, given, distil=distil)
         later = distil_judging.later(context, lesson.teacher, lesson.layout, lesson.round_id)

@@ -13,6 +13,7 @@ import gzip
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from jobs.runtime import session
 from jobs.runtime.job import Request, make_context
 from jobs.runtime.progress import Reporter
 from jobs.settings import load
+from models.ensemble import in_order
 from models.outcomes import probabilities
 from models.teachers.teacher import Teacher
 from models.text import clean
@@ -54,11 +56,12 @@ def dialogues(rows: int, longest: int) -> list[str]:
         return [clean(line, longest) for line, _ in zip(file, range(rows), strict=False)]
 
 
-def taught(teacher: Teacher, texts: list[str], given: Prepared, longest: int) -> TrainingRows:
+def taught(teacher: Teacher, texts: list[str], given: Prepared, labels: Sequence[str], longest: int) -> TrainingRows:
     """Texts that the teacher alone labels, as training rows; scored in batches of similar length."""
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
     logits = np.empty((len(texts), len(teacher.labels)), np.float32)
     logits[order] = teacher.score([texts[at] for at in order])[0]
+    logits = in_order(logits, teacher.labels, labels)
     nothing, everything = np.zeros(logits.shape, np.bool_), np.ones(logits.shape, np.bool_)
     encoded = given.vocabulary.encode(pa.array(texts), longest)
     return TrainingRows(encoded, np.zeros_like(logits), nothing, logits, everything, np.ones(len(texts), np.float32))
@@ -80,7 +83,7 @@ def main() -> int:
     (name,) = settings.tasks
     context = make_context("transfer", settings, session.start(settings.session), Request(), Reporter())
     lesson = replace(compare.lesson_of(context, name, None), seed=settings.rounds.seed)
-    task = settings.task(name)
+    task = lesson.task(context)
     # Without a part kept back: a noisy copy of a row that is kept back would tell its answer.
     student = task.student.model_copy(update={"validation_share": 0.0})
     later = distil_judging.later(context, lesson.teacher, lesson.layout, lesson.round_id)
@@ -98,7 +101,8 @@ def main() -> int:
         for what, added in more.items():
             own = given
             if added is not None:
-                own = replace(given, rows=together(given.rows, taught(teacher, added, given, student.max_length)))
+                told = taught(teacher, added, given, task.label_names, student.max_length)
+                own = replace(given, rows=together(given.rows, told))
             trained = distil_round.train_one(context, lesson, student, own)
             encoded = given.vocabulary.encode(later.texts()[0], student.max_length)
             scores = probabilities(predict(trained.student, encoded), task.kind).astype(np.float32)

@@ -66,7 +66,7 @@ def plan(context: Context) -> Work:
     names = context.tasks()
     if len(names) != 1:
         raise SettingsError(f"compare: got the tasks {', '.join(names)}, expected one; name it by --task")
-    context.lake.read(tables.COMPARISONS)  # rather now than after hours of training, should it not be there
+    _check_table(context)  # now, not after hours of training
     options = context.request.options
     lesson = lesson_of(context, names[0], options["round"])
     base = context.settings.task(names[0]).student
@@ -78,6 +78,15 @@ def plan(context: Context) -> Work:
         f"train {one.student} by {one.scheme} on {lesson.round_id}, seed {seed}" for one in contenders for seed in seeds
     )
     return Work(steps, Comparison(lesson, contenders, seeds, Path(options["out"])))
+
+
+def _check_table(context: Context) -> None:
+    """Raise `DataError` where `comparisons` is missing, or was made by another version."""
+    if context.lake.read(tables.COMPARISONS).columns != list(tables.COMPARISONS.names):
+        raise DataError(
+            f"{context.lake.name(tables.COMPARISONS)}: its columns are another version's; take its folder away and run "
+            "`pingti init`"
+        )
 
 
 def _parts(given: str) -> list[str]:
@@ -135,7 +144,7 @@ def lesson_of(context: Context, task: str, round_id: str | None) -> Lesson:
         raise DataError(f"compare: no round {round_id or ''} of {task}; run `pingti distil`, or name one that ended")
     layout = DateLayout(**{part: Window(*newest["layout"][part]) for part in PARTS})
     lesson = Lesson(newest["round_id"], queries.model(context.lake, newest["teacher_id"]), layout, 0)
-    own, now = queries.model(context.lake, newest["model_id"]).labels, lesson.of(context).label_names
+    own, now = queries.model(context.lake, newest["model_id"]).labels, lesson.task(context).label_names
     if own != now:
         raise DataError(
             f"compare: the rows of {lesson.round_id} have the labels {', '.join(own)}, the settings have "
@@ -181,7 +190,7 @@ def _trained(
     trained = distil_round.train_one(
         context, lesson, contender.settings, given, distil=contender.distil, learner=learner
     )
-    task = lesson.of(context)
+    task = lesson.task(context)
     with tempfile.TemporaryDirectory(prefix="pingti-compare-") as folder:
         bundle = distil_round.seal(
             context, lesson, contender.settings, trained.student, given.vocabulary, Path(folder) / "student"
@@ -230,7 +239,7 @@ def _told(quality: Quality) -> dict[str, float]:
 
 def _teacher_f1(context: Context, later: Later, lesson: Lesson, learner: Learner | None) -> float | None:
     """Macro F1 of the teacher against the annotators: of the stored one, or of the one that learnt too."""
-    task = lesson.of(context)
+    task = lesson.task(context)
     if learner is None:
         cells = distil_judging.of_teacher(later, task, lesson.teacher)
     else:

@@ -31,11 +31,13 @@ from jobs import (
 )
 from jobs.corpus.settings import CorpusSettings
 from jobs.lake import queries, tables
+from jobs.promote import live
 from jobs.runtime import speed
 from jobs.runtime.job import Context, Job, Request, make_context, run
 from jobs.runtime.progress import Reporter
 from jobs.settings import Settings
 from models import digests
+from models.errors import GateError
 
 STAGES: tuple[tuple[str, Job, dict[str, Any]], ...] = (
     ("init", init.JOB, {}),
@@ -66,24 +68,36 @@ def run_demo(
     reporter: Reporter,
     speed_seconds: float = speed.BERT_SECONDS,
 ) -> dict[str, Any]:
-    """Run every stage that is not up to date; returns the summary, made anew only where something changed."""
+    """Run every stage that is not up to date; returns the summary, made anew only where something changed.
+
+    Raises:
+        GateError: At the end, where a student must not be put in force.
+    """
     started = time.monotonic()
     made = _corpus(corpus, folder, reporter)
     context = make_context("demo", settings, spark, Request(), reporter)
     changed = made
+    refused: GateError | None = None
     titles = [title for title, _, _ in STAGES]
     for number, (title, job, options) in enumerate(STAGES):
         following = titles[number + 1] if number + 1 < len(titles) else "report"
         options = {"file": folder / "corpus" / options["file"]} if options else {}
         stage = context.beside(job.name, Request(options=options))
-        changed |= run(job, stage, title=title, following=following) is not None
+        try:
+            changed |= run(job, stage, title=title, following=following) is not None
+        except GateError as error:
+            if not live(context):
+                raise
+            refused = error  # told at the end: what is in force labels all the same
     written = folder / "summary.json"
     if not changed and written.is_file():
         reporter.say("Nothing changed since the last run.")
         return dict(json.loads(written.read_text("utf-8")))
     with reporter.stage("report"):
-        extra = _measured(context, folder, started, speed_seconds)
-        return report.write(context, folder, extra)
+        found = report.write(context, folder, _measured(context, folder, started, speed_seconds))
+    if refused is not None:
+        raise refused
+    return found
 
 
 def _corpus(corpus: CorpusSettings, folder: Path, reporter: Reporter) -> bool:

@@ -30,7 +30,12 @@ class TestTexts:
 
     texts: pa.ChunkedArray
     hashes: NDArray[np.object_]
-    gold: NDArray[np.bool_]  # (texts, labels), the labels as the settings order them
+    labels: tuple[str, ...]
+    _gold: NDArray[np.bool_]  # (texts, labels)
+
+    def gold(self, labels: Sequence[str]) -> NDArray[np.bool_]:
+        """What was meant of these labels: (texts, labels)."""
+        return self._gold[:, [self.labels.index(label) for label in labels]]
 
 
 def test_texts(context: Context, name: str, truth: Truth) -> TestTexts:
@@ -42,7 +47,8 @@ def test_texts(context: Context, name: str, truth: Truth) -> TestTexts:
     meant = truth.get(name, {})
     ids = rows.column("text_id").to_pylist()
     gold = np.array([[label in meant.get(text_id, ()) for label in task.label_names] for text_id in ids], np.bool_)
-    return TestTexts(rows.column("text"), rows.column("text_hash").to_numpy(zero_copy_only=False), gold)
+    hashes = rows.column("text_hash").to_numpy(zero_copy_only=False)
+    return TestTexts(rows.column("text"), hashes, task.label_names, gold)
 
 
 def read(file: Path) -> Truth:
@@ -62,7 +68,7 @@ def of_student(context: Context, model_id: str, test: TestTexts) -> dict[str, fl
     student = queries.model(context.lake, model_id)
     limits = queries.threshold_row(queries.thresholds(context.lake, model_id, 1), EVERY_SCENE, student.labels)
     scores = open_engine(student.path, context.settings.scoring.engine).probabilities(test.texts)
-    return _macro(scores >= np.array(limits, np.float32), test.gold, student.labels)
+    return _macro(scores >= np.array(limits, np.float32), test.gold(student.labels), student.labels)
 
 
 def of_teacher(context: Context, name: str, test: TestTexts) -> dict[str, float] | None:
@@ -73,7 +79,7 @@ def of_teacher(context: Context, name: str, test: TestTexts) -> dict[str, float]
     place = {text_hash: row for row, text_hash in enumerate(hard.column("text_hash").to_pylist())}
     rows = np.array([place.get(text_hash, -1) for text_hash in test.hashes])
     decisions = hard.column("hard").combine_chunks().flatten().to_numpy().reshape(-1, len(teacher.labels)) > 0
-    return _macro(decisions[rows[rows >= 0]], test.gold[rows >= 0], teacher.labels)
+    return _macro(decisions[rows[rows >= 0]], test.gold(teacher.labels)[rows >= 0], teacher.labels)
 
 
 def _macro(decisions: NDArray[np.bool_], gold: NDArray[np.bool_], labels: Sequence[str]) -> dict[str, float] | None:

@@ -66,7 +66,7 @@ def _next(context: Context, name: str) -> RoundPlan | None:
         number, sampling = 1, "annotated"
     elif last["decision"] == "go_on":
         number, sampling = last["number"] + 1, last["next_sampling"]
-    elif last["settings"] != decides(context, name):
+    elif last["settings"] != decides(context, teacher):
         number, sampling = last["number"], last["sampling"]  # ended, but by other settings: the same round by these
     else:
         return None
@@ -74,14 +74,13 @@ def _next(context: Context, name: str) -> RoundPlan | None:
     return RoundPlan(round_id, name, number, sampling, teacher, context.settings.rounds.seed)
 
 
-def decides(context: Context, name: str) -> str:
-    """What of the settings decides a round's student."""
+def decides(context: Context, teacher: Model) -> str:
+    """What of the settings decides a round's student under a teacher."""
+    task = context.settings.task(teacher.task).of(teacher.labels)
     found = {
-        "student": context.settings.task(name).student.model_dump(mode="json"),
+        "student": task.student.model_dump(mode="json"),
         "rounds": context.settings.rounds.model_dump(mode="json", exclude={"twin_margin"}),  # `promote` looks again
-        "targets": {
-            label: one.target.model_dump(mode="json") for label, one in context.settings.task(name).labels.items()
-        },
+        "targets": {label: one.target.model_dump(mode="json") for label, one in task.labels.items()},
     }
     return json.dumps(found, sort_keys=True)
 
@@ -146,7 +145,7 @@ def _write_round(
         "layout": {part: {"first": window.first, "last": window.last} for part, window in windows.items()},
         "inputs": inputs, "row_counts": judged.row_counts | {"train": trained.rows}, "metrics": judged.metrics,
         "losses": list(trained.losses), "decision": decision.action, "next_sampling": decision.sampling,
-        "reason": decision.reason, "settings": decides(context, plan.task),
+        "reason": decision.reason, "settings": decides(context, plan.teacher),
         "seconds": seconds, "run_id": context.run_id,
     }  # fmt: skip
     frame = context.spark.createDataFrame([row], tables.ROUNDS.schema)

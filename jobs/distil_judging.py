@@ -98,7 +98,7 @@ def later(context: Context, teacher: Model, layout: DateLayout, round_id: str) -
     labels = settings.label_names
     golds = {
         "teacher": Evidence(*about, *gold_of_teacher(context, teacher, rows, labels)),
-        "human": Evidence(*about, *_gold_of_humans(context, name, rows, settings)),
+        "human": Evidence(*about, *_gold_of_humans(context, name, rows, labels)),
     }
     found = Later(rows, first, where, days >= (layout.test.first - _EPOCH).days, rows.column("seen").to_numpy(), golds)
     in_force = _gold_of_live(context, name, found, labels)
@@ -223,9 +223,10 @@ def _gold_of_live(context: Context, name: str, found: Later, labels: Sequence[st
     return _decided(scores, model, thresholds, scenes, context.settings.task(name).kind, labels)
 
 
-def _gold_of_humans(context: Context, name: str, rows: pa.Table, task: TaskSettings) -> Gold:
+def _gold_of_humans(context: Context, name: str, rows: pa.Table, wanted: Sequence[str]) -> Gold:
     """What annotators say of the rows' texts, and where they say anything; an even split says nothing."""
-    labels = task.label_names
+    task = context.settings.task(name)
+    labels = task.label_names  # all of them: a class that is not wanted denies those that are
     votes = queries.majority(context.lake, name, labels).where("positive IS NOT NULL")
     place = {label: column for column, label in enumerate(labels)}
     said: dict[str, dict[int, bool]] = {}
@@ -235,7 +236,7 @@ def _gold_of_humans(context: Context, name: str, rows: pa.Table, task: TaskSetti
     for index, text_hash in enumerate(rows.column("text_hash").to_pylist()):
         for column, positive in said.get(text_hash, {}).items():
             answers[index, column] = positive
-    answers = implied(answers, task.kind)
+    answers = implied(answers, task.kind)[:, [place[label] for label in wanted]]
     return answers == 1, ~np.isnan(answers)
 
 

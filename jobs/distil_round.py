@@ -36,7 +36,7 @@ class Lesson:
     layout: DateLayout
     seed: int
 
-    def of(self, context: Context) -> TaskSettings:
+    def task(self, context: Context) -> TaskSettings:
         """The task with the labels that the teacher knows, which are the student's."""
         return context.settings.task(self.teacher.task).of(self.teacher.labels)
 
@@ -72,7 +72,7 @@ def train_one(
     """
     from models.training.trainer import train_student
 
-    task = lesson.of(context)
+    task = lesson.task(context)
     name = student.scheme if distil else "without distillation"
     settings = digests.of_json(student.model_dump(mode="json"), chars=8)
     own = f"{lesson.round_id}-{lesson.seed}-{student.kind}-{student.unit}-{name}-{settings}"
@@ -105,7 +105,7 @@ def learner_of(context: Context, lesson: Lesson, student: StudentSettings) -> Le
     from models.teachers.teacher import Lesson as TeachersLesson
     from models.training.devices import reproducible
 
-    task = lesson.of(context)
+    task = lesson.task(context)
     rows = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == lesson.round_id).orderBy("position")
     table = rows.select("text", "text_b", "hard").toArrow()
     hard = matrix_of(table.column("hard"), len(task.label_names))
@@ -121,10 +121,12 @@ def sealed(context: Context, lesson: Lesson, student: Student, vocabulary: AnyVo
     """Name the student and seal it: its name, and its bundle's folder."""
     from models.sealing.export import model_id_of
 
-    task = lesson.of(context)
+    task = lesson.task(context)
     kind, labels = task.student.kind, task.label_names
     content = model_id_of(student, task=lesson.teacher.task, kind=kind, labels=labels, vocabulary=vocabulary)
-    model_id, _ = queries.model_name(context.lake, lesson.teacher.task, "student", content)
+    model_id, new = queries.model_name(context.lake, lesson.teacher.task, "student", content)
+    if not new:  # other settings led to the very same weights
+        return model_id, Path(queries.model(context.lake, model_id).path)
     folder = context.lake.bundles / "students" / model_id.replace("/", "-")
     return model_id, seal(context, lesson, task.student, student, vocabulary, folder, model_id)
 
@@ -136,7 +138,7 @@ def seal(
     """Seal a student of these settings into a folder."""
     from models.sealing.export import export_student
 
-    task = lesson.of(context)
+    task = lesson.task(context)
     return export_student(
         student,
         folder=folder,

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from jobs.ingest_plan import NewFile, loaded, plan
 from jobs.lake import tables
 from jobs.runtime.job import Context, Done, Job, Work
-from models.errors import ConflictError, DataError
+from models.errors import ConflictError, DataError, RefusedError
 from udfs.build import same_build
 from udfs.reading import RANGES_DDL, RECORD_DDL, record_reader
 
@@ -46,11 +46,16 @@ def execute(context: Context, work: Work) -> Done:
         judged.unpersist()
     finally:
         records.unpersist()
+    whole = ", ".join(f"{file.survey.path} ({file.survey.refused})" for file in files if file.survey.refused)
+    reason = f"set aside whole: {whole}" if whole else None
     return Done(
         counts=counts,
         outputs={"raw_texts": written.version, "rejected": kept.version},
         headline="read",
-        refused=tuple(f"{file.survey.path} ({file.survey.refused})" for file in files if file.survey.refused),
+        reason=reason,
+        error=RefusedError(f"ingest: {reason}; all else is loaded. Mend the files, or take them away")
+        if reason
+        else None,
     )
 
 

@@ -123,11 +123,10 @@ def decide(
     above = {
         (name, label): _above(tasks[name], name, label, position)
         for name, decider in deciders.items()
-        for position, label in enumerate(decider.model.labels)
-        if label in tasks[name].labels
+        for label, position in _positions(tasks[name], decider).items()
     }
     holds = dependencies.decide(tasks, above, never=F.lit(False))
-    rows = [_row(deciders, key, column) for key, column in holds.items()]
+    rows = [_row(tasks[key[0]], deciders[key[0]], key, column) for key, column in holds.items()]
     exploded = wide.select("text_id", "dt", "scene", F.explode(F.array(*rows)).alias("row")).where("row is not null")
     return exploded.select("text_id", "dt", "scene", "row.*").select(*tables.LABELS.names)
 
@@ -151,12 +150,20 @@ def _limits(task: TaskSettings, decider: Decider) -> Column:
     return column
 
 
-def _above(settings: TaskSettings, task: str, label: str, position: int) -> Column:
+def _positions(task: TaskSettings, decider: Decider) -> dict[str, int | None]:
+    """Where each label of the task stands among the model's; None where the model does not know it."""
+    own = {label: at for at, label in enumerate(decider.model.labels)}
+    return {label: own.get(label) for label in task.labels}
+
+
+def _above(settings: TaskSettings, task: str, label: str, position: int | None) -> Column:
     """Whether a label's score reaches its threshold, or a rule settled the text as positive for it.
 
     A text of no scene of the task has none of its labels; one that a rule settled has no score that counts.
     """
-    reached = F.coalesce(F.col(f"probs_{task}")[position] >= F.col(f"limits_{task}")[position], F.lit(False))
+    reached = F.lit(False)
+    if position is not None:
+        reached = F.coalesce(F.col(f"probs_{task}")[position] >= F.col(f"limits_{task}")[position], reached)
     decided = (reached & ~queries.settled_for(task)) | _ruled(task, label)
     return F.col("scene").isin(*settings.scenes) & decided
 
@@ -168,16 +175,17 @@ def _ruled(task: str, label: str) -> Column:
     )
 
 
-def _row(deciders: Mapping[str, Decider], key: Label, holds: Any) -> Column:
+def _row(settings: TaskSettings, decider: Decider, key: Label, holds: Any) -> Column:
     """The struct of a label that holds, null where it does not."""
     task, label = key
-    decider = deciders[task]
-    position = decider.model.labels.index(label)
+    position = _positions(settings, decider)[label]
     rule = F.filter("settled", lambda one: (one["task"] == task) & (one["label"] == label))
-    score = F.col(f"probs_{task}")[position]
+    score, limit = F.lit(None).cast("float"), F.lit(None).cast("double")
+    if position is not None:
+        score, limit = F.col(f"probs_{task}")[position], F.col(f"limits_{task}")[position]
     fields = {
         "task": F.lit(task), "label": F.lit(label), "score": score,
-        "threshold": F.when(score.isNotNull(), F.col(f"limits_{task}")[position]),
+        "threshold": F.when(score.isNotNull(), limit),
         "model_id": F.lit(decider.model.model_id), "threshold_version": F.lit(decider.promotion.threshold_version),
         "rule": F.get(rule, F.lit(0))["rule"],
     }  # fmt: skip

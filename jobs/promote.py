@@ -115,17 +115,18 @@ def _work(promotions: Sequence[Promotion], refused: Sequence[str] = ()) -> Work:
 def execute(context: Context, work: Work) -> Done:
     """Append the rows of all tasks in one commit, so that tasks that depend on each other switch together.
 
-    Raises:
-        GateError: Afterwards, where students of other tasks must not be put in force.
+    Where students of other tasks must not be put in force, the run ends with a `GateError` for all that.
     """
     now = datetime.now(UTC)
     promotions, refused = work.payload
     rows = [(one.task, now, one.model_id, one.threshold_version, one.reason, context.run_id) for one in promotions]
     frame = context.spark.createDataFrame(rows, tables.PROMOTIONS.schema)
     commit = context.lake.append(frame, tables.PROMOTIONS, context.stamp())
-    if refused:
-        raise _refusal(refused)
-    return Done(counts={"promotions": len(rows)}, outputs={"promotions": commit.version}, headline="promotions")
+    error = _refusal(refused) if refused else None
+    return Done(
+        counts={"promotions": len(rows)}, outputs={"promotions": commit.version}, headline="promotions", error=error,
+        reason=str(error) if error else None,
+    )  # fmt: skip
 
 
 JOB = Job("promote", plan, execute)

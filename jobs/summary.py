@@ -81,8 +81,9 @@ def _quality(metric: Any) -> dict[str, float] | None:
 
 
 def comparisons(context: Context) -> list[dict[str, Any]]:
-    """The trainings of each task's newest comparison."""
-    kept = context.lake.read(tables.COMPARISONS)
+    """The trainings of each task's newest comparison that ended."""
+    ended = context.lake.read(tables.RUNS).where("job = 'compare' AND outcome = 'done'").select("run_id")
+    kept = context.lake.read(tables.COMPARISONS).join(ended, "run_id", "left_semi")
     newest = kept.groupBy("task").agg(F.max("run_id").alias("run_id"))  # a run's id begins with its time
     rows = kept.join(newest, ["task", "run_id"]).orderBy("task", "student", "scheme", "seed").collect()
     return [row.asDict(recursive=True) for row in rows]

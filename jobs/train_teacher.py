@@ -111,6 +111,8 @@ def fine_tuning_rows(context: Context, name: str, layout: DateLayout) -> Rows:
     known: NDArray[np.bool_] = np.any(said == 1 if task.kind == "multi_class" else ~np.isnan(said), axis=0)
     targets = implied(said[:, known], task.kind)
     own = tuple(label for label, there in zip(labels, known.tolist(), strict=True) if there)
+    if task.kind == "multi_class" and len(own) == 1:
+        raise DataError(f"annotations: of the classes of task {name} only {own[0]} is told of any text; import more")
     columns = {key: table.column(key).to_pylist() for key in ("text_id", "text_hash", "text", "text_b")}
     return Rows(columns["text_id"], columns["text_hash"], columns["text"], columns["text_b"], targets, own)
 
@@ -186,7 +188,7 @@ def _pretrained(context: Context, task: TaskSettings, layout: DateLayout) -> Pat
     texts = drawn.limit(settings.pretrain_texts).select("text_hash", both).toArrow()
     sizes = settings.model_dump(mode="json", include={"layers", "hidden", "heads", "max_tokens", "vocabulary_size"})
     schedule = settings.model_dump(mode="json", include={"pretrain_steps", "pretrain_seconds"})
-    decides = {"sizes": sizes, "schedule": schedule, "texts": texts.column("text_hash").to_pylist()}
+    decides = {"sizes": sizes, "schedule": schedule, "texts": texts.column("text_hash").to_pylist(), "reads": "both"}
     folder = context.lake.bundles / "encoders" / digests.of_json(decides, chars=12)
     if not folder.is_dir():
         pretrain(

@@ -20,7 +20,7 @@ class SettingsError(PingtiError):
 
 
 class GateError(PingtiError):
-    """A quality gate said no: nothing was promoted."""
+    """A quality gate said no: what it names was not promoted."""
 
     exit_code = 3
 

@@ -142,7 +142,9 @@ def loses(metrics: Iterable[Mapping[str, Any]], row_counts: Mapping[str, int], s
     counts = [count for name, count in row_counts.items() if name.startswith(HUMAN_POSITIVES) and count]
     humans = sqrt(sum(1 / count for count in counts)) / len(counts) if counts else 1.0
     if ("student", "teacher", "test") not in f1 or ("undistilled", "teacher", "test") not in f1:
-        return "it was never judged by its teacher on the test days: `pingti score-teacher`, then `pingti distil`"
+        if row_counts.get("test"):
+            return "its teacher finds no positive on the test days: score more of them, or make rounds.test_days more"
+        return "its teacher scored no text of the test days: `pingti score-teacher`, then `pingti distil`"
     for gold, part, margin in (
         ("teacher", "test", settings.twin_margin),
         ("human", "test_unseen", max(settings.twin_margin, humans)),

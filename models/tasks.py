@@ -126,5 +126,5 @@ class TaskSettings(Frozen):
         return tuple(self.labels)
 
     def of(self, labels: Collection[str]) -> TaskSettings:
-        """The task with those of its labels alone that are among these."""
+        """The task with those of its labels alone that are among these; there may be none."""
         return self.model_copy(update={"labels": {name: one for name, one in self.labels.items() if name in labels}})

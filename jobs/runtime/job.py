@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from jobs.runtime import liveness
 from jobs.runtime.progress import Reporter, Stage, Teller
 from jobs.settings import Settings
 from models import digests
-from models.errors import DataError, PingtiError, RefusedError, SettingsError
+from models.errors import DataError, PingtiError, SettingsError
 from udfs.build import code_version
 
 
@@ -79,7 +79,7 @@ class Done:
     outputs: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
     headline: str | None = None  # the count that the closing line tells
-    refused: tuple[str, ...] = ()  # inputs that were set aside whole; the run ends with code 4 once it is recorded
+    error: PingtiError | None = None  # what a run that did its work still ends with, once it is recorded
 
 
 @dataclass
@@ -157,7 +157,7 @@ def run(job: Job, context: Context, *, title: str | None = None, following: str 
     """Plan and do a job, and leave its row in `runs`; None where nothing was left to do (and no row either).
 
     Raises:
-        RefusedError: after all else is done and recorded, where the job set inputs aside whole.
+        PingtiError: what ended the job; or, after all is done and recorded, what the job was done with (`Done.error`).
     """
     started, clock = datetime.now(UTC), time.monotonic()
     try:
@@ -180,10 +180,9 @@ def run(job: Job, context: Context, *, title: str | None = None, following: str 
         # Only its kind is kept: the message of a foreign error may quote a text.
         _record(context, started, clock, Done(reason=type(error).__name__), "bug")
         raise
-    refused = f"set aside whole: {', '.join(done.refused)}" if done.refused else None
-    _record(context, started, clock, replace(done, reason=done.reason or refused), "done")
-    if refused:
-        raise RefusedError(f"{job.name}: {refused}; all else is loaded. Mend the files, or take them away")
+    _record(context, started, clock, done, "done")
+    if done.error is not None:
+        raise done.error
     return done
 
 

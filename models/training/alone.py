@@ -95,6 +95,14 @@ class Alone:
         learning: dict[str, nn.Module] = {"student": self.student}
         return learning if self.regressor is None else learning | {"regressor": self.regressor}
 
+    @property
+    def last_stage(self) -> int:
+        """The epoch with which the last of a route's teachers begins to speak; 0 where there is no route."""
+        if not self.distil or not self.settings.route or self.rows.route is None:
+            return 0
+        steps: int = self.rows.route.shape[1]
+        return -(-self.settings.epochs * steps // (steps + 1))
+
     def begin(self, until: float) -> None:
         """What comes before an epoch, after which the student's progress is `until`: nothing."""
 

@@ -27,22 +27,23 @@ def hold_out(rows: int, settings: StudentSettings, seed: int) -> tuple[NDArray[n
 class EarlyStopping:
     """Judges a student after each epoch by its macro F1 on the rows kept back, and remembers the best weights.
 
-    Of epochs of equal F1 (rare labels may all be missed at first) the one with the smaller loss is the better.
+    Nothing stops before the epoch `first`, with which a route's last teacher begins to speak. Of epochs of equal F1
+    (rare labels may all be missed at first) the one with the smaller loss is the better.
 
     Attributes:
         scores: Macro F1 after each epoch, 0 where none of the rows has a positive answer.
     """
 
-    def __init__(self, rows: TrainingRows, held: NDArray[np.int64], settings: StudentSettings, kind: TaskKind) -> None:
+    def __init__(
+        self, rows: TrainingRows, held: NDArray[np.int64], patience: int, kind: TaskKind, first: int = 0
+    ) -> None:
         self.scores: list[float] = []
         self._losses: list[float] = []
         self._texts = rows.texts.take(held)
         self._hard, self._known = rows.hard[held], rows.hard_mask[held]
         self._soft, self._said = rows.soft[held], rows.soft_mask[held]
-        self._patience = settings.patience
-        # On a route the last of the teachers begins to speak with this epoch: before it nothing stops.
-        steps = rows.route.shape[1] if settings.route and rows.route is not None else 0
-        self._first = -(-settings.epochs * steps // (steps + 1))
+        self._patience = patience
+        self._first = first
         self._kind: TaskKind = kind
         self._best: dict[str, Tensor] = {}
 

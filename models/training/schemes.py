@@ -10,7 +10,7 @@ arXiv:1412.6550) and, but for the sum, a route (Jin et al. 2019, arXiv:1904.0914
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -177,7 +177,7 @@ class _Schedule:
     size: int
     epochs: int
     seed: int
-    _drawn: tuple[int, list[NDArray[np.int64]]] = (-1, [])
+    _drawn: tuple[int, list[NDArray[np.int64]]] = field(default=(-1, []), init=False)
 
     def __len__(self) -> int:
         return self._a_round * self.epochs

@@ -99,7 +99,7 @@ def train_student(
             student.to(device()), rows, settings, kind=kind, distil=distil, teacher=teacher, learnt=learnt,
             steps=plan.steps, seed=seed,
         )  # fmt: skip
-        watch = EarlyStopping(rows, held, settings, kind) if len(held) else None
+        watch = EarlyStopping(rows, held, settings.patience, kind, scheme.last_stage) if len(held) else None
         run = _Run(scheme, plan, watch, after_epoch)
         kept = None
         if checkpoints is not None:

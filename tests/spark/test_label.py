@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -111,6 +112,21 @@ def test_a_rule_that_settles_a_text_as_positive_needs_no_score(spark: SparkSessi
     )  # fmt: skip
     columns = ("text_id", "label", "rule", "score", "threshold", "model_id", "threshold_version")
     assert rows_of(found, *columns) == [("ruled", "asks", "flower", None, None, PRAISE, 3)]
+
+
+def test_a_label_that_the_model_does_not_know_is_decided_by_rules_alone(spark: SparkSession) -> None:
+    """A label of a later phase: the model in force was made before anybody annotated it."""
+    tasks: dict[str, Any] = {"praise": {"scenes": ["live_chat"], "labels": {"new": {"excludes": ["got"]}, "got": {}}}}
+    old = Decider(Promotion("praise", PRAISE, 3, "test"), replace(decider(PRAISE, {}).model, labels=("got",)), {
+        ("*", "got"): 0.5
+    })  # fmt: skip
+    texts = [text_row("ruled", settled=[rule("praise", "positive", "new", "flower")]), text_row("scored")]
+    scores = frame(spark, tables.STUDENT_SCORES, score_row("scored", PRAISE, [0.9]))
+    found = decide(frame(spark, tables.TEXTS, *texts), scores, Settings.model_validate({"tasks": tasks}).tasks,
+                   {"praise": old})  # fmt: skip
+    assert rows_of(found, "text_id", "label", "rule", "threshold") == [
+        ("ruled", "new", "flower", None), ("scored", "got", None, 0.5),
+    ]  # fmt: skip
 
 
 def test_scores_of_settled_texts_and_rules_of_other_scenes_do_not_count(spark: SparkSession) -> None:

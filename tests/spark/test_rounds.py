@@ -37,7 +37,7 @@ def end(context: Context, round_id: str, number: int, sampling: str, decision: s
     """The row of a round that ended."""
     row = round_row(
         "praise/textcnn/a", round_id, number=number, teacher_id=TEACHER, sampling=sampling, decision=decision,
-        next_sampling=following, settings=distil.decides(context, "praise"),
+        next_sampling=following, settings=distil.decides(context, queries.model(context.lake, TEACHER)),
     )  # fmt: skip
     add(context.lake, tables.ROUNDS, row)
 

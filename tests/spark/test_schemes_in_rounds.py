@@ -92,6 +92,18 @@ def test_pairs_go_through_the_whole_pipeline(own: Lake) -> None:
     assert scores.where("probs IS NULL OR error IS NOT NULL").isEmpty()
 
 
+def test_another_round_that_makes_the_same_student_keeps_it(own: Lake) -> None:
+    """A changed target asks for the round again; rows, student and seed are those of the last."""
+    changed = settings("fits")
+    changed["tasks"][TASK]["labels"]["fits"] = {"target": {"precision": 0.01, "recall": 0.01}}
+    before = newest(own, "student")
+    assert do(distil.JOB, context_of(own, **changed)) is not None
+    assert newest(own, "student") == before
+    made = own.read(tables.ROUNDS).select("round_id", "model_id").orderBy("round_id").collect()
+    assert [row["model_id"] for row in made] == [before.model_id] * 2
+    assert do(distil.JOB, context_of(own, **changed)) is None
+
+
 def test_sql_asks_the_student_about_two_raw_texts(own: Lake) -> None:
     sql.register_functions(context(own))
     raw = own.read(tables.TEXTS).selectExpr("text_id", f"student_probs('{TASK}', text, text_b) AS asked")
@@ -198,6 +210,7 @@ def test_a_label_of_a_later_phase_needs_no_old_rows_annotated_again(own: Lake) -
     old = newest(own, "teacher")
     assert do(train_teacher.JOB, grown) is None  # there is nothing new to learn
     assert do(distil.JOB, grown) is not None  # by the teacher that knows the old label alone
+    assert do(distil.JOB, grown) is None
     assert newest(own, "teacher") == old
     assert old.labels == newest(own, "student").labels == ("fits",)
     assert own.read(tables.ROUND_SAMPLES).where("size(hard) <> 1 OR size(soft) <> 1").isEmpty()

@@ -38,7 +38,7 @@ def train(given: TrainingRows, settings: StudentSettings = SETTINGS, seed: int =
 
 
 def macro_f1(result: TrainedStudent, given: TrainingRows, held: np.ndarray) -> float:
-    watch = EarlyStopping(given, held, StudentSettings(patience=1), "multi_class")
+    watch = EarlyStopping(given, held, 1, "multi_class")
     watch.after_epoch(result.student)
     return watch.scores[0]
 
