@@ -55,7 +55,7 @@ def _f1(context: Context, task: str, seed: int, *, distil: bool = True, **change
     """Macro F1 of one training on the threshold days."""
     student = context.settings.task(task).student.model_copy(update=changed)
     lesson = replace(compare.lesson_of(context, task, f"{task}/{student.kind}/02"), seed=seed)
-    own = lesson.task(context)
+    own = context.task_of(lesson.teacher)
     with prepared(context, lesson.round_id, lesson.teacher, student) as given:
         trained = distil_round.train_one(context, lesson, student, given, distil=distil)
         later = distil_judging.later(context, lesson.teacher, lesson.layout, lesson.round_id)

@@ -83,7 +83,7 @@ def main() -> int:
     (name,) = settings.tasks
     context = make_context("transfer", settings, session.start(settings.session), Request(), Reporter())
     lesson = replace(compare.lesson_of(context, name, None), seed=settings.rounds.seed)
-    task = lesson.task(context)
+    task = context.task_of(lesson.teacher)
     # Without a part kept back: a noisy copy of a row that is kept back would tell its answer.
     student = task.student.model_copy(update={"validation_share": 0.0})
     later = distil_judging.later(context, lesson.teacher, lesson.layout, lesson.round_id)

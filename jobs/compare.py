@@ -144,7 +144,7 @@ def lesson_of(context: Context, task: str, round_id: str | None) -> Lesson:
         raise DataError(f"compare: no round {round_id or ''} of {task}; run `pingti distil`, or name one that ended")
     layout = DateLayout(**{part: Window(*newest["layout"][part]) for part in PARTS})
     lesson = Lesson(newest["round_id"], queries.model(context.lake, newest["teacher_id"]), layout, 0)
-    own, now = queries.model(context.lake, newest["model_id"]).labels, lesson.task(context).label_names
+    own, now = queries.model(context.lake, newest["model_id"]).labels, context.task_of(lesson.teacher).label_names
     if own != now:
         raise DataError(
             f"compare: the rows of {lesson.round_id} have the labels {', '.join(own)}, the settings have "
@@ -190,7 +190,7 @@ def _trained(
     trained = distil_round.train_one(
         context, lesson, contender.settings, given, distil=contender.distil, learner=learner
     )
-    task = lesson.task(context)
+    task = context.task_of(lesson.teacher)
     with tempfile.TemporaryDirectory(prefix="pingti-compare-") as folder:
         bundle = distil_round.seal(
             context, lesson, contender.settings, trained.student, given.vocabulary, Path(folder) / "student"
@@ -239,7 +239,7 @@ def _told(quality: Quality) -> dict[str, float]:
 
 def _teacher_f1(context: Context, later: Later, lesson: Lesson, learner: Learner | None) -> float | None:
     """Macro F1 of the teacher against the annotators: of the stored one, or of the one that learnt too."""
-    task = lesson.task(context)
+    task = context.task_of(lesson.teacher)
     if learner is None:
         cells = distil_judging.of_teacher(later, task, lesson.teacher)
     else:

@@ -76,7 +76,7 @@ def _next(context: Context, name: str) -> RoundPlan | None:
 
 def decides(context: Context, teacher: Model) -> str:
     """What of the settings decides a round's student under a teacher."""
-    task = context.settings.task(teacher.task).of(teacher.labels)
+    task = context.task_of(teacher)
     found = {
         "student": task.student.model_dump(mode="json"),
         "rounds": context.settings.rounds.model_dump(mode="json", exclude={"twin_margin"}),  # `promote` looks again
@@ -86,7 +86,7 @@ def decides(context: Context, teacher: Model) -> str:
 
 
 def _run(context: Context, plan: RoundPlan) -> int:
-    started, task = time.monotonic(), context.settings.task(plan.task).of(plan.teacher.labels)
+    started, task = time.monotonic(), context.task_of(plan.teacher)
     layout = queries.date_layout(context.lake, context.settings.rounds)
     read = (tables.TEXTS, tables.TEACHER_SCORES, tables.ANNOTATIONS)
     inputs = {table.name: context.lake.version(table) for table in read}
@@ -107,7 +107,7 @@ def _run(context: Context, plan: RoundPlan) -> int:
 
 def _write_thresholds(context: Context, plan: RoundPlan, layout: DateLayout, trained: Trained, judged: Judged) -> None:
     """The thresholds by which the round was judged, as the student's first version; `thresholds` finds better ones."""
-    labels, now = context.settings.task(plan.task).of(plan.teacher.labels).label_names, datetime.now(UTC)
+    labels, now = context.task_of(plan.teacher).label_names, datetime.now(UTC)
     rows = [
         distil_judging.threshold_row(
             (trained.model_id, label, EVERY_SCENE, 1), found, layout.threshold, now, context.run_id

@@ -82,7 +82,7 @@ class Later:
 
 def later(context: Context, teacher: Model, layout: DateLayout, round_id: str) -> Later:
     """Read what a round's models are judged on: bounded by the teacher's sample."""
-    name, settings = teacher.task, context.settings.task(teacher.task).of(teacher.labels)
+    name, settings = teacher.task, context.task_of(teacher)
     lake = context.lake
     scored = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
     texts = queries.occurrences(lake, name, settings, [layout.threshold, layout.test])
@@ -111,7 +111,7 @@ def judge(context: Context, teacher: Model, layout: DateLayout, trained: Trained
     """Thresholds from the threshold days, quality on the test days; for the student and for its twin alike."""
     from models.training.students import predict
 
-    task = context.settings.task(teacher.task).of(teacher.labels)
+    task = context.task_of(teacher)
     found = later(context, teacher, layout, round_id)
     engine = open_engine(trained.bundle, context.settings.scoring.engine)
     column = engine.read(*found.texts())

@@ -17,7 +17,7 @@ from jobs.runtime.job import Context
 from jobs.train_teacher import base_of
 from models import digests
 from models.round_plan import DateLayout
-from models.tasks import JOINT, StudentSettings, TaskSettings
+from models.tasks import JOINT, StudentSettings
 from models.words import AnyVocabulary
 from udfs.averaging import matrix_of
 
@@ -35,10 +35,6 @@ class Lesson:
     teacher: Model
     layout: DateLayout
     seed: int
-
-    def task(self, context: Context) -> TaskSettings:
-        """The task with the labels that the teacher knows, which are the student's."""
-        return context.settings.task(self.teacher.task).of(self.teacher.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,7 @@ def train_one(
     """
     from models.training.trainer import train_student
 
-    task = lesson.task(context)
+    task = context.task_of(lesson.teacher)
     name = student.scheme if distil else "without distillation"
     settings = digests.of_json(student.model_dump(mode="json"), chars=8)
     own = f"{lesson.round_id}-{lesson.seed}-{student.kind}-{student.unit}-{name}-{settings}"
@@ -105,7 +101,7 @@ def learner_of(context: Context, lesson: Lesson, student: StudentSettings) -> Le
     from models.teachers.teacher import Lesson as TeachersLesson
     from models.training.devices import reproducible
 
-    task = lesson.task(context)
+    task = context.task_of(lesson.teacher)
     rows = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == lesson.round_id).orderBy("position")
     table = rows.select("text", "text_b", "hard").toArrow()
     hard = matrix_of(table.column("hard"), len(task.label_names))
@@ -121,7 +117,7 @@ def sealed(context: Context, lesson: Lesson, student: Student, vocabulary: AnyVo
     """Name the student and seal it: its name, and its bundle's folder."""
     from models.sealing.export import model_id_of
 
-    task = lesson.task(context)
+    task = context.task_of(lesson.teacher)
     kind, labels = task.student.kind, task.label_names
     content = model_id_of(student, task=lesson.teacher.task, kind=kind, labels=labels, vocabulary=vocabulary)
     model_id, new = queries.model_name(context.lake, lesson.teacher.task, "student", content)
@@ -138,7 +134,7 @@ def seal(
     """Seal a student of these settings into a folder."""
     from models.sealing.export import export_student
 
-    task = lesson.task(context)
+    task = context.task_of(lesson.teacher)
     return export_student(
         student,
         folder=folder,

@@ -50,7 +50,7 @@ def sample(context: Context, round_id: str, teacher: Model, sampling: str, layou
 
     Their labels are those that the teacher knows, in the task's order: nobody could teach a student the others.
     """
-    lake, task = context.lake, context.settings.task(teacher.task).of(teacher.labels)
+    lake, task = context.lake, context.task_of(teacher)
     scores = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
     soft = queries.aligned(F.col("logits"), teacher.labels, task.label_names)
     said = queries.aligned(decided(context, teacher, "logits"), teacher.labels, task.label_names)
@@ -97,7 +97,7 @@ def averaged(context: Context, teacher: Model, student: StudentSettings, rows: D
     Past students score on the executors, other teachers are read from `teacher_scores`: what they have not seen they
     say nothing of. Without `student.teachers`, the newest teacher and the student in force count alike.
     """
-    task = context.settings.task(teacher.task).of(teacher.labels)
+    task = context.task_of(teacher)
     keep = rows.columns
     voices: list[Voice] = []
     for number, (model, weight) in enumerate(_teachers(context, teacher, student)):
@@ -164,7 +164,7 @@ def prepared(context: Context, round_id: str, teacher: Model, student: StudentSe
     """The rows of a round for one student, in the order of their position; files behind them live as long as this."""
     from models.training.rows import RowsWriter
 
-    task = context.settings.task(teacher.task).of(teacher.labels)
+    task = context.task_of(teacher)
     frame, steps = _with_what_the_scheme_needs(context, round_id, teacher, student)
     count = frame.count()
     if not count:
@@ -210,7 +210,7 @@ def _with_what_the_scheme_needs(
                 f"student.route: {teacher.model_id} kept no states on its way; set teacher.checkpoints and "
                 "train it again"
             )
-        labels = context.settings.task(teacher.task).of(teacher.labels).label_names
+        labels = context.task_of(teacher).label_names
         texts = frame.select("text_hash", "text", "text_b").withColumn("bucket", score_teacher.bucket())
         for number, earlier in enumerate(way):
             logits = queries.aligned(F.col("logits"), teacher.labels, labels).alias(f"way_{number}")

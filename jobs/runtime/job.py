@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import tables
 from jobs.lake.commits import Scope, Stamp
+from jobs.lake.queries import Model
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
 from jobs.runtime import liveness
@@ -23,6 +24,7 @@ from jobs.runtime.progress import Reporter, Stage, Teller
 from jobs.settings import Settings
 from models import digests
 from models.errors import DataError, PingtiError, SettingsError
+from models.tasks import TaskSettings
 from udfs.build import code_version
 
 
@@ -128,6 +130,10 @@ class Context:
             return tuple(self.settings.tasks)
         self.settings.task(self.request.task)
         return (self.request.task,)
+
+    def task_of(self, model: Model) -> TaskSettings:
+        """A model's task with the labels that the model knows, in the order of the settings."""
+        return self.settings.task(model.task).of(model.labels)
 
     def days(self, table: Table) -> Days:
         """The days asked for, or all that the table holds."""
