@@ -38,7 +38,7 @@ RECORDS = pa.schema([
 ])  # fmt: skip
 RANGES_DDL = "source_name string, file string, load_id string, first bigint, last bigint"
 _BATCH_ROWS = 4096
-_BATCH_BYTES = 8 << 20  # of texts, as Python holds them; Arrow makes copies
+_BATCH_BYTES = 2 << 20  # of texts, as Python holds them; Arrow and its readers hold them ten times over
 
 Batches = Iterator[pa.RecordBatch]
 

@@ -20,6 +20,13 @@ ALLOWED = 160 << 20  # beyond what the interpreter and its libraries take
 TEXT = "课" * 20_000  # 60 KB
 RECORDS = 6_000  # 360 MB
 LONG = 100 << 20
+# What reserves address space without using it: Arrow's own pool and OpenBLAS by the gigabyte, an arena a thread 64 MB.
+SPARING = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "PYTHONPATH": str(ROOT),
+}
 
 # Parsing is told apart from holding: the address space is capped after the imports.
 READ = """
@@ -59,11 +66,13 @@ def write(folder: Path, kind: str, encoding: str, packed: bool) -> Path:
     return path
 
 
+def run(code: str, path: Path, kind: str, encoding: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, str(path), kind, encoding, str(ALLOWED)]
+    return subprocess.run(command, env=os.environ | SPARING, capture_output=True, text=True, check=False)
+
+
 def read(path: Path, kind: str, encoding: str = "utf-8") -> dict[str, object]:
-    # Arrow's default pool and OpenBLAS reserve address space by the gigabyte, used or not.
-    quiet = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", READ, str(path), kind, encoding, str(ALLOWED)]
-    ended = subprocess.run(command, env=os.environ | quiet, capture_output=True, text=True, check=False)
+    ended = run(READ, path, kind, encoding)
     assert ended.returncode == 0, ended.stderr[-2000:]
     found: dict[str, object] = json.loads(ended.stdout)
     return found
@@ -118,8 +127,6 @@ def test_a_compressed_line_of_256_mb_is_read(tmp_path: Path) -> None:
 def test_the_cap_is_one_that_a_whole_file_would_break(tmp_path: Path) -> None:
     held = READ.replace("found = survey(path, source)", "whole = open(path, 'rb').read(); found = survey(path, source)")
     path = write(tmp_path, "jsonl", "utf-8", False)
-    quiet = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", held, str(path), "jsonl", "utf-8", str(ALLOWED)]
-    ended = subprocess.run(command, env=os.environ | quiet, capture_output=True, text=True, check=False)
+    ended = run(held, path, "jsonl", "utf-8")
     assert ended.returncode == 1
     assert "MemoryError" in ended.stderr
