@@ -17,7 +17,7 @@ from models.errors import DataError
 from models.outcomes import logits_of
 from models.tasks import StudentSettings, TaskKind
 from models.training.alone import Alone
-from models.training.batching import length_batches
+from models.training.batching import CHUNK, length_batches
 from models.training.checkpoints import Checkpoints
 from models.training.devices import device, reproducible
 from models.training.early_stopping import EarlyStopping, hold_out
@@ -94,7 +94,7 @@ def train_student(
         student = build_student(settings, vocabulary_size, labels, kind)
         learnt, held = hold_out(len(rows), settings, seed)
         start_at_base_rates(student, rows.base_rates(learnt, kind, soft=distil), kind)
-        plan = _Plan(rows.texts.lengths[learnt], learnt, settings, seed, max_steps)
+        plan = _Plan(rows.texts.lengths[learnt], learnt, settings, seed, max_steps, CHUNK if student.padded else 1)
         scheme = scheme_of(
             student.to(device()), rows, settings, kind=kind, distil=distil, teacher=teacher, learnt=learnt,
             steps=plan.steps, seed=seed,
@@ -126,6 +126,7 @@ class _Plan:
     settings: StudentSettings
     seed: int
     max_steps: int | None
+    chunk: int  # batches that are sorted by length together
 
     @property
     def steps(self) -> int:
@@ -144,7 +145,8 @@ class _Plan:
         random = np.random.default_rng(self.seed)
         left = self.steps
         for _ in range(self.settings.epochs):
-            batches = [self.rows[batch] for batch in length_batches(self.lengths, self.settings.batch, random)[:left]]
+            drawn = length_batches(self.lengths, self.settings.batch, random, self.chunk)
+            batches = [self.rows[batch] for batch in drawn[:left]]
             left -= len(batches)
             if batches:
                 yield batches

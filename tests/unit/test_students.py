@@ -84,6 +84,20 @@ def test_the_padding_symbol_is_learnt_from_short_texts_only(student: Student) ->
     assert gradient_of_padding([[7, 8, 9, 10], [3] * 9]) == 0
 
 
+def test_a_bag_is_the_sum_of_its_own_characters_and_so_is_its_gradient() -> None:
+    torch.manual_seed(0)
+    bag = build_student(SETTINGS.model_copy(update={"kind": "bow"}), 20, 3).eval()
+    ids, lengths = batch(ROWS, 30)
+    own = torch.arange(30)[None, :] < lengths.clamp(min=1)[:, None]  # an empty text is one PAD
+    sums = (bag.embedding(ids) * own[:, :, None]).sum(1)
+    wanted = torch.relu(bag.layer(sums))
+    found = bag.features(ids, lengths)
+    assert torch.allclose(found, wanted, atol=1e-6)
+    gradients = [torch.autograd.grad(one.square().sum(), bag.embedding.weight)[0] for one in (found, wanted)]
+    assert gradients[1].abs().sum() > 0
+    assert torch.allclose(*gradients, atol=1e-5)
+
+
 def test_dropout_only_while_training(student: Student) -> None:
     ids, lengths = batch(ROWS, 12)
     assert torch.equal(student(ids, lengths)[0], student(ids, lengths)[0])

@@ -16,7 +16,7 @@ from models.training.batching import length_batches, ramp
 from models.training.rows import TrainingRows
 from models.training.students import predict
 from models.training.trainer import TrainedStudent, train_student
-from models.vocabulary import Vocabulary
+from models.vocabulary import Encoded, Vocabulary
 
 SETTINGS = StudentSettings(embedding=16, filters=16, widths=(1, 2), epochs=8, batch=32, learning_rate=1e-2)
 VOCABULARY = Vocabulary(tuple("abcdefghxy"))
@@ -153,6 +153,29 @@ def test_batches_hold_every_row_once_and_rows_of_like_length() -> None:
     again = length_batches(lengths, 32, np.random.default_rng(1))
     assert all(np.array_equal(a, b) for a, b in zip(batches, again, strict=True))
     assert not np.array_equal(batches[0], length_batches(lengths, 32, np.random.default_rng(2))[0])
+
+
+def test_mixed_batches_hold_every_row_once_and_rows_of_any_length() -> None:
+    lengths = np.random.default_rng(0).integers(0, 100, 5000)
+    batches = length_batches(lengths, 32, np.random.default_rng(1), chunk=1)
+    assert np.array_equal(np.sort(np.concatenate(batches)), np.arange(5000))
+    assert all(lengths[batch].std() > 15 for batch in batches)  # of uniform ones it is 29
+
+
+@pytest.mark.parametrize(("kind", "alike"), [("textcnn", True), ("bow", False)])
+def test_only_students_that_pay_for_padding_read_batches_of_like_length(
+    kind: str, alike: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[list[int]] = []
+    padded = Encoded.padded
+
+    def watched(texts: Encoded, rows: Any, *, at_least: int) -> Any:
+        read.append(texts.lengths[rows].tolist())
+        return padded(texts, rows, at_least=at_least)
+
+    monkeypatch.setattr(Encoded, "padded", watched)
+    train(rows(), settings=SETTINGS.model_copy(update={"kind": kind, "epochs": 1}))
+    assert (np.mean([np.ptp(lengths) for lengths in read]) < 3) == alike
 
 
 def test_the_learning_rate_rises_then_falls() -> None:
