@@ -24,7 +24,6 @@ def soft_loss(
     temperature: float,
     weight: Tensor | None = None,
     kind: TaskKind = "multi_label",
-    through_teacher: bool = False,
 ) -> Tensor:
     """KL(teacher || student) of each label's two outcomes, or of a row's classes, at a temperature.
 
@@ -33,17 +32,15 @@ def soft_loss(
 
     Args:
         student: Logits (rows, labels).
-        teacher: Logits (rows, labels).
+        teacher: Logits (rows, labels); they get a gradient too, unless they are detached.
         mask: bool (rows, labels), True where the teacher has spoken.
         temperature: Divides both logits; above 1 it shows more of what the teacher thinks of the unlikely.
         weight: Row weights (rows,), None for equal ones.
         kind: The task's kind. Of classes only those in the mask compete: a teacher that does not know one says
             nothing of it, and the mean is over the rows with two or more.
-        through_teacher: Whether the teacher gets a gradient too, which only schemes that couple them want.
     """
     s = student / temperature
     t = torch.where(mask, teacher, 0.0) / temperature
-    t = t if through_teacher else t.detach()
     if kind == "multi_class":
         wanted, got = _class_log_shares(t, mask), _class_log_shares(s, mask)
         between = torch.where(mask, wanted.exp() * (wanted - got), 0.0).sum(1, keepdim=True)

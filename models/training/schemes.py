@@ -159,7 +159,7 @@ class Joint(Alone):
     def _softly(self, logits: Tensor, said: Tensor, weight: Tensor) -> Tensor:
         return soft_loss(
             logits, said, self._knows.expand_as(said), temperature=self.settings.temperature, weight=weight,
-            kind=self.kind, through_teacher=True,
+            kind=self.kind,
         )  # fmt: skip
 
     def _teachers(self, said: Tensor, answers: dict[str, Tensor]) -> Tensor:
