@@ -101,6 +101,7 @@ def _run(context: Context, plan: RoundPlan) -> int:
     evaluations = distil_judging.evaluations(context, plan.round_id, judged)
     context.lake.replace(evaluations, tables.EVALUATIONS, context.stamp(), scope)
     _write_round(context, plan, layout, inputs, trained, judged, decision, time.monotonic() - started)
+    distil_round.forget(context, plan.round_id)
     context.reporter.say(f"  {plan.round_id}: {distil_judging.summary(judged)}; {decision.action}: {decision.reason}")
     return trained.rows
 

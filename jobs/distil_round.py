@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,9 +72,8 @@ def train_one(
     task = context.task_of(lesson.teacher)
     name = student.scheme if distil else "without distillation"
     settings = digests.of_json(student.model_dump(mode="json"), chars=8)
-    own = f"{lesson.round_id}-{lesson.seed}-{student.kind}-{student.unit}-{name}-{settings}"
+    own = f"{lesson.seed}-{student.kind}-{student.unit}-{name}-{settings}"
     teller = context.teller(f"{lesson.round_id} {student.kind} {name}")
-    place = context.lake.bundles / "training" / re.sub(r"[/ ]", "-", own)
     return train_student(
         given.rows,
         student,
@@ -85,9 +85,21 @@ def train_one(
         teacher=learner if distil else None,
         progress=teller,
         after_epoch=teller.epoch,
-        checkpoints=place,
+        checkpoints=_checkpoints(context, lesson.round_id, own),
         threads=1 if learner is None else None,
     )
+
+
+def _checkpoints(context: Context, round_id: str, training: str) -> Path:
+    """Where one of a round's trainings keeps its state until it is done."""
+    return context.lake.bundles / "training" / re.sub(r"[/ ]", "-", f"{round_id}-{training}")
+
+
+def forget(context: Context, round_id: str) -> None:
+    """Remove what a round that ended has left: the state of a training that was killed, and made by other settings."""
+    pattern = _checkpoints(context, round_id, "*")
+    for left in pattern.parent.glob(pattern.name):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def learner_of(context: Context, lesson: Lesson, student: StudentSettings) -> Learner | None:
