@@ -122,7 +122,9 @@ def spark_udf(bundle: str) -> Any:
     from pyspark.sql.types import ArrayType, FloatType
 
     def open_model() -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-        from models.serving import open_engine
+        from models.serving.open_engine import (
+            open_engine,
+        )
 
         engine = open_engine(bundle, "onnxruntime")
         return lambda texts: engine.probabilities(pa.array(texts, pa.string()))

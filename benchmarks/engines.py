@@ -24,10 +24,11 @@ from benchmarks.random_student import LABELS
 from benchmarks.results import RUNS, note, rates, record
 from benchmarks.texts import real_rows, rows_of_the_demo
 from jobs.runtime import speed
-from models.engine import OnnxEngine, session_of
-from models.fused import FusedEngine
-from models.sealing.export import to_onnx
-from models.sealing.folded_graph import fold, folded_graph
+from models.export.exporter import to_onnx
+from models.export.folded_graph import fold, folded_graph
+from models.serving.bundle import open_bundle
+from models.serving.fused_engine import FusedEngine
+from models.serving.onnx_engine import OnnxEngine, session_of
 
 ROWS = 20_000
 BATCHES, PLAIN = (16, 32, 64), (16, 64, 256)
@@ -86,7 +87,7 @@ def main() -> int:
     column = pa.array(texts, pa.string())
     with tempfile.TemporaryDirectory() as folder:
         student, vocabulary, bundle = random_student.seal(Path(folder) / "bundle", column)
-        fused, onnx = FusedEngine.open(bundle), OnnxEngine.open(bundle)
+        fused, onnx = FusedEngine.of(open_bundle(bundle)), OnnxEngine.of(open_bundle(bundle))
     encoded, every = fused.encode(column), np.arange(len(texts))
     plain = replace(onnx, session=session_of(to_onnx(student)))
     exact = replace(onnx, session=session_of(folded_graph(fold(student), "float32")))

@@ -8,10 +8,12 @@ import pyarrow as pa
 import torch
 
 from benchmarks.texts import MAX_LENGTH
-from models.sealing.export import export_student
+from models.export.exporter import export_student
+from models.students.textcnn import (
+    TextCNN,
+)
 from models.tasks import StudentSettings
-from models.training.students import TextCNN
-from models.vocabulary import Vocabulary
+from models.text.vocabulary import Vocabulary
 
 LABELS = tuple(f"label_{at}" for at in range(10))
 MODEL = "bench/textcnn/01"

@@ -21,10 +21,10 @@ from jobs.runtime import session
 from jobs.runtime.job import Context, Request, make_context
 from jobs.runtime.progress import Reporter
 from jobs.settings import load
-from models.evaluation import search_thresholds
-from models.outcomes import probabilities
+from models.evaluation.predictions import probabilities
+from models.evaluation.sliced_metrics import search_thresholds
+from models.students.student import predict
 from models.tasks import Target
-from models.training.students import predict
 
 DEMO = Path("build/demo/settings.yaml")
 SEEDS = (1, 2, 3)

@@ -31,16 +31,16 @@ from benchmarks.texts import MAX_LENGTH, SCENES
 from jobs.corpus.composing import compose
 from jobs.corpus.plan import stream
 from jobs.corpus.settings import CorpusSettings
-from models.metrics import count, macro
-from models.outcomes import logits_of
+from models.evaluation.metrics import count, macro
+from models.evaluation.predictions import logits_of
+from models.students.student import predict
 from models.tasks import StudentKind, StudentSettings, TaskKind
-from models.text import clean
+from models.text.normalisation import clean
+from models.text.vocabulary import PAD, Encoded, Vocabulary
 from models.training.batching import ramp
 from models.training.losses import distil_loss
-from models.training.rows import RowsWriter, TrainingRows
-from models.training.students import predict
 from models.training.trainer import train_student
-from models.vocabulary import PAD, Encoded, Vocabulary
+from models.training.training_rows import RowsWriter, TrainingRows
 
 OUT = Path("build/bench/train.json")
 KINDS: tuple[StudentKind, ...] = ("textcnn", "bow", "bilstm", "bigru")

@@ -29,13 +29,13 @@ from jobs.runtime import session
 from jobs.runtime.job import Request, make_context
 from jobs.runtime.progress import Reporter
 from jobs.settings import load
-from models.ensemble import in_order
-from models.outcomes import probabilities
+from models.evaluation.ensemble import in_order
+from models.evaluation.predictions import probabilities
+from models.students.student import predict
 from models.teachers.teacher import Teacher
-from models.text import clean
-from models.training.rows import TrainingRows
-from models.training.students import predict
-from models.vocabulary import Encoded
+from models.text.normalisation import clean
+from models.text.vocabulary import Encoded
+from models.training.training_rows import TrainingRows
 
 OUT = Path("build/bench/transfer.json")
 DROPPED, SWAPPED = 0.1, 0.1  # shares of a text's characters

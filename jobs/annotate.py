@@ -22,7 +22,7 @@ from jobs.runtime.job import Context, Done, Job, Work
 from jobs.settings import AnnotationSettings
 from models import digests
 from models.errors import DataError
-from models.rules import Cleaner
+from models.text.rules import Cleaner
 from udfs.files import decompressed, open_file, sized_files
 from udfs.found import MAX_RECORD_BYTES
 

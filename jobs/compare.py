@@ -23,14 +23,18 @@ from jobs.lake import queries, tables
 from jobs.runtime import speed
 from jobs.runtime.job import Context, Done, Job, Work
 from models.errors import DataError, SettingsError
-from models.evaluation import Cell, macro_of, micro_of
-from models.metrics import Quality
-from models.round_plan import PARTS, DateLayout, Window
-from models.serving import open_engine
+from models.evaluation.metrics import Quality
+from models.evaluation.sliced_metrics import Cell, macro_of, micro_of
+from models.rounds.date_layout import PARTS, DateLayout, Window
+from models.serving.open_engine import (
+    open_engine,
+)
 from models.tasks import JOINT, Scheme, StudentKind, StudentSettings, Unit
 
 if TYPE_CHECKING:
-    from models.teachers.teacher import Learner
+    from models.teachers.joint_teacher import (
+        Learner,
+    )
     from models.training.trainer import TrainedStudent
 
 UNDISTILLED = "none"

@@ -17,9 +17,11 @@ from jobs import distil_rows
 from jobs.lake import queries, tables
 from jobs.runtime.job import Context
 from models import digests
-from models.evaluation import Evidence, macro_of, tally
-from models.serving import open_engine
-from models.threshold_search import EVERY_SCENE
+from models.evaluation.sliced_metrics import Evidence, macro_of, tally
+from models.evaluation.threshold_search import EVERY_SCENE
+from models.serving.open_engine import (
+    open_engine,
+)
 
 Truth: TypeAlias = Mapping[str, Mapping[str, frozenset[str]]]  # the true labels by task and text_id
 

@@ -17,9 +17,14 @@ from jobs.lake.commits import Scope
 from jobs.lake.queries import Model
 from jobs.runtime.job import Context, Done, Job, Work
 from models import digests
-from models.bundle import open_bundle
-from models.round_plan import DateLayout, Decision
-from models.threshold_search import EVERY_SCENE
+from models.evaluation.threshold_search import EVERY_SCENE
+from models.rounds.date_layout import (
+    DateLayout,
+)
+from models.rounds.round_decision import (
+    Decision,
+)
+from models.serving.bundle import open_bundle
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,21 @@ from jobs.lake import queries, tables
 from jobs.lake.queries import Model
 from jobs.promote import live
 from jobs.runtime.job import Context
-from models import round_plan
-from models.ensemble import in_order
-from models.evaluation import Cell, Evidence, by_label, macro_of, search_thresholds, tally
-from models.metrics import Quality
-from models.outcomes import Floats, competing, first_threshold, implied, probabilities
-from models.round_plan import DateLayout, Decision
-from models.serving import open_engine
+from models.evaluation.ensemble import in_order
+from models.evaluation.metrics import Quality
+from models.evaluation.predictions import Floats, competing, first_threshold, implied, probabilities
+from models.evaluation.sliced_metrics import Cell, Evidence, by_label, macro_of, search_thresholds, tally
+from models.evaluation.threshold_search import Found
+from models.rounds import round_decision
+from models.rounds.date_layout import (
+    DateLayout,
+    Window,
+)
+from models.rounds.round_decision import HUMAN_POSITIVES, Decision
+from models.serving.open_engine import (
+    open_engine,
+)
 from models.tasks import TaskKind, TaskSettings
-from models.threshold_search import Found
 from udfs.averaging import matrix_of
 
 _EPOCH = date(1970, 1, 1)
@@ -109,7 +115,7 @@ def later(context: Context, teacher: Model, layout: DateLayout, round_id: str) -
 
 def judge(context: Context, teacher: Model, layout: DateLayout, trained: Trained, round_id: str) -> Judged:
     """Thresholds from the threshold days, quality on the test days; for the student and for its twin alike."""
-    from models.training.students import predict
+    from models.students.student import predict
 
     task = context.task_of(teacher)
     found = later(context, teacher, layout, round_id)
@@ -124,10 +130,7 @@ def judge(context: Context, teacher: Model, layout: DateLayout, trained: Trained
         "threshold": int((~found.testing).sum()),
         "test": int(found.testing.sum()),
         "test_unseen": int(found.parts["test_unseen"].sum()),
-    } | {
-        f"{round_plan.HUMAN_POSITIVES}{label}": count
-        for label, count in found.human_positives(task.label_names).items()
-    }
+    } | {f"{HUMAN_POSITIVES}{label}": count for label, count in found.human_positives(task.label_names).items()}
     return Judged(cells, _metrics(cells), counts, searched)
 
 
@@ -257,8 +260,8 @@ def decide(context: Context, task: TaskSettings, number: int, judged: Judged) ->
         [],
     )
     targets = {label: settings.target for label, settings in task.labels.items()}
-    lost = round_plan.loses(judged.metrics, judged.row_counts, context.settings.rounds)
-    return round_plan.decide(number, by_label(test), targets, context.settings.rounds, lost)
+    lost = round_decision.loses(judged.metrics, judged.row_counts, context.settings.rounds)
+    return round_decision.decide(number, by_label(test), targets, context.settings.rounds, lost)
 
 
 def evaluations(context: Context, round_id: str, judged: Judged) -> DataFrame:
@@ -275,7 +278,7 @@ def evaluations(context: Context, round_id: str, judged: Judged) -> DataFrame:
 
 
 def threshold_row(
-    key: tuple[str, str, str, int], found: Found, window: round_plan.Window, now: datetime, run_id: str
+    key: tuple[str, str, str, int], found: Found, window: Window, now: datetime, run_id: str
 ) -> tuple[Any, ...]:
     """A row of `thresholds`; its key is model_id, label, scene and version."""
     precision, recall, _ = _measures(found.counts.quality)

@@ -17,14 +17,16 @@ from jobs.lake.queries import Model
 from jobs.runtime.job import Context
 from jobs.train_teacher import base_of
 from models import digests
-from models.round_plan import DateLayout
+from models.rounds.date_layout import DateLayout
 from models.tasks import JOINT, StudentSettings
-from models.words import AnyVocabulary
+from models.text.word_vocabulary import AnyVocabulary
 from udfs.averaging import matrix_of
 
 if TYPE_CHECKING:
-    from models.teachers.teacher import Learner
-    from models.training.students import Student
+    from models.students.student import Student
+    from models.teachers.joint_teacher import (
+        Learner,
+    )
     from models.training.trainer import TrainedStudent
 
 
@@ -109,8 +111,12 @@ def learner_of(context: Context, lesson: Lesson, student: StudentSettings) -> Le
     """
     if student.scheme not in JOINT:
         return None
-    from models.teachers.teacher import Learner
-    from models.teachers.teacher import Lesson as TeachersLesson
+    from models.teachers.fine_tuning_rows import (
+        Lesson as TeachersLesson,
+    )
+    from models.teachers.joint_teacher import (
+        Learner,
+    )
     from models.training.devices import reproducible
 
     task = context.task_of(lesson.teacher)
@@ -127,7 +133,7 @@ def learner_of(context: Context, lesson: Lesson, student: StudentSettings) -> Le
 
 def sealed(context: Context, lesson: Lesson, student: Student, vocabulary: AnyVocabulary) -> tuple[str, Path]:
     """Name the student and seal it: its name, and its bundle's folder."""
-    from models.sealing.export import model_id_of
+    from models.export.exporter import model_id_of
 
     task = context.task_of(lesson.teacher)
     kind, labels = task.student.kind, task.label_names
@@ -144,7 +150,7 @@ def seal(
     folder: Path, model_id: str | None = None,
 ) -> Path:  # fmt: skip
     """Seal a student of these settings into a folder."""
-    from models.sealing.export import export_student
+    from models.export.exporter import export_student
 
     task = context.task_of(lesson.teacher)
     return export_student(

@@ -24,17 +24,17 @@ from jobs.promote import live
 from jobs.runtime.job import Context
 from jobs.train_teacher import ON_THE_WAY, folder_of
 from models.errors import DataError
-from models.pairs import joined
-from models.round_plan import DateLayout
+from models.evaluation.threshold_search import EVERY_SCENE
+from models.rounds.date_layout import DateLayout
 from models.tasks import JOINT, StudentSettings, TaskSettings
-from models.threshold_search import EVERY_SCENE
-from models.vocabulary import Texts, Vocabulary
-from models.words import AnyVocabulary, WordVocabulary
+from models.text.pairs import joined
+from models.text.vocabulary import Texts, Vocabulary
+from models.text.word_vocabulary import AnyVocabulary, WordVocabulary
 from udfs.averaging import Voice, averager, matrix_of
 from udfs.build import same_build
 
 if TYPE_CHECKING:
-    from models.training.rows import TrainingRows
+    from models.training.training_rows import TrainingRows
 
 BLOCK = 200_000  # rows that are on the driver at a time; a larger round is mapped from files
 TEACHER, LIVE = "teacher", "live"  # what `student.teachers` may call the newest teacher, and the student in force
@@ -162,7 +162,7 @@ class Prepared:
 @contextmanager
 def prepared(context: Context, round_id: str, teacher: Model, student: StudentSettings) -> Iterator[Prepared]:
     """The rows of a round for one student, in the order of their position; files behind them live as long as this."""
-    from models.training.rows import RowsWriter
+    from models.training.training_rows import RowsWriter
 
     task = context.task_of(teacher)
     frame, steps = _with_what_the_scheme_needs(context, round_id, teacher, student)
@@ -258,7 +258,7 @@ def training_rows(
     rows: pa.Table, *, task: TaskSettings, vocabulary: AnyVocabulary, student: StudentSettings, steps: int = 0
 ) -> TrainingRows:
     """Rows of `round_samples` as the trainer takes them; what is null there is masked here."""
-    from models.training.rows import TrainingRows
+    from models.training.training_rows import TrainingRows
 
     labels = len(task.label_names)
     hard, soft = matrix_of(rows.column("hard"), labels), matrix_of(rows.column("soft"), labels)

@@ -14,11 +14,11 @@ from jobs.lake.commits import Scope
 from jobs.lake.queries import Model
 from jobs.promote import Promotion, live
 from jobs.runtime.job import Context, Days, Done, Job, Work
-from models import dependencies
-from models.dependencies import Label
+from models import label_dependencies as dependencies
 from models.errors import DataError
+from models.evaluation.threshold_search import EVERY_SCENE
+from models.label_dependencies import Label
 from models.tasks import TaskSettings
-from models.threshold_search import EVERY_SCENE
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 
 from jobs.lake import queries, tables
 from jobs.runtime.job import Context, Done, Job, Work
-from models import round_plan
 from models.errors import DataError, GateError
+from models.rounds import round_decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def _lost(context: Context, model_id: str) -> str | None:
     newest = rounds.orderBy(F.col("run_id").desc()).select("metrics", "row_counts").first()
     if newest is None:
         return f"{model_id}: its round did not end; run `pingti distil`"
-    lost = round_plan.loses(newest["metrics"], newest["row_counts"], context.settings.rounds)
+    lost = round_decision.loses(newest["metrics"], newest["row_counts"], context.settings.rounds)
     return f"{model_id}: {lost}" if lost else None
 
 

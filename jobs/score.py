@@ -14,7 +14,7 @@ from jobs.lake.queries import Model
 from jobs.promote import live
 from jobs.runtime.job import Context, Days, Done, Job, Work
 from models.errors import DataError
-from models.serving import EngineKind
+from models.serving.engine import EngineKind
 from udfs.build import same_build
 from udfs.student_scoring import SCORES_DDL, Served, student_scorer
 

@@ -12,7 +12,7 @@ from jobs.lake import queries, tables
 from jobs.lake.commits import Scope
 from jobs.lake.queries import Model
 from jobs.runtime.job import Context, Done, Job, Work
-from models.round_plan import PARTS, DateLayout, Part
+from models.rounds.date_layout import PARTS, DateLayout, Part
 from udfs.build import same_build
 from udfs.teacher_scoring import TEACHER_SCORES_DDL, teacher_scorer
 

@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 
-from models import dependencies, digests
+from models import digests, label_dependencies
 from models.errors import SettingsError
-from models.round_plan import RoundSettings
-from models.rules import EVERY_TASK, CleaningSettings
-from models.serving import EngineKind
+from models.evaluation.threshold_search import ThresholdSettings
+from models.rounds.date_layout import RoundSettings
+from models.serving.engine import EngineKind
 from models.tasks import Frozen, Name, TaskSettings
-from models.threshold_search import ThresholdSettings
+from models.text.rules import EVERY_TASK, CleaningSettings
 from udfs.sources import IngestSettings, SourceSettings
 
 MAX_SETTINGS_BYTES = 1 << 20
@@ -120,7 +120,7 @@ class Settings(Frozen):
 
     @model_validator(mode="after")
     def _names_hold(self) -> Settings:
-        dependencies.order(self.tasks)
+        label_dependencies.order(self.tasks)
         for rule in self.cleaning.rules:
             task = self.tasks.get(rule.task)
             if (rule.task != EVERY_TASK and task is None) or (task and rule.label and rule.label not in task.labels):

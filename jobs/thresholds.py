@@ -17,10 +17,10 @@ from jobs.lake.commits import Scope
 from jobs.lake.queries import Model
 from jobs.runtime.job import Context, Done, Job, Work
 from models.errors import DataError
-from models.outcomes import competing, first_threshold
-from models.round_plan import Window
+from models.evaluation.predictions import competing, first_threshold
+from models.evaluation.threshold_search import EVERY_SCENE, search
+from models.rounds.date_layout import Window
 from models.tasks import Target
-from models.threshold_search import EVERY_SCENE, search
 
 
 @dataclass(frozen=True, slots=True)

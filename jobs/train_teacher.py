@@ -17,13 +17,15 @@ from jobs.lake.commits import Scope
 from jobs.runtime.job import Context, Done, Job, Work
 from models import digests
 from models.errors import DataError
-from models.outcomes import first_threshold, implied
-from models.round_plan import DateLayout
+from models.evaluation.predictions import first_threshold, implied
+from models.evaluation.threshold_search import EVERY_SCENE
+from models.rounds.date_layout import DateLayout
 from models.tasks import TaskKind, TaskSettings
-from models.threshold_search import EVERY_SCENE
 
 if TYPE_CHECKING:
-    from models.teachers.teacher import Lesson as TeachersLesson
+    from models.teachers.fine_tuning_rows import (
+        Lesson as TeachersLesson,
+    )
 
 CONTENT, ON_THE_WAY = "content", "way/"  # what the digests in `models` are of: the teacher, and its states on the way
 
@@ -118,7 +120,12 @@ def fine_tuning_rows(context: Context, name: str, layout: DateLayout) -> Rows:
 
 
 def _train(context: Context, lesson: Lesson) -> None:
-    from models.teachers.teacher import Teacher, fine_tune
+    from models.teachers.fine_tuning import (
+        fine_tune,
+    )
+    from models.teachers.teacher import (
+        Teacher,
+    )
 
     task = context.settings.task(lesson.task)
     folders: dict[str, Path] = {}
@@ -163,7 +170,9 @@ def folder_of(model_id: str, name: str, digest: str) -> str:
 
 def lesson_for(task: TaskSettings, rows: Rows) -> TeachersLesson:
     """The rows as a teacher takes them: what is not known is masked."""
-    from models.teachers.teacher import Lesson as TeachersLesson
+    from models.teachers.fine_tuning_rows import (
+        Lesson as TeachersLesson,
+    )
 
     second = [one or "" for one in rows.others] if task.kind == "pair" else None
     known = ~np.isnan(rows.targets)

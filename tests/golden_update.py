@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from models.rules import CleaningSettings
-from models.text import clean
+from models.text.normalisation import clean
+from models.text.rules import CleaningSettings
 
 GOLDEN = Path(__file__).with_name("golden") / "clean.jsonl"
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from models.ensemble import averaged, in_order
-from models.outcomes import probabilities
+from models.evaluation.ensemble import averaged, in_order
+from models.evaluation.predictions import probabilities
 from models.tasks import TaskKind
 
 Batches = Iterator[pa.RecordBatch]

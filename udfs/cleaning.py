@@ -8,7 +8,7 @@ from functools import lru_cache
 import pyarrow as pa
 
 from models import digests
-from models.rules import Cleaner, CleaningSettings
+from models.text.rules import Cleaner, CleaningSettings
 
 CLEANED_DDL = (
     "text_id string, dt date, source string, source_id string, scene string, text string, text_b string, "

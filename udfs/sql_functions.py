@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from models.errors import DataError
-from models.rules import CleaningSettings
-from models.serving import EngineKind
+from models.serving.engine import EngineKind
+from models.text.rules import CleaningSettings
 from udfs.build import build, check
 from udfs.cleaning import cleaner_of
 from udfs.student_scoring import engine_of, lists

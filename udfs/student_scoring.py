@@ -16,8 +16,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models.errors import BundleError
-from models.serving import Engine, EngineKind, open_engine
-from models.vocabulary import Encoded
+from models.serving.engine import (
+    Engine,
+    EngineKind,
+)
+from models.serving.open_engine import (
+    open_engine,
+)
+from models.text.vocabulary import Encoded
 
 SCORES_DDL = (
     "text_id string, dt date, model_id string, scene string, probs array<float>, error string, clean_version string"

@@ -76,7 +76,10 @@ def score_bucket(
     projection: int,
 ) -> pa.RecordBatch:
     """Score the texts of one bucket, or pairs of them, in their order."""
-    from models.teachers.teacher import PROJECTION_VERSION, project
+    from models.teachers.projection import (
+        PROJECTION_VERSION,
+        project,
+    )
 
     logits, states = teacher.score(texts, second=others, batch=batch)
     projected = project(states, projection, PROJECTION_SEED)

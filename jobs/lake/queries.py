@@ -12,10 +12,10 @@ from jobs.lake import tables
 from jobs.lake.commits import Scope
 from jobs.lake.store import Lake
 from models.errors import DataError
-from models.round_plan import DateLayout, Part, RoundSettings, Window, lay_out
-from models.rules import EVERY_TASK
+from models.evaluation.threshold_search import EVERY_SCENE
+from models.rounds.date_layout import DateLayout, Part, RoundSettings, Window, lay_out
 from models.tasks import TaskSettings
-from models.threshold_search import EVERY_SCENE
+from models.text.rules import EVERY_TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def aligned(values: Column, own: Sequence[str], wanted: Sequence[str]) -> Column
 
 
 def probabilities(logits: Column, task: TaskSettings) -> Column:
-    """`models.outcomes.probabilities` of an array column; a label without a logit (null) has no probability."""
+    """`predictions.probabilities` of an array column; a label without a logit (null) has no probability."""
     if task.kind != "multi_class":
         return F.transform(logits, lambda logit: 1 / (1 + F.exp(-logit)))
     shares = F.transform(logits, lambda logit: F.exp(logit - F.array_max(logits)))
@@ -167,7 +167,7 @@ def probabilities(logits: Column, task: TaskSettings) -> Column:
 
 
 def competing(probabilities: Column, task: TaskSettings) -> Column:
-    """`models.outcomes.competing` of an array column: of classes, all but the likeliest become 0."""
+    """`predictions.competing` of an array column: of classes, all but the likeliest become 0."""
     if task.kind != "multi_class":
         return probabilities
     winner = F.array_position(probabilities, F.array_max(probabilities)) - 1  # counted from 1, as SQL does

@@ -21,14 +21,16 @@ from torch.nn import functional as F
 from torch.optim import AdamW
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
-from models.bundle import publish
 from models.errors import DataError, SettingsError
+from models.folders import (
+    publish,
+)
 from models.tasks import TeacherSettings
-from models.teachers.hub import save
-from models.teachers.tokens import tokenise
+from models.teachers.huggingface import save
+from models.teachers.tokenisation import tokenise
+from models.text.vocabulary import Encoded
 from models.training.batching import length_batches, ramp
 from models.training.devices import device, half_precision, reproducible
-from models.vocabulary import Encoded
 
 Progress: TypeAlias = Callable[[int, int, float], None]
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

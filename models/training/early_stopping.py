@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.metrics import count, macro
-from models.outcomes import competing, first_threshold, probabilities
+from models.evaluation.metrics import count, macro
+from models.evaluation.predictions import competing, first_threshold, probabilities
+from models.students.student import Student, predict
 from models.tasks import StudentSettings, TaskKind
 from models.training.losses import hard_loss, soft_loss
-from models.training.rows import TrainingRows
-from models.training.students import Student, predict
+from models.training.training_rows import TrainingRows
 
 
 def hold_out(rows: int, settings: StudentSettings, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

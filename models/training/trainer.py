@@ -14,16 +14,21 @@ from numpy.typing import NDArray
 
 from models import digests
 from models.errors import DataError
-from models.outcomes import logits_of
+from models.evaluation.predictions import logits_of
+from models.students.architectures import (
+    build_student,
+)
+from models.students.student import (
+    Student,
+)
 from models.tasks import StudentSettings, TaskKind
-from models.training.alone import Alone
 from models.training.batching import CHUNK, length_batches
 from models.training.checkpoints import Checkpoints
 from models.training.devices import device, reproducible
 from models.training.early_stopping import EarlyStopping, hold_out
-from models.training.rows import TrainingRows
-from models.training.schemes import JointTeacher, scheme_of
-from models.training.students import Student, build_student
+from models.training.joint_schemes import JointTeacher, scheme_of
+from models.training.offline_scheme import Alone
+from models.training.training_rows import TrainingRows
 
 Progress: TypeAlias = Callable[[int, int, float], None]
 Batches: TypeAlias = list[NDArray[np.int64]]

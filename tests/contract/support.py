@@ -14,11 +14,16 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from models.bundle import BundleFacts, Precision, open_bundle, seal
-from models.sealing.export import export_student
+from models.export.exporter import export_student
+from models.serving.bundle import BundleFacts, Precision, open_bundle, seal
+from models.students.architectures import (
+    build_student,
+)
+from models.students.student import (
+    Student,
+)
 from models.tasks import StudentSettings
-from models.training.students import Student, build_student
-from models.vocabulary import Vocabulary
+from models.text.vocabulary import Vocabulary
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = Vocabulary(tuple("abcdefgh好老师é😀"))

@@ -12,12 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.bundle import Precision
-from models.engine import OnnxEngine
-from models.fused import FusedEngine
-from models.outcomes import probabilities
-from models.serving import EngineKind, open_engine
-from models.training.students import Student, predict
+from models.evaluation.predictions import probabilities
+from models.serving.bundle import Precision, open_bundle
+from models.serving.engine import (
+    EngineKind,
+)
+from models.serving.fused_engine import FusedEngine
+from models.serving.onnx_engine import OnnxEngine
+from models.serving.open_engine import (
+    open_engine,
+)
+from models.students.student import Student, predict
 from tests.contract.support import LABELS, PRECISIONS, SETTINGS, VOCABULARY, export, make_student
 
 TOLERANCE = {"int16": 1e-3, "int8": 2e-2, "float32": 1e-4}
@@ -137,4 +142,4 @@ def test_the_classes_of_a_text_share_one_probability_in_every_engine(
     np.testing.assert_allclose(answers["fused"], answers["onnxruntime"], rtol=0, atol=1e-5)
     np.testing.assert_allclose(answers["fused"], wanted, rtol=0, atol=TOLERANCE[precision])
     assert np.allclose(answers["fused"][:5].sum(axis=1), 1, atol=1e-6)
-    assert FusedEngine.open(bundle).bundle.manifest.outcome == "multi_class"
+    assert FusedEngine.of(open_bundle(bundle)).bundle.manifest.outcome == "multi_class"

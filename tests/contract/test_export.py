@@ -14,13 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.bundle import BundleFacts, open_bundle, seal
-from models.engine import OnnxEngine
 from models.errors import BundleError
-from models.sealing.export import export_student, to_onnx
+from models.export.exporter import export_student, to_onnx
+from models.serving.bundle import BundleFacts, open_bundle, seal
+from models.serving.onnx_engine import OnnxEngine
+from models.students.architectures import (
+    build_student,
+)
+from models.students.student import (
+    Student,
+    predict,
+)
+from models.students.textcnn import (
+    TextCNN,
+)
 from models.tasks import StudentSettings
-from models.training.students import Student, TextCNN, build_student, predict
-from models.vocabulary import Vocabulary
+from models.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(tuple("abcdefgh好😀"))
 SETTINGS = StudentSettings(embedding=8, filters=6, widths=(2, 3, 4), max_length=40)
@@ -55,7 +64,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(bundle: Path) -> OnnxEngine:
-    return OnnxEngine.open(bundle)
+    return OnnxEngine.of(open_bundle(bundle))
 
 
 text = st.text(alphabet="abcdefgh好😀z", max_size=50)
@@ -166,7 +175,7 @@ def test_a_student_that_answers_no_probability_is_named_and_its_texts_are_not(bu
     model = onnx.load_from_string(to_onnx(make_student()))
     bias = next(item for item in model.graph.initializer if item.name.endswith("head.bias"))
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(2, np.nan, np.float32), bias.name))
-    engine = OnnxEngine.open(resealed(bundle, tmp_path / "broken", model.SerializeToString()))
+    engine = OnnxEngine.of(open_bundle(resealed(bundle, tmp_path / "broken", model.SerializeToString())))
     with pytest.raises(BundleError, match="praise/textcnn") as caught:
         engine.probabilities(pa.array(["好😀好"]))
     assert "好" not in str(caught.value)
@@ -174,10 +183,10 @@ def test_a_student_that_answers_no_probability_is_named_and_its_texts_are_not(bu
 
 def test_a_graph_onnx_runtime_cannot_read_is_refused(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"ONNX Runtime .* refuses the model"):
-        OnnxEngine.open(resealed(bundle, tmp_path / "broken", b"no graph"))
+        OnnxEngine.of(open_bundle(resealed(bundle, tmp_path / "broken", b"no graph")))
 
 
 def test_every_default_student_exports(tmp_path: Path) -> None:
     student = build_student(StudentSettings(embedding=4, filters=3, widths=(1,)), len(VOCABULARY), 2)
-    engine = OnnxEngine.open(export(student, tmp_path / "bundle"))
+    engine = OnnxEngine.of(open_bundle(export(student, tmp_path / "bundle")))
     assert engine.probabilities(pa.array(["", "a"])).shape == (2, 2)

@@ -17,16 +17,20 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from models import digests
-from models.bundle import Precision, open_bundle
-from models.engine import OnnxEngine
 from models.errors import BundleError, DataError, SettingsError
-from models.folded import Folded
-from models.fused import FusedEngine
-from models.initialisers import read_initialisers
-from models.sealing.folded_graph import folded_graph, quantised
-from models.serving import open_engine
-from models.training.students import TextCNN
-from models.vocabulary import Encoded
+from models.export.folded_graph import folded_graph, quantised
+from models.serving.bundle import Precision, open_bundle
+from models.serving.folded_tables import Folded
+from models.serving.fused_engine import FusedEngine
+from models.serving.onnx_engine import OnnxEngine
+from models.serving.onnx_initializers import read_initialisers
+from models.serving.open_engine import (
+    open_engine,
+)
+from models.students.textcnn import (
+    TextCNN,
+)
+from models.text.vocabulary import Encoded
 from tests.contract.support import (
     LABELS,
     PRECISIONS,
@@ -90,7 +94,7 @@ def test_coarse_tables_are_not_sealed(tmp_path: Path, caplog: pytest.LogCaptureF
     assert bundle.manifest.folding is not None
     assert bundle.manifest.folding.precision == "float32"
     assert "sealed with float tables" in caplog.text
-    assert np.isfinite(FusedEngine.open(bundle.path).probabilities(pa.array(["好", ""]))).all()
+    assert np.isfinite(FusedEngine.of(open_bundle(bundle.path)).probabilities(pa.array(["好", ""]))).all()
 
 
 def test_the_same_student_gives_the_same_bytes(bundles: dict[Precision, Path], tmp_path: Path) -> None:
@@ -145,7 +149,7 @@ def test_a_damaged_initialiser_is_refused_by_name(
 ) -> None:
     model = with_initialiser(bundles["int16"], name, change)
     with pytest.raises(BundleError, match=told):
-        FusedEngine.open(resealed(bundles["int16"], tmp_path / "broken", model))
+        FusedEngine.of(open_bundle(resealed(bundles["int16"], tmp_path / "broken", model)))
 
 
 @given(st.integers(0, 400), st.integers(1, 255))
@@ -169,7 +173,7 @@ def test_an_answer_that_is_no_probability_is_refused(bundles: dict[Precision, Pa
     for item in model.graph.initializer:
         if item.name == "head.weight":
             item.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(item) * np.float32(0), item.name))
-    engine = FusedEngine.open(resealed(bundles["int16"], tmp_path / "broken", model.SerializeToString()))
+    engine = FusedEngine.of(open_bundle(resealed(bundles["int16"], tmp_path / "broken", model.SerializeToString())))
     with pytest.raises(BundleError, match="praise/textcnn") as caught:
         engine.probabilities(pa.array(["好😀好老师abc" * 3]))
     assert "好" not in str(caught.value)
@@ -192,7 +196,7 @@ def test_auto_takes_what_fits_and_says_so(
     assert isinstance(open_engine(plain), OnnxEngine)
     assert "engine fused (its convolutions are tables" in caplog.text
     assert "engine onnxruntime (its graph is not folded" in caplog.text
-    monkeypatch.setattr("models.serving.find_spec", lambda name: None if name == "numba" else object())
+    monkeypatch.setattr("models.serving.open_engine.find_spec", lambda name: None if name == "numba" else object())
     assert isinstance(open_engine(bundles["int16"]), OnnxEngine)
     assert "numba is not installed" in caplog.text
 
@@ -207,7 +211,7 @@ def test_an_engine_that_cannot_be_had_is_refused(bundles: dict[Precision, Path],
 LOADED = """
 import json, sys
 import pyarrow as pa
-from models.serving import open_engine
+from models.serving.open_engine import open_engine
 answers = open_engine(sys.argv[1], sys.argv[2]).probabilities(pa.array(["好老师", None]))
 loaded = {"numba", "onnxruntime", "onnx", "torch", "pyspark"} & set(sys.modules)
 print(json.dumps({"loaded": sorted(loaded), "first": answers[0].tolist()}))
@@ -228,8 +232,8 @@ def test_a_worker_loads_no_engine_but_its_own(
 
 def test_code_from_a_zip_runs_where_nothing_can_be_kept(bundles: dict[Precision, Path], tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "pingti.zip", "w") as package:
-        for path in (ROOT / "models").glob("*.py"):
-            package.write(path, f"models/{path.name}")
+        for path in (ROOT / "models").rglob("*.py"):
+            package.write(path, path.relative_to(ROOT))
     places = {"PYTHONPATH": str(tmp_path / "pingti.zip"), "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/cache"}
     found = run_fresh("import os\nos.chdir('/')\n" + LOADED, str(bundles["int16"]), "fused", **places)
     assert np.isfinite(found["first"]).all()

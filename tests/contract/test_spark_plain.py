@@ -19,9 +19,10 @@ from jobs.lake.queries import Model
 from jobs.promote import Promotion
 from jobs.runtime.job import Context, Request, quiet_reporter
 from jobs.settings import Settings
-from models import dependencies, digests, outcomes
-from models.rules import EVERY_TASK, Cleaner
+from models import digests, label_dependencies
+from models.evaluation import predictions
 from models.tasks import TaskKind, TaskSettings
+from models.text.rules import EVERY_TASK, Cleaner
 from tests.spark.support import DAY, frame, rule, score_row, text_row
 
 pytestmark = pytest.mark.spark
@@ -121,7 +122,7 @@ def test_decisions_are_those_of_the_plain_function(spark: SparkSession) -> None:
         for task, labels in ORDERS.items()
         for label in labels
     }
-    holds = dependencies.decide(SETTINGS.tasks, above, never=np.zeros(len(texts), np.bool_))
+    holds = label_dependencies.decide(SETTINGS.tasks, above, never=np.zeros(len(texts), np.bool_))
     expected = {(texts[n]["text_id"], *key) for key, held in holds.items() for n in np.flatnonzero(held)}
     assert set(rows) == expected
     assert len(rows) == len(set(rows))
@@ -165,6 +166,6 @@ def test_probabilities_and_what_competes_are_those_of_the_plain_functions(spark:
     shares = queries.probabilities(F.col("logits"), task)
     found = rows.select("at", shares.alias("shares"), queries.competing(shares, task).alias("kept")).orderBy("at")
     got = found.toPandas()
-    wanted = outcomes.probabilities(logits, kind)
+    wanted = predictions.probabilities(logits, kind)
     assert np.allclose(np.stack(got["shares"].to_list()), wanted, atol=1e-12)
-    assert np.allclose(np.stack(got["kept"].to_list()), outcomes.competing(wanted, kind), atol=1e-12)
+    assert np.allclose(np.stack(got["kept"].to_list()), predictions.competing(wanted, kind), atol=1e-12)

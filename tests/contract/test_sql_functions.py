@@ -8,10 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.bundle import open_bundle
 from models.errors import BundleError, DataError
-from models.rules import Cleaner, CleaningSettings
-from models.serving import open_engine
+from models.serving.bundle import open_bundle
+from models.serving.open_engine import (
+    open_engine,
+)
+from models.text.rules import Cleaner, CleaningSettings
 from tests.contract.support import export, make_student
 from udfs.sql_functions import InForce, student_probs
 

@@ -14,18 +14,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.bundle import open_bundle
-from models.engine import OnnxEngine
 from models.errors import BundleError, DataError
-from models.fused import FusedEngine
-from models.outcomes import probabilities
-from models.pairs import joined
-from models.sealing.export import export_student
-from models.serving import Engine, open_engine
+from models.evaluation.predictions import probabilities
+from models.export.exporter import export_student
+from models.serving.bundle import open_bundle
+from models.serving.engine import (
+    Engine,
+)
+from models.serving.fused_engine import FusedEngine
+from models.serving.onnx_engine import OnnxEngine
+from models.serving.open_engine import (
+    open_engine,
+)
+from models.students.architectures import (
+    build_student,
+)
+from models.students.pair import (
+    Pair,
+    split_pair,
+)
+from models.students.student import (
+    Student,
+    predict,
+)
+from models.students.textcnn import (
+    TextCNN,
+)
 from models.tasks import StudentKind, StudentSettings, TaskKind
-from models.training.students import Pair, Student, TextCNN, build_student, predict, split_pair
-from models.vocabulary import SEPARATOR, SEPARATOR_CHAR, Vocabulary
-from models.words import WordVocabulary, cut, read_vocabulary
+from models.text.pairs import joined
+from models.text.vocabulary import SEPARATOR, SEPARATOR_CHAR, Vocabulary
+from models.text.word_vocabulary import WordVocabulary, cut, read_vocabulary
 
 KINDS: tuple[StudentKind, ...] = ("textcnn", "bow", "bilstm", "bigru")
 OUTCOMES: tuple[TaskKind, ...] = ("multi_label", "multi_class", "pair")
@@ -99,7 +117,7 @@ def test_a_bag_of_characters_is_the_same_fused_and_in_onnx_runtime(
     sealed: dict[tuple[str, str], tuple[Student, Engine]], outcome: TaskKind
 ) -> None:
     engine = sealed["bow", outcome][1]
-    graph = OnnxEngine.open(engine.bundle.path)
+    graph = OnnxEngine.of(open_bundle(engine.bundle.path))
     column = pa.array(["好", "", "a" * 40, "老师好abc猫", "😀😀"])
     np.testing.assert_allclose(engine.probabilities(column), graph.probabilities(column), rtol=0, atol=1e-5)
     assert engine.bundle.manifest.folding is not None

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from models import digests
-from models.rules import Cleaner
+from models.text.rules import Cleaner
 from tests.e2e.running import Ran, demo
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def test_every_declared_key_is_unique(undisturbed: Ran, open_lake: Open) -> None
 def test_one_text_from_its_file_to_its_label(undisturbed: Ran, open_lake: Open) -> None:
     from jobs.lake import tables, views
     from jobs.settings import load
-    from models.serving import open_engine
+    from models.serving.open_engine import (
+        open_engine,
+    )
 
     lake = open_lake(undisturbed, "undisturbed")
     settings = load(undisturbed.folder / "demo" / "settings.yaml")

@@ -13,8 +13,8 @@ from jobs.lake import queries, tables
 from jobs.lake.store import Lake
 from models import digests
 from models.errors import DataError
-from models.outcomes import competing, probabilities
-from models.round_plan import DateLayout, Part, RoundSettings, Window
+from models.evaluation.predictions import competing, probabilities
+from models.rounds.date_layout import DateLayout, Part, RoundSettings, Window
 from models.tasks import TaskSettings
 from tests.spark.support import day, fill, model_row, rows_of, rule, text_row, threshold_row
 

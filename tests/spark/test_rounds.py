@@ -13,7 +13,7 @@ from jobs.lake import queries, tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context
 from models import digests
-from models.round_plan import DateLayout, Window
+from models.rounds.date_layout import DateLayout, Window
 from tests.spark.support import DAY, add, context_of, fill, model_row, round_row, text_row, threshold_row
 
 pytestmark = pytest.mark.spark

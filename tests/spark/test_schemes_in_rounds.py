@@ -18,8 +18,8 @@ from jobs.lake import queries, tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Job
 from models import digests
-from models.bundle import open_bundle
 from models.errors import DataError, GateError, SettingsError
+from models.serving.bundle import open_bundle
 from tests.spark.support import add, context_of, day, do, fill, model_row, text_row, threshold_row
 
 pytestmark = pytest.mark.spark

@@ -19,13 +19,17 @@ from jobs import score
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Days
-from models.bundle import BundleFacts, open_bundle, seal
 from models.errors import DataError
-from models.sealing.export import export_student
-from models.serving import open_engine
+from models.export.exporter import export_student
+from models.serving.bundle import BundleFacts, open_bundle, seal
+from models.serving.open_engine import (
+    open_engine,
+)
+from models.students.textcnn import (
+    TextCNN,
+)
 from models.tasks import StudentSettings
-from models.training.students import TextCNN
-from models.vocabulary import Vocabulary
+from models.text.vocabulary import Vocabulary
 from tests.spark.support import (
     DAY,
     NEW_YEAR,

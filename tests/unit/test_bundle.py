@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from models import digests
-from models.bundle import BundleFacts, Parity, open_bundle, publish, seal
 from models.errors import BundleError
-from models.vocabulary import Vocabulary
+from models.folders import (
+    publish,
+)
+from models.serving.bundle import (
+    BundleFacts,
+    Parity,
+    open_bundle,
+    seal,
+)
+from models.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("好", "a", "\n"))
 FACTS = BundleFacts(

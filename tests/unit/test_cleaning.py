@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import digests
-from models.rules import Cleaner, CleaningSettings, RuleSettings
+from models.text.rules import Cleaner, CleaningSettings, RuleSettings
 from udfs.cleaning import clean_batch, text_cleaner
 
 SETTINGS = CleaningSettings(

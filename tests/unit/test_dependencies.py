@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.dependencies import Label, decide, dependents, excluders, order, resolve, task_order
+from models.label_dependencies import Label, decide, dependents, excluders, order, resolve, task_order
 from models.tasks import LabelSettings, TaskSettings
 
 NEVER = np.zeros(8, bool)

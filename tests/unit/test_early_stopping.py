@@ -7,13 +7,13 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 
-from models.outcomes import competing, probabilities
+from models.evaluation.predictions import competing, probabilities
+from models.students.student import predict
 from models.tasks import StudentSettings
+from models.text.vocabulary import Vocabulary
 from models.training.early_stopping import EarlyStopping, hold_out
-from models.training.rows import TrainingRows
-from models.training.students import predict
 from models.training.trainer import TrainedStudent, train_student
-from models.vocabulary import Vocabulary
+from models.training.training_rows import TrainingRows
 
 VOCABULARY = Vocabulary(tuple("abcxyz"))
 SETTINGS = StudentSettings(

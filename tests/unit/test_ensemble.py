@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.ensemble import averaged, in_order
-from models.outcomes import probabilities
+from models.evaluation.ensemble import averaged, in_order
+from models.evaluation.predictions import probabilities
 from models.tasks import TaskKind
 from udfs.averaging import Voice, averager
 

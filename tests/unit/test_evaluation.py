@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.evaluation import Cell, Evidence, by_label, macro_of, search_thresholds, tally
-from models.metrics import Counts, Quality, count
+from models.evaluation.metrics import Counts, Quality, count
+from models.evaluation.sliced_metrics import Cell, Evidence, by_label, macro_of, search_thresholds, tally
+from models.evaluation.threshold_search import search
 from models.tasks import Target
-from models.threshold_search import search
 
 LABELS = ("asks", "got")
 BOOLS = st.tuples(st.booleans(), st.booleans())

@@ -8,9 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from models.students import table_convolution
+from models.students.architectures import (
+    build_student,
+)
+from models.students.student import (
+    Student,
+)
 from models.tasks import StudentSettings
-from models.training import folding
-from models.training.students import Student, build_student
 
 WIDTHS = st.lists(st.integers(1, 4), min_size=1, max_size=3, unique=True)
 TEXTS = st.lists(st.lists(st.integers(0, 7), max_size=9), min_size=1, max_size=6)
@@ -44,7 +49,7 @@ def test_tables_equal_the_convolution(widths: list[int], texts: list[list[int]],
 def test_only_training_takes_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     student = build_student(StudentSettings(embedding=3, filters=2, widths=(2,)), 8, 1)
     calls: list[int] = []
-    monkeypatch.setattr(folding, "strongest", lambda *_: calls.append(1) or torch.zeros(1, 2))
+    monkeypatch.setattr(table_convolution, "strongest", lambda *_: calls.append(1) or torch.zeros(1, 2))
     student.eval()(torch.tensor([[1, 2]]), torch.tensor([2]))
     assert not calls
     student.train()(torch.tensor([[1, 2]]), torch.tensor([2]))

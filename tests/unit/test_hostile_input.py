@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.text import clean
+from models.text.normalisation import clean
 from udfs.reading import MAX_RECORD_BYTES, read_range
 from udfs.sources import IngestSettings, SourceSettings
 from udfs.survey import survey

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.metrics import Counts, Quality, count, macro, wilson
+from models.evaluation.metrics import Counts, Quality, count, macro, wilson
 
 ROWS = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(1, 1000)))
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.outcomes import competing, first_threshold, logits_of, probabilities
+from models.evaluation.predictions import competing, first_threshold, logits_of, probabilities
 from models.tasks import TaskKind
 
 LOGITS = arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 6)), elements=st.floats(-1e4, 1e4, width=32))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from models.rules import EMPTY, Cleaner, CleaningSettings, RuleSettings, Settled
+from models.text.rules import EMPTY, Cleaner, CleaningSettings, RuleSettings, Settled
 
 
 def cleaner(*rules: dict[str, str]) -> Cleaner:

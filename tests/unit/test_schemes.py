@@ -14,12 +14,17 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from models.errors import DataError
+from models.students.architectures import (
+    build_student,
+)
+from models.students.student import (
+    predict,
+)
 from models.tasks import JOINT, StudentSettings
-from models.training.rows import TrainingRows
-from models.training.schemes import Joint, scheme_of
-from models.training.students import build_student, predict
+from models.text.vocabulary import Vocabulary
+from models.training.joint_schemes import Joint, scheme_of
 from models.training.trainer import TrainedStudent, train_student
-from models.vocabulary import Vocabulary
+from models.training.training_rows import TrainingRows
 
 VOCABULARY = Vocabulary(tuple("abcdefghxy"))
 SETTINGS = StudentSettings(

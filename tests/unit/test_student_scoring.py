@@ -13,12 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import BundleError
-from models.fused import FusedEngine
-from models.sealing.export import export_student
-from models.serving import open_engine
+from models.export.exporter import export_student
+from models.serving.fused_engine import FusedEngine
+from models.serving.open_engine import (
+    open_engine,
+)
+from models.students.architectures import (
+    build_student,
+)
 from models.tasks import StudentSettings
-from models.training.students import build_student
-from models.vocabulary import Vocabulary
+from models.text.vocabulary import Vocabulary
 from udfs.student_scoring import Served, score_batch, student_scorer
 
 VOCABULARY = Vocabulary(tuple("abc好老师"))

@@ -19,8 +19,19 @@ from transformers import (
 
 from models.errors import BundleError, DataError, SettingsError
 from models.tasks import TeacherSettings
+from models.teachers.fine_tuning import (
+    fine_tune,
+)
+from models.teachers.fine_tuning_rows import (
+    Lesson,
+)
 from models.teachers.pretraining import SPECIALS, build_tokenizer, mask_tokens, pretrain
-from models.teachers.teacher import Lesson, Teacher, fine_tune, project
+from models.teachers.projection import (
+    project,
+)
+from models.teachers.teacher import (
+    Teacher,
+)
 
 SETTINGS = TeacherSettings(
     layers=1,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.text import clean
+from models.text.normalisation import clean
 
 TESTS = Path(__file__).parents[1]
 GOLDEN = TESTS / "golden" / "clean.jsonl"

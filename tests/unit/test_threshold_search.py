@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.metrics import Counts, Quality, count
+from models.evaluation.metrics import Counts, Quality, count
+from models.evaluation.threshold_search import Found, search
 from models.tasks import Target
-from models.threshold_search import Found, search
 
 # Coarse scores, so that many are equal; and scores that are neighbours as float32.
 SCORE = st.one_of(

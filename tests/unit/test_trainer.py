@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from models.errors import DataError
+from models.students.student import predict
 from models.tasks import StudentSettings
+from models.text.vocabulary import Encoded, Vocabulary
 from models.training.batching import length_batches, ramp
-from models.training.rows import TrainingRows
-from models.training.students import predict
 from models.training.trainer import TrainedStudent, train_student
-from models.vocabulary import Encoded, Vocabulary
+from models.training.training_rows import TrainingRows
 
 SETTINGS = StudentSettings(embedding=16, filters=16, widths=(1, 2), epochs=8, batch=32, learning_rate=1e-2)
 VOCABULARY = Vocabulary(tuple("abcdefghxy"))

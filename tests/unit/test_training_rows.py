@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from models.errors import DataError
-from models.outcomes import probabilities
+from models.evaluation.predictions import probabilities
+from models.students.architectures import (
+    build_student,
+)
 from models.tasks import StudentSettings, TaskKind
-from models.training.rows import RowsWriter, TrainingRows, spread_of
-from models.training.students import build_student
+from models.text.vocabulary import Encoded
 from models.training.trainer import start_at_base_rates
-from models.vocabulary import Encoded
+from models.training.training_rows import RowsWriter, TrainingRows, spread_of
 from tests.unit.test_schemes import rows, train, weights
 
 

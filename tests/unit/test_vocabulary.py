@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import BundleError, DataError
-from models.vocabulary import PAD, UNKNOWN, Encoded, Vocabulary
+from models.text.vocabulary import PAD, UNKNOWN, Encoded, Vocabulary
 
 KNOWN = Vocabulary(("好", "a", "😀", "é", "\n", "𠀀"))
 # Known and unknown characters of one to four bytes.

@@ -1,0 +1,76 @@
+"""Folders and files that appear whole or not at all: written beside their place, flushed to disk, renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from models import digests
+from models.errors import BundleError
+
+
+def publish(folder: Path, write: Callable[[Path], None]) -> Path:
+    """Make a folder appear whole: written beside its place, flushed to disk, renamed.
+
+    Args:
+        folder: Where it shall be. If it exists with the same files, it stays as it is.
+        write: Fills the (existing, empty) folder it is given.
+
+    Raises:
+        BundleError: `folder` exists with other content.
+    """
+    with _staging_beside(folder) as staging:
+        write(staging)
+        for item in [*staging.rglob("*"), staging]:
+            _flush(item)
+        try:
+            # Not `replace`: renaming onto a folder that holds anything must fail.
+            staging.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+            _check_equal(folder, staging)
+        else:
+            _flush(folder.parent)
+    return folder
+
+
+@contextmanager
+def _staging_beside(folder: Path) -> Iterator[Path]:
+    """An empty sibling of `folder`, removed afterwards if it is still there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Made by mkdir, not tempfile: other users' executors must be able to read it.
+    staging = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+    staging.mkdir()
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _check_equal(folder: Path, staging: Path) -> None:
+    was, new = _contents(folder), _contents(staging)
+    if was == new:
+        return
+    differing = sorted(name for name in was.keys() | new.keys() if was.get(name) != new.get(name))
+    raise BundleError(
+        f"{folder}: exists already and differs in {', '.join(differing)}, expected the same content or no "
+        "folder; write to another folder, or remove this one if nothing uses it"
+    )
+
+
+def _contents(folder: Path) -> Mapping[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): digests.of_file(path) for path in files}
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,90 @@
+"""The days of a round: disjoint windows for training, thresholds, test and gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from models.errors import DataError
+from models.tasks import Frozen, Share
+
+Part = Literal["train", "threshold", "test", "gate"]
+PARTS: tuple[Part, ...] = ("train", "threshold", "test", "gate")
+
+
+class RoundSettings(Frozen):
+    """How rounds are laid out and how many there are."""
+
+    seed: int = 1
+    rounds: PositiveInt = 2
+    threshold_days: NonNegativeInt = 7  # 0: nothing is searched, and every label keeps its first threshold
+    test_days: PositiveInt = 7
+    gate_days: NonNegativeInt = 7
+    min_train_days: PositiveInt = 14  # two weeks: the training window has to see the week's rhythm repeat
+    random_texts: PositiveInt = 24_000  # rows that round 2 draws by hash
+    twin_margin: Share = 0.01  # macro F1 by which a student may lie below the same one without distillation: noise
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Days from `first` to `last`, both inside; a window of no days ends the day before it begins."""
+
+    first: date
+    last: date
+
+    def __bool__(self) -> bool:
+        return self.first <= self.last
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class DateLayout:
+    """Disjoint windows of days: train, then threshold, then test, then gate (the most recent)."""
+
+    train: Window
+    threshold: Window
+    test: Window
+    gate: Window
+
+    def window(self, part: Part) -> Window:
+        """The window of one part."""
+        found: Window = getattr(self, part)
+        return found
+
+
+def lay_out(days: Sequence[date], settings: RoundSettings) -> DateLayout:
+    """Cut the days that have texts into the four windows, the most recent for the gate.
+
+    The test is apart from training in time: it also tests whether what was learnt still holds later (the
+    isolation in time that the published method asks for).
+
+    Raises:
+        DataError: where fewer days are there than the four windows need.
+    """
+    known = sorted(set(days))
+    held_out = settings.threshold_days + settings.test_days + settings.gate_days
+    needed = settings.min_train_days + held_out
+    if len(known) < needed:
+        raise DataError(
+            f"date layout: got {len(known)} days with texts, expected at least {needed} "
+            f"(rounds.min_train_days {settings.min_train_days} + threshold, test and gate {held_out}); "
+            "ingest more days or shorten the windows in the settings"
+        )
+    windows: dict[str, Window] = {}
+    end = len(known)
+    for part, days_of_part in (
+        ("gate", settings.gate_days),
+        ("test", settings.test_days),
+        ("threshold", settings.threshold_days),
+    ):
+        start = end - days_of_part
+        after = known[end - 1] + timedelta(1)
+        windows[part] = Window(known[start], known[end - 1]) if days_of_part else Window(after, known[end - 1])
+        end = start
+    return DateLayout(train=Window(known[0], known[end - 1]), **windows)

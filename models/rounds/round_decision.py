@@ -1,0 +1,85 @@
+"""What follows a round, from its figures alone: promote, go on with a named sampling, or stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any, Literal
+
+from models.evaluation.metrics import Quality
+from models.rounds.date_layout import RoundSettings
+from models.tasks import Target
+
+HUMAN_POSITIVES = "human_positives/"  # comes before a label's name
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows a round: promote its student, go on with a named sampling, or stop; and why."""
+
+    action: Literal["promote", "go_on", "stop"]
+    sampling: str | None
+    reason: str
+
+
+def decide(
+    number: int, qualities: Mapping[str, Quality], targets: Mapping[str, Target], settings: RoundSettings,
+    lost: str | None = None,
+) -> Decision:  # fmt: skip
+    """The next step after round `number`, from each label's quality on the test days.
+
+    Promote when every label reaches its target; otherwise go on while rounds are left, else stop and leave the
+    choice to `promote`. A label that is not among the qualities (no positive on the test days) has not reached its own.
+    A student that lost to the same one without distillation (`loses`) is not promoted, whatever it reached.
+    """
+    short = [name for name, target in targets.items() if not _reached(qualities.get(name), target)]
+    if not short and lost is None:
+        return Decision("promote", None, "every label reaches its target on the test days")
+    why = lost or f"below target on the test days: {', '.join(sorted(short))}"
+    if number < settings.rounds:
+        return Decision("go_on", "random", why)
+    told = why if lost else f"still below target: {', '.join(sorted(short))}"
+    return Decision("stop", None, f"after {number} rounds {told}")
+
+
+def loses(metrics: Iterable[Mapping[str, Any]], row_counts: Mapping[str, int], settings: RoundSettings) -> str | None:
+    """Why a student must not be promoted: its macro F1 on the test days lies below its twin's by more than noise.
+
+    Against the teacher, who answers for every text, `twin_margin` is noise. Annotators answer for few, and for some
+    that training has seen, which are left out; two standard errors are noise too: of a share of n positives
+    1 / sqrt(n) at most, of the mean of labels as below.
+
+    Args:
+        metrics: Of a round: model, gold, part and f1.
+        row_counts: Of a round; those that begin with `HUMAN_POSITIVES` say how many unseen texts of the test days
+            have a label by the annotators.
+        settings: Where the margin is.
+
+    Returns:
+        The reason, or None if the student may be promoted.
+    """
+    f1 = {(row["model"], row["gold"], row["part"]): row["f1"] for row in metrics}
+    counts = [count for name, count in row_counts.items() if name.startswith(HUMAN_POSITIVES) and count]
+    humans = sqrt(sum(1 / count for count in counts)) / len(counts) if counts else 1.0
+    if ("student", "teacher", "test") not in f1 or ("undistilled", "teacher", "test") not in f1:
+        if row_counts.get("test"):
+            return None  # the teacher finds no positive there: both have nothing to find
+        return "its teacher scored no text of the test days: `pingti score-teacher`, then `pingti distil`"
+    for gold, part, margin in (
+        ("teacher", "test", settings.twin_margin),
+        ("human", "test_unseen", max(settings.twin_margin, humans)),
+    ):
+        own, twin = f1.get(("student", gold, part), 1.0), f1.get(("undistilled", gold, part), 0.0)
+        if own < twin - margin:
+            return (
+                f"macro F1 {own:.3f} against the gold `{gold}` is below the {twin:.3f} of the same student without "
+                f"distillation by more than {margin:.3f} (rounds.twin_margin {settings.twin_margin:g})"
+            )
+    return None
+
+
+def _reached(quality: Quality | None, target: Target) -> bool:
+    if quality is None:
+        return False
+    return quality.precision >= target.precision and quality.recall >= target.recall

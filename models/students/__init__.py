@@ -1,0 +1,1 @@
+"""Student networks, by architecture; needs torch."""

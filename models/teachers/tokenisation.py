@@ -1,0 +1,59 @@
+"""Texts to token ids in bulk, and batches of them through a transformer, for any Hugging Face tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.text.vocabulary import Encoded
+from models.training.devices import half_precision
+
+_BLOCK = 1 << 14  # texts whose ids are Python lists at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Texts, or pairs of texts, as token ids."""
+
+    encoded: Encoded
+    pairs: bool = False
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+
+def tokenise(tokenizer: Any, texts: Sequence[str], max_tokens: int, second: Sequence[str] | None = None) -> Tokens:
+    """Token ids of some texts, special tokens included, each cut at `max_tokens`; of a pair the longer one is cut."""
+    ids, lengths = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
+    for start in range(0, len(texts), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        rows = tokenizer(
+            list(texts[block]),
+            None if second is None else list(second[block]),
+            truncation=True,
+            max_length=max_tokens,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
+        lengths.append(np.fromiter(map(len, rows), np.int64, len(rows)))
+        ids.append(np.fromiter(chain.from_iterable(rows), np.int32, int(lengths[-1].sum())))
+    return Tokens(Encoded(np.concatenate(ids), np.cumsum(np.concatenate(lengths))), second is not None)
+
+
+def forward(model: Any, tokenizer: Any, tokens: Tokens, rows: NDArray[np.int64], **options: bool) -> Any:
+    """One batch through the model, padded with the tokenizer's own symbol and masked."""
+    ids, lengths = tokens.encoded.padded(rows, at_least=1)
+    attention = np.arange(ids.shape[1]) < lengths[:, None]
+    ids[~attention] = tokenizer.pad_token_id
+    given = {"input_ids": ids, "attention_mask": attention.astype(np.int64)}
+    if tokens.pairs and getattr(model.config, "type_vocab_size", 0) > 1:
+        ends = ids == tokenizer.sep_token_id
+        given["token_type_ids"] = (ends.cumsum(1) - ends > 0).astype(np.int64)  # 1 from the second text on
+    with half_precision(model.device):
+        return model(**{name: torch.from_numpy(value).to(model.device) for name, value in given.items()}, **options)

@@ -1,0 +1,1 @@
+"""Texts before any model: cleaning, rules, vocabularies, pairs."""

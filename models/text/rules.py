@@ -1,0 +1,112 @@
+"""Emoji and symbol rules: texts that need no model, settled where they are cleaned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import PositiveInt, field_validator, model_validator
+
+from models import digests
+from models.tasks import Frozen, Name
+from models.text.normalisation import CLEANER_VERSION, clean
+
+EVERY_TASK = "*"
+
+
+class RuleSettings(Frozen):
+    """A pattern over the whole clean text, and what it settles.
+
+    `useless` says that the text means nothing, `negative` that no label of the task holds, `positive` that `label`
+    holds. A settled text is never scored for its task.
+    """
+
+    name: Name
+    pattern: str
+    outcome: Literal["useless", "negative", "positive"]
+    task: str = EVERY_TASK
+    label: str | None = None
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _positive_names_a_label(self) -> RuleSettings:
+        if (self.outcome == "positive") != (self.label is not None):
+            raise ValueError("a positive rule names its label, and only a positive one")
+        if self.outcome == "positive" and self.task == EVERY_TASK:
+            raise ValueError("a positive rule names its task")
+        return self
+
+
+class CleaningSettings(Frozen):
+    """How texts are cleaned, and which are settled by rule. The first matching rule of a task wins."""
+
+    max_chars: PositiveInt = 256
+    rules: tuple[RuleSettings, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """The `clean_version`: names the cleaner and the rules that made a clean text."""
+        return digests.of_json({"cleaner": CLEANER_VERSION, "settings": self.model_dump(mode="json")}, chars=12)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A text's outcome for one task, or for `*`, by the named rule."""
+
+    task: str
+    label: str | None
+    outcome: str
+    rule: str
+
+
+EMPTY = Settled(task=EVERY_TASK, label=None, outcome="useless", rule="empty")
+
+
+class Cleaner:
+    """Cleaning and rules together, compiled once per worker."""
+
+    def __init__(self, settings: CleaningSettings) -> None:
+        self.version = settings.version
+        self._max_chars = settings.max_chars
+        self._rules = [
+            (re.compile(rule.pattern), Settled(rule.task, rule.label, rule.outcome, rule.name))
+            for rule in settings.rules
+        ]
+        self._sieves = _sieves([pattern for pattern, _ in self._rules])
+
+    def clean(self, text: str) -> str:
+        """The clean form of a text."""
+        return clean(text, self._max_chars)
+
+    def settle(self, text: str) -> Sequence[Settled]:
+        """What the rules say of a clean text: at most one outcome a task, none for most texts."""
+        if not text:
+            return (EMPTY,)
+        if not any(sieve.fullmatch(text) for sieve in self._sieves):
+            return ()
+        found: dict[str, Settled] = {}
+        for pattern, settled in self._rules:
+            if settled.task not in found and EVERY_TASK not in found and pattern.fullmatch(text):
+                found[settled.task] = settled
+        return tuple(found.values())
+
+
+def _sieves(patterns: Sequence[re.Pattern[str]]) -> list[re.Pattern[str]]:
+    """Patterns of which one matches wherever one of the given does, as few as can be.
+
+    One alternation tells most texts apart from every rule at once. A pattern with groups or flags would mean
+    something else within it (a back reference counts the groups of the whole), so it stands for itself.
+    """
+    plain = [pattern for pattern in patterns if not pattern.groups and pattern.flags == re.UNICODE]
+    joined = [re.compile("|".join(f"(?:{pattern.pattern})" for pattern in plain))] if plain else []
+    return joined + [pattern for pattern in patterns if pattern not in plain]
