@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from udfs.student_scoring import Served, lists, scored
+from udfs.list_arrays import to_lists
+from udfs.student_scoring import Served, scored
 
 Batches = Iterator[pa.RecordBatch]
 Answer = Callable[[pa.Array], NDArray[np.float32]]
@@ -33,7 +34,7 @@ def scorer(served: Served, open_model: Callable[[], Answer]) -> Callable[[Batche
             answer = answer or open_model()
             probabilities = answer(batch.column("text"))
             rows = np.arange(batch.num_rows)
-            yield scored(batch, served, rows, lists(probabilities, np.zeros(len(rows), bool)))
+            yield scored(batch, served, rows, to_lists(probabilities, np.zeros(len(rows), bool)))
 
     return score
 

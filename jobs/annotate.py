@@ -23,8 +23,8 @@ from jobs.settings import AnnotationSettings
 from models import digests
 from models.errors import DataError
 from models.text.rules import Cleaner
-from udfs.files import decompressed, open_file, sized_files
-from udfs.found import MAX_RECORD_BYTES
+from udfs.readers.files import decompressed, open_file, sized_files
+from udfs.readers.record_spans import MAX_RECORD_BYTES
 
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "y", "是"}), frozenset({"0", "false", "no", "n", "否"})
 _PARSED_DDL = (

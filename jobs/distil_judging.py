@@ -33,7 +33,7 @@ from models.serving.open_engine import (
     open_engine,
 )
 from models.tasks import TaskKind, TaskSettings
-from udfs.averaging import matrix_of
+from udfs.list_arrays import to_matrix
 
 _EPOCH = date(1970, 1, 1)
 CellKey: TypeAlias = tuple[str, str, str, str]
@@ -198,7 +198,7 @@ def gold_of_teacher(context: Context, teacher: Model, rows: pa.Table, labels: Se
     """The teacher's decisions for rows with `scene` and `logits`, by its newest thresholds; none of unknown labels."""
     found = queries.newest_thresholds(context.lake, teacher.model_id)
     kind = context.settings.task(teacher.task).kind
-    scores = probabilities(matrix_of(rows.column("logits"), len(teacher.labels)), kind)
+    scores = probabilities(to_matrix(rows.column("logits"), len(teacher.labels)), kind)
     return _decided(scores, teacher, found, rows.column("scene").to_pylist(), kind, labels)
 
 

@@ -20,7 +20,7 @@ from models import digests
 from models.rounds.date_layout import DateLayout
 from models.tasks import JOINT, StudentSettings
 from models.text.word_vocabulary import AnyVocabulary
-from udfs.averaging import matrix_of
+from udfs.list_arrays import to_matrix
 
 if TYPE_CHECKING:
     from models.students.student import Student
@@ -122,7 +122,7 @@ def learner_of(context: Context, lesson: Lesson, student: StudentSettings) -> Le
     task = context.task_of(lesson.teacher)
     rows = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == lesson.round_id).orderBy("position")
     table = rows.select("text", "text_b", "hard").toArrow()
-    hard = matrix_of(table.column("hard"), len(task.label_names))
+    hard = to_matrix(table.column("hard"), len(task.label_names))
     second = table.column("text_b").to_pylist() if task.kind == "pair" else None
     told = TeachersLesson(
         table.column("text").to_pylist(), np.nan_to_num(hard), ~np.isnan(hard), task.label_names, task.kind, second

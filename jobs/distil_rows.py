@@ -30,8 +30,9 @@ from models.tasks import JOINT, StudentSettings, TaskSettings
 from models.text.pairs import joined
 from models.text.vocabulary import Texts, Vocabulary
 from models.text.word_vocabulary import AnyVocabulary, WordVocabulary
-from udfs.averaging import Voice, averager, matrix_of
+from udfs.averaging import Voice, averager
 from udfs.build import same_build
+from udfs.list_arrays import to_matrix
 
 if TYPE_CHECKING:
     from models.training.training_rows import TrainingRows
@@ -261,13 +262,13 @@ def training_rows(
     from models.training.training_rows import TrainingRows
 
     labels = len(task.label_names)
-    hard, soft = matrix_of(rows.column("hard"), labels), matrix_of(rows.column("soft"), labels)
+    hard, soft = to_matrix(rows.column("hard"), labels), to_matrix(rows.column("soft"), labels)
     more: dict[str, Any] = {}
     if "cls" in rows.column_names:
         widths = [len(one) for one in rows.column("cls").drop_null()[:1].to_pylist()]
-        more["states"] = matrix_of(rows.column("cls"), (widths or [1])[0])
+        more["states"] = to_matrix(rows.column("cls"), (widths or [1])[0])
     if steps:
-        way = [matrix_of(rows.column(f"way_{number}"), labels) for number in range(steps)]
+        way = [to_matrix(rows.column(f"way_{number}"), labels) for number in range(steps)]
         more["route"] = np.nan_to_num(np.stack(way, axis=1))
     return TrainingRows(
         texts=vocabulary.encode(texts_for(task, student, rows), student.max_length),

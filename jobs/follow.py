@@ -27,7 +27,7 @@ from jobs import ingest, ingest_plan
 from jobs.runtime.job import Context, Job, Work, run
 from models import digests
 from models.errors import DataError, RefusedError, SettingsError
-from udfs.files import sized_files
+from udfs.readers.files import sized_files
 
 _BINARY_DDL = "path string, modificationTime timestamp, length bigint, content binary"
 _POLL_SECONDS = 1

@@ -13,7 +13,7 @@ from jobs.lake import tables
 from jobs.runtime.job import Context, Done, Job, Work
 from models.errors import ConflictError, DataError, RefusedError
 from udfs.build import same_build
-from udfs.reading import RANGES_DDL, RECORD_DDL, record_reader
+from udfs.readers.reading import RANGES_DDL, RECORD_DDL, record_reader
 
 
 def execute(context: Context, work: Work) -> Done:

@@ -15,8 +15,8 @@ from jobs.runtime.job import Context, Work
 from models import digests
 from models.errors import DataError, SettingsError
 from udfs.build import same_build
-from udfs.files import sized_files
-from udfs.survey import SURVEY_DDL, UNREADABLE, Survey, surveyor
+from udfs.readers.files import sized_files
+from udfs.readers.survey import SURVEY_DDL, UNREADABLE, Survey, surveyor
 
 LISTED_DDL = "source_name string, path string"
 FEW_FILES, FEW_BYTES = 32, 64 << 20

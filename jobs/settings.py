@@ -23,7 +23,7 @@ from models.rounds.date_layout import RoundSettings
 from models.serving.engine import EngineKind
 from models.tasks import Frozen, Name, TaskSettings
 from models.text.rules import EVERY_TASK, CleaningSettings
-from udfs.sources import IngestSettings, SourceSettings
+from udfs.readers.sources import IngestSettings, SourceSettings
 
 MAX_SETTINGS_BYTES = 1 << 20
 

@@ -13,9 +13,8 @@ from models.serving.engine import EngineKind
 from models.text.rules import CleaningSettings
 from udfs.build import build, check
 from udfs.cleaning import cleaner_of
-from udfs.student_scoring import engine_of, lists
-
-_PROBS = pa.list_(pa.float32())
+from udfs.list_arrays import FLOAT_LIST, to_lists
+from udfs.student_scoring import engine_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def student_probs(
             for column in (text, *text_b)
         ]
         tasks = np.array(task.to_pylist(), dtype=object)
-        parts, places = [pa.nulls(1, _PROBS)], np.zeros(len(tasks), np.int64)
+        parts, places = [pa.nulls(1, FLOAT_LIST)], np.zeros(len(tasks), np.int64)
         for name in sorted({one for one in tasks if one is not None}):
             if name not in served:
                 known = ", ".join(sorted(served)) or "none"
@@ -61,7 +60,7 @@ def student_probs(
             second = others[0].take(pa.array(rows)) if others else None
             own = engine.read(clean.take(pa.array(rows)), second)
             places[rows] = sum(map(len, parts)) + np.arange(len(rows))
-            parts.append(lists(engine.probabilities(own), own.is_null().to_numpy(zero_copy_only=False)))
+            parts.append(to_lists(engine.probabilities(own), own.is_null().to_numpy(zero_copy_only=False)))
         return pa.concat_arrays(parts).take(pa.array(places))
 
     return probs

@@ -24,11 +24,11 @@ from models.serving.open_engine import (
     open_engine,
 )
 from models.text.vocabulary import Encoded
+from udfs.list_arrays import to_lists
 
 SCORES_DDL = (
     "text_id string, dt date, model_id string, scene string, probs array<float>, error string, clean_version string"
 )
-_PROBS = pa.list_(pa.float32())
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -79,7 +79,7 @@ def score_batch(batch: pa.RecordBatch, students: Sequence[Served], kind: EngineK
             texts = engine.read(batch.column("text"), second)
             encoded[engine.alphabet] = engine.encode(texts), texts.is_null().to_numpy(zero_copy_only=False)
         ids, null = encoded[engine.alphabet]
-        yield scored(batch, student, rows, lists(engine.probabilities_encoded(ids, rows), null[rows]))
+        yield scored(batch, student, rows, to_lists(engine.probabilities_encoded(ids, rows), null[rows]))
 
 
 def scored(
@@ -98,15 +98,3 @@ def scored(
         "clean_version": told.column("clean_version"),
     }
     return pa.RecordBatch.from_pydict(columns)
-
-
-def lists(
-    values: NDArray[np.float32],
-    missing: NDArray[np.bool_],
-) -> pa.ListArray:
-    """(rows, labels) as a list array without a Python object a row; missing rows are null."""
-    rows, labels = values.shape
-    flat = pa.array(values.reshape(-1), pa.float32())
-    offsets = np.arange(0, (rows + 1) * labels, labels, dtype=np.int32)
-    mask = pa.array(missing) if missing.any() else None
-    return pa.ListArray.from_arrays(pa.array(offsets), flat, type=_PROBS, mask=mask)

@@ -20,7 +20,15 @@ MODULES = sorted(
     for path in (ROOT / package).rglob("*.py")
 )
 CORPUS = "jobs.corpus."  # a room apart, with settings and rules of its own
-TORCH_FREE = ("udfs.student_scoring", "udfs.cleaning", "udfs.reading", "udfs.sources", "udfs.survey")
+TORCH_FREE = (
+    "udfs.student_scoring", "udfs.cleaning", "udfs.readers.reading", "udfs.readers.sources", "udfs.readers.survey",
+)  # fmt: skip
+    "udfs.student_scoring",
+    "udfs.cleaning",
+    "udfs.readers.reading",
+    "udfs.readers.sources",
+    "udfs.readers.survey",
+)
 IMPORT = """
 import importlib, json, sys
 failed = {}

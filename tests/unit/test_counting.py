@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from udfs.counting import CsvCounter, LineCounter
+from udfs.readers.counting import CsvCounter, LineCounter
 
 
 def fed(counter: Any, content: bytes, cuts: list[int]) -> int:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from models.errors import DataError
-from udfs.files import open_file, sized_files
+from udfs.readers.files import open_file, sized_files
 
 
 def list_files(pattern: str) -> list[str]:

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.text.normalisation import clean
-from udfs.reading import MAX_RECORD_BYTES, read_range
-from udfs.sources import IngestSettings, SourceSettings
-from udfs.survey import survey
+from udfs.readers.reading import MAX_RECORD_BYTES, read_range
+from udfs.readers.sources import IngestSettings, SourceSettings
+from udfs.readers.survey import survey
 
 COLUMNS = {"text": "t", "event_time": "e", "source_id": "i", "scene": "s"}
 HEADER = "t,e,i,s\n"

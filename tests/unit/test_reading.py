@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from models import digests
 from models.errors import DataError
-from udfs import delimited, reading
-from udfs import found as records_found
-from udfs.reading import RECORDS, read_range, record_reader
-from udfs.sources import IngestSettings, SourceSettings
-from udfs.survey import survey
+from udfs.readers import delimited, reading
+from udfs.readers import record_spans as records_found
+from udfs.readers.reading import RECORDS, read_range, record_reader
+from udfs.readers.sources import IngestSettings, SourceSettings
+from udfs.readers.survey import survey
 
 COLUMNS = {"text": "t", "event_time": "e", "source_id": "i", "scene": "s"}
 LIMITS = IngestSettings(max_text_chars=10)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from udfs.sources import SourceSettings
+from udfs.readers.sources import SourceSettings
 
 SOURCE: dict[str, Any] = {
     "path": "x",

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from udfs import survey as surveys
-from udfs.sources import SourceSettings
-from udfs.survey import SURVEY_DDL, UNREADABLE, Survey, survey, surveyor
+from udfs.readers import survey as surveys
+from udfs.readers.sources import SourceSettings
+from udfs.readers.survey import SURVEY_DDL, UNREADABLE, Survey, survey, surveyor
 
 HEADER = b"t,e\n"
 PACKED = gzip.compress(b'{"t": 1}\n{}\n' * 500)

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import DataError
-from udfs.counting import BYTE_ORDER_MARK, CsvCounter, LineCounter
-from udfs.delimited import check_header
-from udfs.files import BLOCK, SMALL_BLOCK, UTF_16_MARKS, content, converted, decompressed, open_file
-from udfs.reading import parquet_batches
-from udfs.records import RejectedError
-from udfs.sources import DELIMITERS, UTF_8, SourceSettings
+from udfs.readers.counting import BYTE_ORDER_MARK, CsvCounter, LineCounter
+from udfs.readers.delimited import check_header
+from udfs.readers.files import BLOCK, SMALL_BLOCK, UTF_16_MARKS, content, converted, decompressed, open_file
+from udfs.readers.reading import parquet_batches
+from udfs.readers.records import RejectedError
+from udfs.readers.sources import DELIMITERS, UTF_8, SourceSettings
 
 SURVEY_DDL = (
     "source_name string, path string, sha256 string, size bigint, records bigint, refused string, detail string"

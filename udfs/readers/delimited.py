@@ -9,11 +9,11 @@ from io import BufferedReader
 from typing import Any
 
 from models.errors import DataError
-from udfs.counting import BYTE_ORDER_MARK, CsvCounter
-from udfs.files import SMALL_BLOCK
-from udfs.found import MAX_RECORD_BYTES, Found, LongRecord
-from udfs.records import RejectedError
-from udfs.sources import DELIMITERS, SourceSettings
+from udfs.readers.counting import BYTE_ORDER_MARK, CsvCounter
+from udfs.readers.files import SMALL_BLOCK
+from udfs.readers.record_spans import MAX_RECORD_BYTES, Found, LongRecord
+from udfs.readers.records import RejectedError
+from udfs.readers.sources import DELIMITERS, SourceSettings
 
 
 def delimited(file: BufferedReader, source: SourceSettings) -> Iterator[Found]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from udfs.sources import IngestSettings, SourceSettings
+from udfs.readers.sources import IngestSettings, SourceSettings
 
 _MILLISECONDS_FROM = 100_000_000_000  # epoch numbers from here on are milliseconds (seconds reach it in the year 5138)
 # 20260301 is a day, not a second of 1970; 20260301080000 an hour of it, not a millisecond of 2612.

@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models import digests
-from udfs.counting import BYTE_ORDER_MARK
-from udfs.delimited import delimited
-from udfs.files import BLOCK, SMALL_BLOCK, content, open_file
-from udfs.found import MAX_RAW_BYTES, MAX_RECORD_BYTES, Found, LongRecord
-from udfs.records import RejectedError, values_of
-from udfs.sources import IngestSettings, SourceSettings
+from udfs.readers.counting import BYTE_ORDER_MARK
+from udfs.readers.delimited import delimited
+from udfs.readers.files import BLOCK, SMALL_BLOCK, content, open_file
+from udfs.readers.record_spans import MAX_RAW_BYTES, MAX_RECORD_BYTES, Found, LongRecord
+from udfs.readers.records import RejectedError, values_of
+from udfs.readers.sources import IngestSettings, SourceSettings
 
 RECORD_DDL = (
     "file string, position bigint, length bigint, sha256 string, reason string, detail string, raw binary, "

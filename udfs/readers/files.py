@@ -15,7 +15,7 @@ from urllib.parse import quote, urlparse
 import pyarrow.fs as pafs
 
 from models.errors import DataError
-from udfs.sources import UTF_8
+from udfs.readers.sources import UTF_8
 
 BLOCK = 4 << 20  # what one request to a remote store brings
 SMALL_BLOCK = 1 << 20  # where a block is taken apart, which takes many times its size

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from udfs.records import RejectedError
+from udfs.readers.records import RejectedError
 
 MAX_RECORD_BYTES = 8 << 20
 MAX_RAW_BYTES = 64 << 10
