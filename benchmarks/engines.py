@@ -23,7 +23,7 @@ from benchmarks import contenders, random_student
 from benchmarks.random_student import LABELS
 from benchmarks.results import RUNS, note, rates, record
 from benchmarks.texts import real_rows, rows_of_the_demo
-from jobs.runtime import speed
+from jobs.evaluation import speed
 from models.export.exporter import to_onnx
 from models.export.folded_graph import fold, folded_graph
 from models.serving.bundle import open_bundle

@@ -30,12 +30,12 @@ from benchmarks import contenders, random_student
 from benchmarks.random_student import LABELS, MODEL
 from benchmarks.results import RUNS, note, record
 from benchmarks.texts import SCENES, rows_of_the_demo
-from jobs import score
 from jobs.lake import tables
 from jobs.lake.commits import Stamp
 from jobs.lake.queries import Model
 from jobs.runtime import session
 from jobs.runtime.job import Context, Days, Request, Work, make_context, quiet_reporter
+from jobs.scoring import score
 from jobs.settings import Settings
 from udfs.student_scoring import SCORES_DDL, Served
 

@@ -16,11 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import exam
-from jobs import annotate, clean, distil, ingest, init, score_teacher, summary, train_teacher
+from jobs.ingestion import clean, import_annotations, ingest
+from jobs.operations import init
+from jobs.reports import summary
+from jobs.rounds import distil
 from jobs.runtime import session
 from jobs.runtime.job import Job, Request, make_context, run
 from jobs.runtime.progress import Reporter
+from jobs.scoring import score_teacher
 from jobs.settings import Settings, load, merge
+from jobs.teachers import train_teacher
 
 OUT = Path("build/real")
 WHO = {"teacher": "teacher_human", "student": "human", "undistilled": "undistilled_human"}
@@ -58,7 +63,7 @@ def _seed(name: str, given: dict[str, Any], labelled: Path, seed: int) -> dict[s
     settings = Settings.model_validate(merge(given, {"lake": own, "rounds": {"seed": seed}}))
     context = make_context("real", settings, session.start(settings.session), Request(), Reporter())
     jobs: list[tuple[Job, dict[str, Any]]] = [
-        (init.JOB, {}), (ingest.JOB, {}), (clean.JOB, {}), (annotate.JOB, {"file": labelled}),
+        (init.JOB, {}), (ingest.JOB, {}), (clean.JOB, {}), (import_annotations.JOB, {"file": labelled}),
         (train_teacher.JOB, {}), (score_teacher.JOB, {}), (distil.JOB, {}),
     ]  # fmt: skip
     for job, options in jobs:

@@ -23,8 +23,8 @@ from typing import Any
 
 from benchmarks import job
 from benchmarks.results import note
-from jobs import score
 from jobs.runtime.job import Days
+from jobs.scoring import score
 
 EVENTS = Path("build/bench/events")
 TIMES = 4  # the days of the table, again and again: twelve million rows

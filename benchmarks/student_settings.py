@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from jobs import compare, distil_judging, distil_round
-from jobs.distil_rows import prepared
+from jobs.rounds import compare, round_evaluation, student_training
+from jobs.rounds.training_data import prepared
 from jobs.runtime import session
 from jobs.runtime.job import Context, Request, make_context
 from jobs.runtime.progress import Reporter
@@ -57,8 +57,8 @@ def _f1(context: Context, task: str, seed: int, *, distil: bool = True, **change
     lesson = replace(compare.lesson_of(context, task, f"{task}/{student.kind}/02"), seed=seed)
     own = context.task_of(lesson.teacher)
     with prepared(context, lesson.round_id, lesson.teacher, student) as given:
-        trained = distil_round.train_one(context, lesson, student, given, distil=distil)
-        later = distil_judging.later(context, lesson.teacher, lesson.layout, lesson.round_id)
+        trained = student_training.train_one(context, lesson, student, given, distil=distil)
+        later = round_evaluation.later(context, lesson.teacher, lesson.layout, lesson.round_id)
         encoded = given.vocabulary.encode(later.texts()[0], student.max_length)
     scores = probabilities(predict(trained.student, encoded), own.kind).astype(np.float32)[later.where]
     evidence = later.golds["teacher"].where(~later.testing)

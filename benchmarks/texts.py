@@ -6,9 +6,9 @@ import gzip
 import os
 from pathlib import Path
 
-from jobs.corpus.composing import compose
-from jobs.corpus.plan import stream
-from jobs.corpus.settings import CorpusSettings
+from jobs.demo.composing import compose
+from jobs.demo.corpus_plan import stream
+from jobs.demo.corpus_settings import CorpusSettings
 from models.text.normalisation import clean
 
 SCENES = {"live_chat": 0.6, "teacher_speech": 0.25, "homework_photo": 0.15}  # as in the demo

@@ -28,9 +28,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.texts import MAX_LENGTH, SCENES
-from jobs.corpus.composing import compose
-from jobs.corpus.plan import stream
-from jobs.corpus.settings import CorpusSettings
+from jobs.demo.composing import compose
+from jobs.demo.corpus_plan import stream
+from jobs.demo.corpus_settings import CorpusSettings
 from models.evaluation.metrics import count, macro
 from models.evaluation.predictions import logits_of
 from models.students.student import predict

@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from jobs import compare, distil_judging, distil_round
-from jobs.distil_rows import Prepared, prepared
 from jobs.lake import tables
+from jobs.rounds import compare, round_evaluation, student_training
+from jobs.rounds.training_data import Prepared, prepared
 from jobs.runtime import session
 from jobs.runtime.job import Request, make_context
 from jobs.runtime.progress import Reporter
@@ -86,7 +86,7 @@ def main() -> int:
     task = context.task_of(lesson.teacher)
     # Without a part kept back: a noisy copy of a row that is kept back would tell its answer.
     student = task.student.model_copy(update={"validation_share": 0.0})
-    later = distil_judging.later(context, lesson.teacher, lesson.layout, lesson.round_id)
+    later = round_evaluation.later(context, lesson.teacher, lesson.layout, lesson.round_id)
     rows = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == lesson.round_id).orderBy("position")
     texts = [row["text"] for row in rows.select("text").collect()]
     random = np.random.default_rng(settings.rounds.seed)
@@ -103,10 +103,10 @@ def main() -> int:
             if added is not None:
                 told = taught(teacher, added, given, task.label_names, student.max_length)
                 own = replace(given, rows=together(given.rows, told))
-            trained = distil_round.train_one(context, lesson, student, own)
+            trained = student_training.train_one(context, lesson, student, own)
             encoded = given.vocabulary.encode(later.texts()[0], student.max_length)
             scores = probabilities(predict(trained.student, encoded), task.kind).astype(np.float32)
-            _, cells = distil_judging.weigh(later, task, "student", "", scores)
+            _, cells = round_evaluation.weigh(later, task, "student", "", scores)
             measures = compare.measures_of({key[2]: each for key, each in cells.items() if key[3] == "test"})
             macro = {one["gold"]: round(one["f1"], 4) for one in measures if one["average"] == "macro"}
             found[what] = macro | {"rows": len(own.rows), "seconds": round(trained.seconds, 1)}

@@ -89,7 +89,7 @@ def _launch(
 @app.command(epilog=EXIT_CODES)
 def init(settings: SettingsOption = None, plan: PlanOption = False) -> None:
     """Make the tables that are not there yet."""
-    from jobs.init import JOB
+    from jobs.operations.init import JOB
 
     _launch(JOB, settings, None, None, plan)
 
@@ -112,7 +112,7 @@ def generate(
     if plan:
         typer.echo(f"would write {texts:,} records of {days} days to {out}")
         return
-    from jobs import generate as job
+    from jobs.demo import generate as job
     from jobs.runtime.progress import Reporter
 
     manifest = job.run(corpus, out, Reporter())
@@ -122,7 +122,7 @@ def generate(
 def _corpus(texts: int, days: int, last_day: str, seed: int, processes: int, rates: Path | None = None) -> Any:
     from pydantic import ValidationError
 
-    from jobs.corpus.settings import CorpusSettings
+    from jobs.demo.corpus_settings import CorpusSettings
     from jobs.settings import read_yaml
 
     given = read_yaml(rates) if rates else {}
@@ -145,12 +145,12 @@ def ingest(
     if new and follow:
         raise SettingsError("ingest: got --new and --follow, expected one of them: --new ends, --follow does not")
     if plan or not (new or follow):
-        from jobs.ingest import JOB
+        from jobs.ingestion.ingest import JOB
 
         _launch(JOB, settings, None, None, plan)
         return
     context = _context("ingest", _load(settings), None, None, {"new": new, "follow": follow})
-    from jobs import follow as stream
+    from jobs.ingestion import ingest_stream as stream
 
     stream.follow(context, until_stopped=follow)
 
@@ -158,7 +158,7 @@ def ingest(
 @app.command(epilog=EXIT_CODES)
 def clean(settings: SettingsOption = None, dt: DtOption = None, plan: PlanOption = False) -> None:
     """raw_texts -> texts."""
-    from jobs.clean import JOB
+    from jobs.ingestion.clean import JOB
 
     _launch(JOB, settings, dt, None, plan)
 
@@ -170,7 +170,7 @@ def annotate_import(
     plan: PlanOption = False,
 ) -> None:
     """Files of human labels -> annotations."""
-    from jobs.annotate import JOB
+    from jobs.ingestion.import_annotations import JOB
 
     _launch(JOB, settings, None, None, plan, {"file": file})
 
@@ -185,7 +185,7 @@ def annotate_export(
     plan: PlanOption = False,
 ) -> None:
     """Write annotations to a file that import reads back."""
-    from jobs.annotate_export import JOB
+    from jobs.ingestion.export_annotations import JOB
 
     _launch(JOB, settings, dt, task, plan, {"file": file, "with_text": with_text})
 
@@ -193,7 +193,7 @@ def annotate_export(
 @app.command("train-teacher", epilog=EXIT_CODES)
 def train_teacher(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
     """annotations, texts -> a fine-tuned teacher of each task."""
-    from jobs.train_teacher import JOB
+    from jobs.teachers.train_teacher import JOB
 
     _launch(JOB, settings, None, task, plan)
 
@@ -201,7 +201,7 @@ def train_teacher(settings: SettingsOption = None, task: TaskOption = None, plan
 @app.command("score-teacher", epilog=EXIT_CODES)
 def score_teacher(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
     """A bounded sample of texts -> teacher_scores."""
-    from jobs.score_teacher import JOB
+    from jobs.scoring.score_teacher import JOB
 
     _launch(JOB, settings, None, task, plan)
 
@@ -209,7 +209,7 @@ def score_teacher(settings: SettingsOption = None, task: TaskOption = None, plan
 @app.command(epilog=EXIT_CODES)
 def distil(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
     """Rounds of distillation -> a sealed student of each task."""
-    from jobs.distil import JOB
+    from jobs.rounds.distil import JOB
 
     _launch(JOB, settings, None, task, plan)
 
@@ -234,7 +234,7 @@ def compare(
     plan: PlanOption = False,
 ) -> None:
     """Train students and schemes on one and the same round, and tell what each is worth."""
-    from jobs.compare import JOB
+    from jobs.rounds.compare import JOB
 
     options = {"round": round_id, "students": students, "schemes": schemes, "seeds": seeds, "out": out}
     _launch(JOB, settings, None, task, plan, options)
@@ -245,7 +245,7 @@ def score(
     settings: SettingsOption = None, dt: DtOption = None, task: TaskOption = None, plan: PlanOption = False
 ) -> None:
     """texts, bundles -> student_scores."""
-    from jobs.score import JOB
+    from jobs.scoring.score import JOB
 
     _launch(JOB, settings, dt, task, plan)
 
@@ -253,7 +253,7 @@ def score(
 @app.command(epilog=EXIT_CODES)
 def thresholds(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
     """Scores and gold of the threshold days -> thresholds by label and scene."""
-    from jobs.thresholds import JOB
+    from jobs.labels.thresholds import JOB
 
     _launch(JOB, settings, None, task, plan)
 
@@ -266,7 +266,7 @@ def promote(
     reason: Annotated[str | None, typer.Option(help="Kept with the promotion.")] = None,
 ) -> None:
     """Put the newest student and its thresholds in force."""
-    from jobs.promote import JOB
+    from jobs.labels.promote import JOB
 
     _launch(JOB, settings, None, task, plan, {"reason": reason})
 
@@ -279,7 +279,7 @@ def rollback(
     reason: Annotated[str | None, typer.Option(help="Kept with the promotion.")] = None,
 ) -> None:
     """Put back in force what was before."""
-    from jobs.promote import ROLLBACK
+    from jobs.labels.promote import ROLLBACK
 
     _launch(ROLLBACK, settings, None, task, plan, {"reason": reason})
 
@@ -289,7 +289,7 @@ def label(
     settings: SettingsOption = None, dt: DtOption = None, task: TaskOption = None, plan: PlanOption = False
 ) -> None:
     """student_scores, thresholds, promotions -> labels."""
-    from jobs.label import JOB
+    from jobs.labels.label import JOB
 
     _launch(JOB, settings, dt, task, plan)
 
@@ -306,7 +306,7 @@ def sql(
     if plan:
         typer.echo(f"would run: {statement}")
         return
-    from jobs import sql as job
+    from jobs.reports import sql as job
 
     job.run(_context("sql", _load(settings), None, None, {}), statement, limit, as_of, Console())
 
@@ -317,7 +317,7 @@ def runs(settings: SettingsOption = None, limit: LimitOption = 20, plan: PlanOpt
     if plan:
         typer.echo("would show the latest runs")
         return
-    from jobs import runs as job
+    from jobs.operations import runs as job
 
     job.show(_context("runs", _load(settings), None, None, {}), limit, Console())
 
@@ -329,7 +329,7 @@ def report(
     plan: PlanOption = False,
 ) -> None:
     """One HTML page of counts, rounds, thresholds and labels; and summary.json."""
-    from jobs.report import JOB
+    from jobs.reports.report import JOB
 
     _launch(JOB, settings, None, None, plan, {"out": out})
 
@@ -347,7 +347,7 @@ def demo(
     plan: PlanOption = False,
 ) -> None:
     """The main job end to end on the demo corpus."""
-    from jobs.demo_settings import demo_settings
+    from jobs.demo.demo_settings import demo_settings
 
     loaded = _load(settings, demo_settings(out))
     corpus = _corpus(texts, days, "2026-03-01", seed, 0)
@@ -355,7 +355,7 @@ def demo(
         typer.echo(f"would run the whole job on {texts:,} demo texts in {out}")
         return
     context = _context("demo", loaded, None, None, {})
-    from jobs import demo as job
+    from jobs.demo import demo as job
 
     job.write_settings(loaded, out)
     found = job.run_demo(loaded, corpus, out, context.spark, context.reporter, speed_seconds)

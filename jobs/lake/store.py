@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import stop_points, tables
 from jobs.lake.commits import Commit, Scope, Stamp, commit_of, metadata, parsed
-from jobs.lake.contracts import conform
+from jobs.lake.schema_check import conform
 from jobs.lake.tables import Table
 from jobs.settings import LakeSettings
 from models.errors import ConflictError, DataError, SettingsError

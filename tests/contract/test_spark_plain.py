@@ -12,11 +12,11 @@ import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import clean
-from jobs.label import Decider, decide
+from jobs.ingestion import clean
+from jobs.labels.label import Decider, decide
+from jobs.labels.promote import Promotion
 from jobs.lake import queries, tables
 from jobs.lake.queries import Model
-from jobs.promote import Promotion
 from jobs.runtime.job import Context, Request, quiet_reporter
 from jobs.settings import Settings
 from models import digests, label_dependencies

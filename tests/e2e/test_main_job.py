@@ -116,9 +116,9 @@ def test_one_text_from_its_file_to_its_label(undisturbed: Ran, open_lake: Open) 
 
 
 def test_student_probs_of_the_raw_texts_are_the_tables_scores(undisturbed: Ran, open_lake: Open) -> None:
-    from jobs import sql
+    from jobs.labels.promote import live
     from jobs.lake import tables
-    from jobs.promote import live
+    from jobs.reports import sql
     from jobs.runtime.job import Context, Request, quiet_reporter
     from jobs.settings import load
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jobs import annotate, annotate_export
+from jobs.ingestion import export_annotations, import_annotations
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Done
@@ -64,7 +64,7 @@ def imported(shared_lake: Callable[..., Lake], tmp_path_factory: pytest.TempPath
     lake = shared_lake(tables.TEXTS, *BOTH)
     add(lake, tables.TEXTS, *TEXTS)
     file = write(tmp_path_factory.mktemp("annotations") / "a.jsonl", RECORDS)
-    done = do(annotate.JOB, context_for(lake, file))
+    done = do(import_annotations.JOB, context_for(lake, file))
     assert done is not None
     return lake, done, file
 
@@ -105,16 +105,16 @@ def test_what_cannot_be_used_is_set_aside_and_counted(imported: tuple[Lake, Done
 
 def test_the_same_file_again_changes_nothing(imported: tuple[Lake, Done, Path]) -> None:
     lake, _, file = imported
-    assert annotate.plan(context_for(lake, file)).steps == ()
+    assert import_annotations.plan(context_for(lake, file)).steps == ()
     more = {"praise": {"scenes": ["live_chat"], "labels": {"asks": {}, "got": {}, "unknown": {}}}}
-    assert annotate.plan(context_of(lake, "annotate", tasks=more, options={"file": str(file)})).steps != ()
+    assert import_annotations.plan(context_of(lake, "annotate", tasks=more, options={"file": str(file)})).steps != ()
 
 
 def test_the_same_annotations_under_new_texts_change_nothing(imported: tuple[Lake, Done, Path]) -> None:
     lake, _, file = imported
     before = versions(lake, tables.ANNOTATIONS)
     add(lake, tables.TEXTS, text_row("t9", "别的"))
-    done = do(annotate.JOB, context_for(lake, file))
+    done = do(import_annotations.JOB, context_for(lake, file))
     assert done is not None
     assert done.counts["set_aside"] == 0
     assert versions(lake, tables.ANNOTATIONS) == before
@@ -125,17 +125,17 @@ def test_a_changed_value_updates_its_row(imported: tuple[Lake, Done, Path], tmp_
     lake = imported[0]
     file = tmp_path / "b.csv"
     file.write_text("task,label,value,annotator,text_id\npraise,got,否,li,t2\npraise,got,是,wu,t2\n", "utf-8-sig")
-    do(annotate.JOB, context_for(lake, file))
+    do(import_annotations.JOB, context_for(lake, file))
     found = lake.read(tables.ANNOTATIONS).where("label = 'got'")
     assert rows_of(found, "text_id", "annotator", "value") == [("t2", "li", False), ("t2", "wu", True)]
 
 
 def test_a_file_that_is_not_there_or_of_another_kind_is_told(imported: tuple[Lake, Done, Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--file: no file at"):
-        annotate.plan(context_for(imported[0], tmp_path / "none.csv"))
+        import_annotations.plan(context_for(imported[0], tmp_path / "none.csv"))
     (tmp_path / "a.xlsx").write_bytes(b"PK")
     with pytest.raises(DataError, match=r"got the suffix '.xlsx', expected .csv, .tsv or .jsonl"):
-        do(annotate.JOB, context_for(imported[0], tmp_path / "a.xlsx"))
+        do(import_annotations.JOB, context_for(imported[0], tmp_path / "a.xlsx"))
 
 
 def test_a_file_with_names_of_its_own_is_read_by_the_mapping(imported: tuple[Lake, Done, Path], tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_file_with_names_of_its_own_is_read_by_the_mapping(imported: tuple[Lak
         "constants": {"task": "praise", "source": "chat", "value": "1", "annotator": "dataset"},
     }  # fmt: skip
     options = {"file": str(tmp_path / "c.tsv.gz")}
-    done = do(annotate.JOB, context_of(lake, "annotate", tasks=TASKS, annotations=mapping, options=options))
+    done = do(import_annotations.JOB, context_of(lake, "annotate", tasks=TASKS, annotations=mapping, options=options))
     assert done is not None
     assert done.counts["annotation_unmatched"] == 1
     found = lake.read(tables.ANNOTATIONS).where("annotator = 'dataset'")
@@ -158,7 +158,7 @@ def test_a_file_with_names_of_its_own_is_read_by_the_mapping(imported: tuple[Lak
 def test_a_broken_gzip_is_refused_by_name(imported: tuple[Lake, Done, Path], tmp_path: Path, broken: bytes) -> None:
     (tmp_path / "d.csv.gz").write_bytes(broken)
     with pytest.raises(DataError, match=r"d.csv.gz: not whole gzip data"):
-        do(annotate.JOB, context_for(imported[0], tmp_path / "d.csv.gz"))
+        do(import_annotations.JOB, context_for(imported[0], tmp_path / "d.csv.gz"))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
@@ -167,7 +167,7 @@ def test_what_is_exported_is_imported_again_as_it_was(
 ) -> None:
     lake, file = imported[0], tmp_path / f"out.{suffix}"
     options = {"file": str(file), "with_text": suffix == "tsv"}
-    done = do(annotate_export.JOB, context_of(lake, "annotate_export", tasks=TASKS, options=options))
+    done = do(export_annotations.JOB, context_of(lake, "annotate_export", tasks=TASKS, options=options))
     assert done is not None
     rows = lake.read(tables.ANNOTATIONS).count()
     assert done.counts == {"annotations": rows}
@@ -177,7 +177,7 @@ def test_what_is_exported_is_imported_again_as_it_was(
     assert "2026-03-05T08:00:00+08:00" in written
     assert ("老师,好" in written) == (suffix == "tsv")
     before = versions(lake, *BOTH)
-    again = do(annotate.JOB, context_for(lake, file))
+    again = do(import_annotations.JOB, context_for(lake, file))
     assert again is not None
     assert (again.counts["read"], again.counts["annotations"]) == (rows, rows)
     assert lake.version(tables.ANNOTATIONS) == before["annotations"]
@@ -187,4 +187,4 @@ def test_an_export_is_refused_before_it_begins(imported: tuple[Lake, Done, Path]
     for name, told in (("out.xlsx", "ends with .csv, .tsv or .jsonl"), ("nowhere/out.csv", "is no folder")):
         context = context_of(imported[0], "annotate_export", tasks=TASKS, options={"file": str(tmp_path / name)})
         with pytest.raises(SettingsError, match=told):
-            annotate_export.plan(context)
+            export_annotations.plan(context)

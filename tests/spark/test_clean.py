@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyspark.testing import assertDataFrameEqual
 
-from jobs import clean
+from jobs.ingestion import clean
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Days

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs import follow
+from jobs.ingestion import ingest_stream
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context
@@ -76,33 +76,33 @@ def test_files_are_taken_once_however_late_and_old_they_are(lake: Callable[..., 
     put(tmp_path, "a 1.jsonl", "1", "2")
     put(tmp_path, "b.jsonl", "3")
     context = context_for(own, tmp_path, follow_files=1)
-    follow.follow(context, until_stopped=False)
+    ingest_stream.follow(context, until_stopped=False)
     assert ids(own) == ["1", "2", "3"]
     assert counts_told(own) == [("done", 1), ("done", 2)]  # a row a batch
     before = versions(own, *TABLES)
-    follow.follow(context, until_stopped=False)
+    ingest_stream.follow(context, until_stopped=False)
     assert versions(own, *TABLES) == before
     put(tmp_path, "late.jsonl", "4", seconds=86_400)  # written in 1970, arrived now
     put(tmp_path / "inside", "c.jsonl", "5")  # a folder's own files only, as the batch job takes them
     put(tmp_path, "_marker", "6")
-    follow.follow(context, until_stopped=False)
+    ingest_stream.follow(context, until_stopped=False)
     assert ids(own) == ["1", "2", "3", "4"]
     files = {row[0] for row in rows_of(own.read(tables.RAW_TEXTS), "file")}
     assert files == {str(tmp_path / name) for name in ("a 1.jsonl", "b.jsonl", "late.jsonl")}
 
 
 def test_stream_and_batch_know_of_each_other(lake: Callable[..., Lake], tmp_path: Path) -> None:
-    from jobs import ingest_plan
+    from jobs.ingestion import load_plan
 
     own = lake(*TABLES)
     put(tmp_path, "a.jsonl", "1")
     context = context_for(own, tmp_path)
-    assert len(ingest_plan.plan(context).steps) == 1
-    follow.follow(context, until_stopped=False)
-    assert ingest_plan.plan(context).steps == ()
-    Path(follow.checkpoint(context)).rename(tmp_path / "_lost")
+    assert len(load_plan.plan(context).steps) == 1
+    ingest_stream.follow(context, until_stopped=False)
+    assert load_plan.plan(context).steps == ()
+    Path(ingest_stream.checkpoint(context)).rename(tmp_path / "_lost")
     before = versions(own, *TABLES)
-    follow.follow(context, until_stopped=False)
+    ingest_stream.follow(context, until_stopped=False)
     assert versions(own, *TABLES) == before
 
 
@@ -113,9 +113,9 @@ def test_a_refused_file_ends_the_pass_with_code_4_after_all_else_is_loaded(
     put(tmp_path, "a.jsonl", "1")
     (tmp_path / "b.jsonl.gz").write_bytes(b"")
     with pytest.raises(RefusedError, match=r"b\.jsonl\.gz \(file_empty\)"):
-        follow.follow(context_for(own, tmp_path), until_stopped=False)
+        ingest_stream.follow(context_for(own, tmp_path), until_stopped=False)
     assert ids(own) == ["1"]
-    follow.follow(context_for(own, tmp_path), until_stopped=False)
+    ingest_stream.follow(context_for(own, tmp_path), until_stopped=False)
     assert own.read(tables.REJECTED).count() == 1
 
 
@@ -123,15 +123,15 @@ def test_a_batch_that_fails_is_taken_again(lake: Callable[..., Lake], tmp_path: 
     own = lake(*TABLES)
     tmp_path.joinpath("a.jsonl").write_text('{"id": "1"}\n{"id": "2", "content": "b", "at": 0}')
     with pytest.raises(DataError, match="max_rejected_share"):
-        follow.follow(context_for(own, tmp_path), until_stopped=False)
+        ingest_stream.follow(context_for(own, tmp_path), until_stopped=False)
     assert ids(own) == []
-    follow.follow(context_for(own, tmp_path, max_rejected_share=0.5), until_stopped=False)
+    ingest_stream.follow(context_for(own, tmp_path, max_rejected_share=0.5), until_stopped=False)
     assert ids(own) == ["2"]
 
 
 def test_a_folder_that_is_not_there_is_told(lake: Callable[..., Lake], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"sources.app: .*none cannot be followed"):
-        follow.follow(context_for(lake(*TABLES), tmp_path / "none"), until_stopped=False)
+        ingest_stream.follow(context_for(lake(*TABLES), tmp_path / "none"), until_stopped=False)
 
 
 def test_a_stream_killed_between_write_and_checkpoint_loads_each_file_once(
@@ -143,12 +143,12 @@ def test_a_stream_killed_between_write_and_checkpoint_loads_each_file_once(
     told, _ = killed.communicate(timeout=400)
     assert killed.returncode == -signal.SIGKILL, told[-2000:]
     context = context_for(own, tmp_path / "in")
-    log = Path(follow.checkpoint(context))
+    log = Path(ingest_stream.checkpoint(context))
     assert (log / "offsets" / "0").exists()
     assert not (log / "commits" / "0").exists()
     assert ids(own) == ["1", "2"]
     put(tmp_path / "in", "b.jsonl", "3")
-    follow.follow(context, until_stopped=False)
+    ingest_stream.follow(context, until_stopped=False)
     assert (log / "commits" / "0").exists()
     assert ids(own) == ["1", "2", "3"]
     assert counts_told(own) == [("done", 1), ("done", 2)]  # of the killed run, too

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pyspark.sql import functions as F
 
-from jobs import ingest, ingest_plan
+from jobs.ingestion import ingest, load_plan
 from jobs.lake import stop_points, tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, run
@@ -58,7 +58,7 @@ def test_refused_files_are_set_aside_by_name_and_counted_while_the_others_are_lo
     (tmp_path / "c.jsonl.gz").write_bytes(b"")
     (tmp_path / "d.jsonl.gz").write_bytes(b"")
     (tmp_path / "e.jsonl.gz").write_bytes(lines(("3", "not packed")))
-    plan = ingest_plan.plan(context_for(own, tmp_path))
+    plan = load_plan.plan(context_for(own, tmp_path))
     assert [step.split(": ")[-1].split(",")[0] for step in plan.steps] == [
         f"load 2 records of {tmp_path}/a.jsonl.gz", "file_truncated", "file_empty", "file_empty", "file_not_gzip",
     ]  # fmt: skip
@@ -95,7 +95,7 @@ def test_a_file_that_cannot_be_opened_ends_the_run_and_is_not_forgotten(
     listed = [("app", str(tmp_path / "gone.jsonl"), 1)]
     before = versions(own, *BOTH)
     with pytest.raises(DataError, match=r"nothing was loaded; .*gone.jsonl: cannot be opened"):
-        ingest_plan.plan_files(context_for(own, tmp_path), listed)
+        load_plan.plan_files(context_for(own, tmp_path), listed)
     assert versions(own, *BOTH) == before
 
 

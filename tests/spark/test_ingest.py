@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
-from jobs import ingest, ingest_plan
+from jobs.ingestion import ingest, load_plan
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Done, Work
@@ -118,7 +118,7 @@ def test_files_are_planned_alike_by_the_driver_and_by_executors(
 ) -> None:
     context = context_for(lake(*BOTH), folder)
     by_driver = ingest.plan(context)
-    monkeypatch.setattr(ingest_plan, "FEW_FILES", 0)
+    monkeypatch.setattr(load_plan, "FEW_FILES", 0)
     assert ingest.plan(context) == by_driver
     assert len(by_driver.steps) == 3
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import label
-from jobs.label import Decider, decide
+from jobs.labels import label
+from jobs.labels.label import Decider, decide
+from jobs.labels.promote import Promotion
 from jobs.lake import tables
 from jobs.lake.queries import Model
 from jobs.lake.store import Lake
-from jobs.promote import Promotion
 from jobs.runtime.job import Days
 from jobs.settings import Settings
 from models.errors import DataError

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobs import annotate, clean, ingest
+from jobs.ingestion import clean, import_annotations, ingest
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, run
@@ -77,7 +77,7 @@ def test_no_text_leaves_the_tables_for_a_screen_an_error_a_run_or_a_log(
         {"task": "praise", "label": "asks", "value": CANARY, "annotator": "li", "source": "chat", "text": CANARY},
     ]
     file.write_text("\n".join(json.dumps(record, ensure_ascii=False) for record in records), "utf-8")
-    done = run(annotate.JOB, context_for(own, "annotate", folder, file=str(file)))
+    done = run(import_annotations.JOB, context_for(own, "annotate", folder, file=str(file)))
     assert done is not None
     assert done.counts["set_aside"] == 3
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import promote
+from jobs.labels import promote
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context

@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from benchmarks import exam
-from jobs import annotate, clean, ingest
+from jobs.ingestion import clean, import_annotations, ingest
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.settings import Settings, load
@@ -50,7 +50,7 @@ def test_every_utterance_of_the_class_audio_is_a_text_with_one_teaching_act(
     assert loaded is not None
     assert loaded.counts == {"read": sum(lines.values()), "raw": sum(lines.values()), "rejected": 0}
     do(clean.JOB, context)
-    imported = do(annotate.JOB, context)
+    imported = do(import_annotations.JOB, context)
     assert imported is not None
     assert imported.counts["set_aside"] == 0
     days = rows_of(own.read(tables.TEXTS).groupBy("dt").count().select("count"))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from jobs import distil, distil_rows
 from jobs.lake import queries, tables
 from jobs.lake.store import Lake
+from jobs.rounds import distil, training_data
 from jobs.runtime.job import Context
 from models import digests
 from models.rounds.date_layout import DateLayout, Window
@@ -85,7 +85,7 @@ def test_a_drawn_row_has_the_labels_of_its_teacher_in_the_order_of_the_settings(
     context = context_of(own, "distil", tasks={"praise": task})
     day, none = Window(DAY, DAY), Window(DAY + timedelta(1), DAY)
     layout = DateLayout(train=day, threshold=none, test=none, gate=none)
-    found = distil_rows.sample(context, "praise/textcnn/02", queries.model(own, TEACHER), "random", layout, 1)
+    found = training_data.sample(context, "praise/textcnn/02", queries.model(own, TEACHER), "random", layout, 1)
     assert {row["text"]: (row["reasons"], row["hard"], row["soft"]) for row in found.collect()} == {
         "told": (["annotated"], [1.0, 0.0], [-1.0, 1.0]),
         "drawn": (["random"], [1.0, 0.0], [0.5, -2.0]),

@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from jobs import compare, distil, distil_rows, promote, score, score_teacher, sql, thresholds, train_teacher
-from jobs.distil_rows import prepared
+from jobs.labels import promote, thresholds
 from jobs.lake import queries, tables
 from jobs.lake.store import Lake
+from jobs.reports import sql
+from jobs.rounds import compare, distil, training_data
+from jobs.rounds.training_data import prepared
 from jobs.runtime.job import Context, Job
+from jobs.scoring import score, score_teacher
+from jobs.teachers import train_teacher
 from models import digests
 from models.errors import DataError, GateError, SettingsError
 from models.serving.bundle import open_bundle
@@ -181,7 +185,7 @@ def test_rows_that_come_in_blocks_are_mapped_from_files_and_the_same(
     student, teacher, first = asked.settings.task(TASK).student, newest(own, "teacher"), f"{TASK}/textcnn/01"
     with prepared(asked, first, teacher, student) as given:
         vocabulary, whole = given.vocabulary, given.rows.digest
-    monkeypatch.setattr(distil_rows, "BLOCK", 17)
+    monkeypatch.setattr(training_data, "BLOCK", 17)
     with prepared(asked, first, teacher, student) as given:
         assert isinstance(given.rows.soft, np.memmap)
         assert (given.vocabulary, given.rows.digest) == (vocabulary, whole)

@@ -15,10 +15,10 @@ import torch
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import score
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context, Days
+from jobs.scoring import score
 from models.errors import DataError
 from models.export.exporter import export_student
 from models.serving.bundle import BundleFacts, open_bundle, seal

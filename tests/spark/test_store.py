@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import tables
 from jobs.lake.commits import Scope, Stamp
-from jobs.lake.contracts import conform
+from jobs.lake.schema_check import conform
 from jobs.lake.store import Lake
 from jobs.settings import LakeSettings
 from models.errors import DataError, SchemaError, SettingsError

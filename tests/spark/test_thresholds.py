@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobs import thresholds
+from jobs.labels import thresholds
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context

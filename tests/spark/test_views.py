@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from jobs import sql
 from jobs.lake import tables
 from jobs.lake.store import Lake
+from jobs.reports import sql
 from jobs.runtime.job import Context
 from models.errors import SettingsError
 from tests.spark.support import (

@@ -19,16 +19,9 @@ MODULES = sorted(
     for package in PACKAGES
     for path in (ROOT / package).rglob("*.py")
 )
-CORPUS = "jobs.corpus."  # a room apart, with settings and rules of its own
 TORCH_FREE = (
     "udfs.student_scoring", "udfs.cleaning", "udfs.readers.reading", "udfs.readers.sources", "udfs.readers.survey",
 )  # fmt: skip
-    "udfs.student_scoring",
-    "udfs.cleaning",
-    "udfs.readers.reading",
-    "udfs.readers.sources",
-    "udfs.readers.survey",
-)
 IMPORT = """
 import importlib, json, sys
 failed = {}
@@ -103,7 +96,8 @@ def test_packages_say_what_they_are_and_import_nothing() -> None:
 
 def test_no_module_is_named_like_another_or_like_pythons_own() -> None:
     """A script run by its path finds its neighbours first, and errors name modules without their folder."""
-    names = Counter(name.rpartition(".")[2] for name in MODULES if not name.startswith(CORPUS))
-    assert [name for name, times in names.items() if times > 1] == []
+    for package in PACKAGES:
+        names = Counter(path.stem for path in (ROOT / package).rglob("*.py") if path.stem != "__init__")
+        assert [name for name, times in names.items() if times > 1] == [], package
     everywhere = {name.rpartition(".")[2] for name in MODULES if "." in name}
     assert everywhere & (set(sys.stdlib_module_names) | set(PACKAGES)) == set()

@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.corpus.clusters import REQUIRES, TASK_LABELS, TASK_SCENES
-from jobs.corpus.composing import CLUSTERS
-from jobs.corpus.generator import generate
-from jobs.corpus.rules import DEMO_RULES
-from jobs.corpus.settings import CorpusSettings
+from jobs.demo.clusters import REQUIRES, TASK_LABELS, TASK_SCENES
+from jobs.demo.composing import CLUSTERS
+from jobs.demo.corpus_settings import CorpusSettings
+from jobs.demo.demo_rules import DEMO_RULES
+from jobs.demo.generator import generate
 from models.errors import SettingsError
 
 SETTINGS = CorpusSettings(texts=5000, days=14, processes=1)

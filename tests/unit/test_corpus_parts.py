@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobs.corpus.annotators import Reservoir, caps
-from jobs.corpus.clusters import CHAT, SCENES
-from jobs.corpus.composing import CLUSTERS, FAMILIES, Wording, grammars, mix
-from jobs.corpus.grammar import Grammar, expand
-from jobs.corpus.material.glyphs import GLYPHS
-from jobs.corpus.material.homophones import GROUPS, HOMOPHONES
-from jobs.corpus.noise import chat_noise, photo_noise, speech_noise, substitute
-from jobs.corpus.plan import CHUNK, allocate, plan, stream
-from jobs.corpus.records import Record
-from jobs.corpus.seasons import season, second_of_day, volume
-from jobs.corpus.settings import ChatNoise, CorpusSettings, PhotoNoise, SpeechNoise
+from jobs.demo.annotators import Reservoir, caps
+from jobs.demo.clusters import CHAT, SCENES
+from jobs.demo.composing import CLUSTERS, FAMILIES, Wording, grammars, mix
+from jobs.demo.corpus_plan import CHUNK, allocate, plan, stream
+from jobs.demo.corpus_settings import ChatNoise, CorpusSettings, PhotoNoise, SpeechNoise
+from jobs.demo.grammar import Grammar, expand
+from jobs.demo.noise import chat_noise, photo_noise, speech_noise, substitute
+from jobs.demo.phrases.glyphs import GLYPHS
+from jobs.demo.phrases.homophones import GROUPS, HOMOPHONES
+from jobs.demo.seasons import season, second_of_day, volume
+from jobs.demo.source_records import Record
 
 
 def _drawn(template: str, **slots: tuple[str, ...]) -> set[str]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from jobs.demo_settings import demo_settings
+from jobs.demo.demo_settings import demo_settings
 from jobs.settings import MAX_SETTINGS_BYTES, Settings, load, merge
 from models.errors import SettingsError
 

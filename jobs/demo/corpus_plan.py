@@ -1,0 +1,129 @@
+"""Plans the corpus before a word is made: how many records a day has, in which chunks, which are broken.
+
+Chunks are cut from the settings alone, each with a random stream of its own: that is why the number of
+processes changes no byte.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import accumulate
+from random import Random
+
+from jobs.demo.clusters import CHAT, PHOTO, SCENES, SPEECH
+from jobs.demo.corpus_settings import CorpusSettings
+from jobs.demo.seasons import volume
+from models import digests
+
+CHUNK = 4000  # records; part of what the bytes depend on
+SMALLEST_WITH_ALL_KINDS = 1000  # a corpus from this size on holds every kind of broken record
+KINDS = {
+    CHAT: ("not_utf8", "no_text", "duplicate_id", "wrong_type"),
+    SPEECH: ("not_utf8", "no_text", "duplicate_id", "wrong_type"),
+    PHOTO: ("no_text", "duplicate_id"),  # Parquet has types and refuses bad UTF-8 itself
+}
+_ID_PREFIX = {CHAT: "m", SPEECH: "u", PHOTO: "p"}
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """One broken record: its place in the file, what is wrong, and for a duplicate the id it repeats."""
+
+    position: int
+    kind: str
+    same_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPlan:
+    """Records `start` to `start + count` of the `day_total` of a scene's day; `first` counts in the file."""
+
+    scene: str
+    day: date
+    start: int
+    count: int
+    day_total: int
+    first: int
+    broken: tuple[Broken, ...]
+    per_label: int  # how many texts a label may give the annotators; 0: the day is not annotated
+
+
+def stream(settings: CorpusSettings, *key: object) -> Random:
+    """The random stream that belongs to a key: the same wherever and whenever it is asked for."""
+    return Random(int(digests.of_json([settings.seed, *map(str, key)], chars=32), 16))
+
+
+def source_id(scene: str, day: date, index: int) -> str:
+    """The id a source gives its record number `index` of a day; ids of a source sort by time."""
+    return f"{_ID_PREFIX[scene]}{day:%Y%m%d}{index:07d}"
+
+
+def allocate(total: int, weights: Sequence[float]) -> list[int]:
+    """Whole numbers in proportion to the weights that sum to `total`, by largest remainders."""
+    scale = total / sum(weights)
+    floors = [int(weight * scale) for weight in weights]
+    by_rest = sorted(range(len(weights)), key=lambda i: (floors[i] - weights[i] * scale, i))
+    for index in by_rest[: total - sum(floors)]:
+        floors[index] += 1
+    return floors
+
+
+def day_counts(settings: CorpusSettings) -> dict[str, list[int]]:
+    """How many records each scene has on each day."""
+    chat_share = 1 - settings.speech_share - settings.photo_share
+    totals = allocate(settings.texts, (chat_share, settings.speech_share, settings.photo_share))
+    counts = {}
+    for scene, total in zip(SCENES, totals, strict=True):
+        random = stream(settings, "volume", scene)
+        counts[scene] = allocate(total, [volume(day) * (0.9 + 0.2 * random.random()) for day in settings.all_days])
+    return counts
+
+
+def plan(settings: CorpusSettings) -> list[ChunkPlan]:
+    """Every chunk, in the order of the files: scene by scene, day by day."""
+    counts = day_counts(settings)
+    eligible = sum(sum(counts[scene][: len(settings.annotated_days)]) for scene in SCENES)
+    per_label = min(settings.annotations_per_label, max(10, eligible // 20))
+    return [chunk for scene in SCENES for chunk in _scene_chunks(settings, scene, counts[scene], per_label)]
+
+
+def _scene_chunks(settings: CorpusSettings, scene: str, counts: list[int], per_label: int) -> Iterator[ChunkPlan]:
+    broken = _broken_records(settings, scene, counts)
+    annotated = len(settings.annotated_days)
+    first = 0
+    for number, (day, day_total) in enumerate(zip(settings.all_days, counts, strict=True)):
+        for start in range(0, day_total, CHUNK):
+            count = min(CHUNK, day_total - start)
+            here = tuple(b for b in broken if first <= b.position < first + count)
+            yield ChunkPlan(scene, day, start, count, day_total, first, here, per_label if number < annotated else 0)
+            first += count
+
+
+def _broken_records(settings: CorpusSettings, scene: str, counts: list[int]) -> list[Broken]:
+    total = sum(counts)
+    kinds = KINDS[scene]
+    wanted = round(settings.broken_share * total)
+    full = settings.broken_share > 0 and settings.texts >= SMALLEST_WITH_ALL_KINDS
+    if full:
+        wanted = max(wanted, len(kinds))
+    long_one = 1 if full and scene == CHAT else 0
+    wanted = max(0, min(wanted + long_one, total - 1))
+    random = stream(settings, "broken", scene)
+    positions = random.sample(range(1, total), wanted) if wanted else []  # the first record is never broken
+    taken = set(positions)
+    days = list(accumulate(counts, initial=0))
+    records = []
+    for order, position in enumerate(positions):
+        kind = "too_long" if order < long_one else kinds[(order - long_one) % len(kinds)]
+        same_as = None
+        if kind == "duplicate_id":
+            earlier = max(0, position - 1 - int(random.random() * 40))
+            while earlier in taken:
+                earlier -= 1
+            day = bisect_right(days, earlier) - 1
+            same_as = source_id(scene, settings.all_days[day], earlier - days[day])
+        records.append(Broken(position, kind, same_as))
+    return records

@@ -1,0 +1,164 @@
+"""Everyday talk of pupils in the chat, which no label is about."""
+
+from __future__ import annotations
+
+from jobs.demo.clusters import Cluster, Family
+
+# The rates of everyday families are relative to each other within a scene: they share what the labels leave.
+EVERYDAY: tuple[Family, ...] = (
+    Family(
+        "replies",
+        (0.75, 0.02, 0.0),
+        (
+            Cluster(
+                "yes",
+                (
+                    "(好的|好的|好|嗯|嗯嗯|收到|好滴|好哒|ok|OK|明白|懂了|知道了|可以|行|对|是的|没问题|有|会|在|听懂了|哦|哦哦)",
+                    "(好的|好|嗯|嗯嗯|收到|好滴|好哒|ok|OK|明白|懂了|知道了|可以|行|对|是的|没问题)",
+                    "(好的|好|收到|明白|懂了|知道了){tail}",
+                    "(好的|收到|明白了|嗯嗯)(老师|{teacher})",
+                ),
+                scenes="cs",
+                weight=0.55,
+            ),
+            Cluster(
+                "hello",
+                (
+                    "(老师好|老师晚上好|大家好|晚上好|来了|我来了|早上好|到|hi|hello)",
+                    "(老师|{teacher})(好|晚上好|早|下午好)(呀|！|~|)",
+                    "(拜拜|再见|老师再见|88|下课啦|明天见)",
+                ),
+                scenes="cs",
+                weight=0.25,
+            ),
+            Cluster(
+                "no",
+                (
+                    "(没有|不是|不会|不懂|没听懂|不知道|还没|等一下|等等|没写完|不对)",
+                    "(还没|没)(写|做|抄|算)(完|好){tail}",
+                    "(等|等等)(我|一下|会儿){tail}",
+                ),
+                scenes="cs",
+                weight=0.20,
+            ),
+        ),
+        "greeting",
+    ),
+    Family(
+        "answers",
+        (0.26, 0.0, 0.0),
+        (
+            Cluster(
+                "choice",
+                ("{abcs}", "{abc}", "(选|我选|应该选|答案是){abc}", "{qref}(选|是){abc}"),
+                scenes="c",
+                weight=0.45,
+            ),
+            Cluster(
+                "value",
+                (
+                    "{ans}",
+                    "{ans}",
+                    "{var}={ans}",
+                    "(等于|答案是|是|得|算出来是){ans}",
+                    "{expr}",
+                    "{qref}(是|等于|得){ans}",
+                ),
+                scenes="c",
+                weight=0.35,
+            ),
+            Cluster(
+                "spoken_answer",
+                (
+                    "{word}",
+                    "(是|选|填){cword}",
+                    "(因为|用的是|考的是){topic}",
+                    "(过去式|复数|意思)是{word}",
+                    "{word}{sep}{word}",
+                    "(主语|谓语|宾语|定语)(是|)(从句|{word})",
+                    "(用|先用){topic}(再|然后)(算|求|证){seg}",
+                    "{seg}(=|⊥|∥|平行|等于){seg}",
+                ),
+                scenes="c",
+                weight=0.20,
+            ),
+        ),
+    ),
+    Family(
+        "questions",
+        (0.10, 0.05, 0.0),
+        (
+            Cluster(
+                "about_a_step",
+                (
+                    "({teacher}|){sep}{qref}(为什么|怎么|咋)(是|等于|得|变成){ans}{tail}",
+                    "{qref}(不会|没懂|没听懂|不明白|看不懂){sep}(能再讲一遍吗|再讲讲|{topic}那一步|)",
+                    "{topic}(和|跟){topic}(有什么区别|怎么区分|的关系){tail}",
+                    "(这里|那一步|{qref})(为什么|怎么)(要|能|可以)(用{topic}|除以{2-20}|移项|乘{2-9}|约分){tail}",
+                    "{cword}(怎么读|是什么意思|怎么写|的近义词)",
+                    "{word}(怎么读|怎么拼|是什么意思|的复数|的过去式){tail}",
+                ),
+                scenes="cs",
+                weight=0.7,
+            ),
+            Cluster(
+                "about_the_course",
+                (
+                    "({when}|)(几点|什么时候)(上课|下课|休息|开始){tail}",
+                    "(这是|现在是|讲到)(第几|{lesson}的第{1-9})(页|题){tail}",
+                    "(下节课|{when}|下周{wd})(讲|学|考)(什么|{topic}吗|哪里){tail}",
+                    "(期中|期末|单元|月)(考|测)(难吗|考{topic}吗|什么时候|多少分){tail}",
+                    "{book}(第{3-160}页|{qref})(有|在哪|讲不讲|讲过吗){tail}",
+                ),
+                scenes="cs",
+                weight=0.3,
+            ),
+        ),
+        "exam",
+    ),
+    Family(
+        "chitchat",
+        (0.16, 0.0, 0.0),
+        (
+            Cluster(
+                "daily_life",
+                (
+                    "(我|)({when}|)(吃|想吃|刚吃)(了|完|){food}{tail}",
+                    "(有人|谁|{name})(玩|会|喜欢|在玩){hobby}(吗|不|么){tail}",
+                    "{feel}{tail}",
+                    "({city}|我们这|我这)({when}|)(下雨|下雪|{0-38}度|好热|刮大风|停电)(了|){tail}",
+                    "(我|{name})(在|是)({city}|{place})(的|){tail}",
+                    "我({when}|)(去|要去|去了){place}(了|玩|){tail}",
+                    "(我|我家)(的|)(猫|狗|仓鼠|弟弟|妹妹)(又|在|把){sep}(捣乱|睡觉|{book}咬了|叫)",
+                ),
+                scenes="c",
+                weight=0.45,
+            ),
+            Cluster(
+                "with_others",
+                (
+                    "{name}(在吗|你好|加油|别刷屏|好强|来了|呢|你几年级|{wow})",
+                    "(谁|有没有人)(是|在)({1-9}年级|{city})(的|){tail}",
+                    "(你们|大家)(写|做)到(哪|{qref})了{tail}",
+                    "(加油|冲|我先撤了|别吵|安静|刷屏的够了|哈哈哈|笑死|{wow}){name}",
+                    "@{name} (看|快看|在不在|{qref}选什么|作业借我看看)",
+                ),
+                scenes="c",
+                weight=0.3,
+            ),
+            Cluster(
+                "of_the_lesson",
+                (
+                    "({topic}|{qref})(好|太|真|有点)(简单|有意思|绕|长|神奇){tail}",
+                    "(我|)(写|做|抄|算)(完|好)({qref}|了|{qref}了){tail}",
+                    "我(用|是用)({topic}|方程|画图|{2-3}种方法)(做|算|解)的{tail}",
+                    "(忘|忘了|记错|看错|算错|抄错)({qref}|了|{topic}的公式|单位|符号){tail}",
+                    "我({qref}|{subject}|{lesson})(错了{1-9}个|对了{1-20}个|考了{40-100})",
+                ),
+                scenes="c",
+                weight=0.25,
+            ),
+        ),
+        "chat",
+    ),
+)

@@ -1,0 +1,1 @@
+"""From files to clean texts and annotations, and annotations out again."""

@@ -1,0 +1,1 @@
+"""Keeping a warehouse: making its tables, looking at its runs."""

@@ -1,0 +1,99 @@
+"""`pingti sql "…"`: a statement over the tables and views, and a readable answer."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from pyspark.errors import AnalysisException, ParseException
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.functions import arrow_udf
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jobs.labels.label import decide, deciders
+from jobs.labels.promote import live
+from jobs.lake import queries, tables, views
+from jobs.runtime.job import Context
+from models.errors import SettingsError
+from udfs.sql_functions import InForce, student_probs
+
+_WIDEST = 60
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.)*'|`[^`]*`", re.DOTALL)  # and what is quoted
+_CHANGING = re.compile(
+    r"^\s*(alter|analyze|call|clear|comment|convert|copy|create|delete|drop|grant|insert|load|merge|msck|optimize"
+    r"|refresh|reorg|repair|replace|reset|restore|revoke|set|truncate|update|vacuum)\b|\b(?=insert\s+(?:into|overwrite)\b)(insert)",
+    re.IGNORECASE,
+)
+
+
+def prepare(context: Context, as_of: str | None) -> None:
+    """Register tables and views; `label_as_of` holds the labels by what was in force at that moment (now, if none)."""
+    views.register(context.lake, context.settings.tasks)
+    register_functions(context)
+    label_as_of(context, _moment(as_of, context.settings.session.timezone)).createOrReplaceTempView("label_as_of")
+
+
+def register_functions(context: Context) -> None:
+    """Make `student_probs(task, text)` known to the session: the promoted students, asked about any text."""
+    promoted = {name: queries.model(context.lake, one.model_id) for name, one in live(context).items()}
+    students = {name: InForce(found.model_id, found.path) for name, found in promoted.items()}
+    function = student_probs(students, context.settings.cleaning, context.settings.scoring.engine)
+    asked = arrow_udf(function, "array<float>")  # type: ignore[call-overload]
+    context.spark.udf.register("student_probs", asked)
+
+
+def _moment(text: str | None, zone: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"--as-of: got {text!r}, expected a time such as 2026-03-01T08:00:00") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
+
+
+def label_as_of(context: Context, moment: datetime | None) -> DataFrame:
+    """The labels as the promotions in force at a moment decide them, from the stored scores: no inference."""
+    found = deciders(context, live(context, moment))
+    if not found:
+        return context.spark.createDataFrame([], tables.LABELS.schema)
+    texts, scores = context.lake.read(tables.TEXTS), context.lake.read(tables.STUDENT_SCORES)
+    return decide(texts, scores, context.settings.tasks, found)
+
+
+def run(context: Context, statement: str, limit: int, as_of: str | None, console: Console) -> None:
+    """Run a statement and print at most `limit` rows of its answer."""
+    if changing := _CHANGING.search(_COMMENTS.sub(" ", statement)):
+        raise SettingsError(
+            f"sql: {changing[0].strip().upper()} would change tables; only jobs write them, ask with SELECT"
+        )
+    prepare(context, as_of)
+    try:
+        frame = context.spark.sql(statement)
+        rows = frame.limit(limit + 1).collect()
+    except (AnalysisException, ParseException) as error:
+        named = ", ".join([*tables.BY_NAME, *views.queries("", context.settings.tasks), "label_as_of"])
+        first = str(error).split("\n")[0]
+        raise SettingsError(f"sql: {first}; tables and views: {named}") from None
+    table = Table(show_edge=False, header_style="bold")
+    for name in frame.columns:
+        table.add_column(Text(name), overflow="fold", max_width=_WIDEST)
+    for row in rows[:limit]:
+        table.add_row(*[Text(_shown(value)) for value in row])  # a text may look like markup
+    console.print(table)
+    if len(rows) > limit:
+        console.print(f"… only the first {limit} rows; --limit shows more", style="dim")
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, bytes | bytearray):
+        return f"<{len(value)} bytes>"
+    text = str(value)
+    return text if len(text) <= 4 * _WIDEST else f"{text[: 4 * _WIDEST]}…"

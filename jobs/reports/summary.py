@@ -1,0 +1,108 @@
+"""The run in numbers: the counts that must hold, and what each round came to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import functions as F
+
+from jobs.ingestion.import_annotations import REASON_PREFIX
+from jobs.labels.promote import live
+from jobs.lake import queries, tables
+from jobs.runtime.job import Context
+from models.errors import DataError
+
+
+def counts(context: Context) -> dict[str, Any]:
+    """Read, raw, rejected, texts; and per task the texts of its scenes, settled, scored and positive labels."""
+    lake = context.lake
+    runs = lake.read(tables.RUNS).where("job = 'ingest' AND outcome = 'done'")
+    read = runs.agg(F.sum(F.col("row_counts")["read"])).collect()[0][0]
+    rejected = lake.read(tables.REJECTED).where(~F.startswith("reason", F.lit(REASON_PREFIX))).count()
+    # A task that has no student in force yet has nothing to count.
+    current = live(context)
+    per_task = {
+        name: _task_counts(context, name, current[name].model_id) for name in context.settings.tasks if name in current
+    }
+    raw, texts = lake.read(tables.RAW_TEXTS).count(), lake.read(tables.TEXTS).count()
+    return {"read": int(read or 0), "raw": raw, "rejected": rejected, "texts": texts, "tasks": per_task}
+
+
+def _task_counts(context: Context, name: str, model_id: str) -> dict[str, int]:
+    lake, task = context.lake, context.settings.task(name)
+    in_scenes = lake.read(tables.TEXTS).where(F.col("scene").isin(*task.scenes))
+    settled = F.count_if(queries.settled_for(name)).alias("settled")
+    row = in_scenes.agg(F.count("*").alias("texts"), settled).collect()[0]
+    scored = lake.read(tables.STUDENT_SCORES).where(F.col("model_id") == model_id).count()
+    positive = lake.read(tables.LABELS).where(F.col("task") == name).count()
+    return {"texts": row["texts"], "settled": row["settled"], "scored": scored, "positive_labels": positive}
+
+
+def check(found: dict[str, Any]) -> None:
+    """The counts that must hold, all that do not in one `DataError`."""
+    problems = []
+    if found["read"] != found["raw"] + found["rejected"]:
+        problems.append(f"read {found['read']} is not raw {found['raw']} + rejected {found['rejected']}")
+    if found["raw"] != found["texts"]:
+        problems.append(f"raw {found['raw']} is not texts {found['texts']}")
+    for name, task in found["tasks"].items():
+        if task["texts"] != task["settled"] + task["scored"]:
+            problems.append(f"{name}: texts {task['texts']} is not settled {task['settled']} + scored {task['scored']}")
+    if problems:
+        raise DataError(f"counts: {'; '.join(problems)}; run the jobs again over all days, and report it if it stays")
+
+
+def rounds(context: Context) -> list[dict[str, Any]]:
+    """Every round in its order: quality against the teacher, on texts unseen in training, and of its twin."""
+    rows = context.lake.read(tables.ROUNDS).orderBy("task", "round_id").collect()
+    found = []
+    for row in rows:
+        own = {(m["model"], m["gold"], m["part"]): m for m in row["metrics"]}
+        entry = {
+            "task": row["task"], "round": row["number"], "round_id": row["round_id"], "model_id": row["model_id"],
+            "sampling": row["sampling"], "rows": row["row_counts"]["train"], "seconds": round(row["seconds"], 1),
+            "decision": row["decision"], "reason": row["reason"], "losses": [round(loss, 5) for loss in row["losses"]],
+        }  # fmt: skip
+        nothing = dict.fromkeys(("precision", "recall", "f1"))
+        entry |= _quality(own.get(("student", "teacher", "test"))) or nothing
+        entry["unseen"] = _quality(own.get(("student", "teacher", "test_unseen")))
+        entry["undistilled"] = _quality(own.get(("undistilled", "teacher", "test")))
+        entry["human"] = _quality(own.get(("student", "human", "test")))
+        entry["undistilled_human"] = _quality(own.get(("undistilled", "human", "test")))
+        entry["teacher_human"] = _quality(own.get(("teacher", "human", "test")))
+        found.append(entry)
+    return found
+
+
+def _quality(metric: Any) -> dict[str, float] | None:
+    if metric is None:
+        return None
+    return {name: round(metric[name], 4) for name in ("precision", "recall", "f1")}
+
+
+def comparisons(context: Context) -> list[dict[str, Any]]:
+    """The trainings of each task's newest comparison that ended."""
+    ended = context.lake.read(tables.RUNS).where("job = 'compare' AND outcome = 'done'").select("run_id")
+    kept = context.lake.read(tables.COMPARISONS).join(ended, "run_id", "left_semi")
+    newest = kept.groupBy("task").agg(F.max("run_id").alias("run_id"))  # a run's id begins with its time
+    rows = kept.join(newest, ["task", "run_id"]).orderBy("task", "student", "scheme", "seed").collect()
+    return [row.asDict(recursive=True) for row in rows]
+
+
+def labels_by_day(context: Context) -> list[dict[str, Any]]:
+    """Positives a day and label, with the day's texts; what the report draws."""
+    texts = context.lake.read(tables.TEXTS).groupBy("dt").agg(F.count("*").alias("texts"))
+    found = context.lake.read(tables.LABELS).groupBy("dt", "task", "label").agg(F.count("*").alias("positives"))
+    rows = found.join(texts, "dt").orderBy("task", "label", "dt").collect()
+    return [row.asDict() for row in rows]
+
+
+def quality_by_label(context: Context) -> list[dict[str, Any]]:
+    """The thresholds in force with their evidence."""
+    found = []
+    for name, promotion in sorted(live(context).items()):
+        chosen = context.lake.read(tables.THRESHOLDS).where(
+            (F.col("model_id") == promotion.model_id) & (F.col("version") == promotion.threshold_version)
+        )
+        found += [{"task": name, **row.asDict()} for row in chosen.orderBy("label", "scene").collect()]
+    return found

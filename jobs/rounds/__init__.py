@@ -1,0 +1,1 @@
+"""Rounds of distillation: from drawn rows to a sealed student and its evaluation."""

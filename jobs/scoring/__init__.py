@@ -1,0 +1,1 @@
+"""Students' and teachers' scores of texts, by the executors."""

@@ -1,0 +1,1 @@
+"""Teachers: their base models and their fine-tuning."""
