@@ -11,6 +11,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 LabelRef = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,63}\.)?[a-z][a-z0-9_]{0,63}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
+EVERY_SCENE, EVERY_TASK = "*", "*"
+"""What stands for every scene of a task, and for every task, in thresholds and rules."""
 
 TaskKind = Literal["multi_label", "multi_class", "pair"]
 """`multi_label`: every label is a yes-or-no question of its own; `multi_class`: a text has exactly one label; `pair`:

@@ -18,7 +18,7 @@ Batches = Iterator[pa.RecordBatch]
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class EnsembleMember:
     """One of the teachers: the column with its scores, in the order of its own labels, and how much it counts."""
 
     column: str
@@ -28,25 +28,27 @@ class Voice:
 
 
 def averager(
-    voices: Sequence[Voice], labels: Sequence[str], kind: TaskKind, keep: Sequence[str]
+    members: Sequence[EnsembleMember], labels: Sequence[str], kind: TaskKind, keep: Sequence[str]
 ) -> Callable[[Batches], Batches]:
-    """A batch function from the voices' columns to the columns of `keep` and `soft`, the average's logits.
+    """A batch function from the members' columns to the columns of `keep` and `soft`, the average's logits.
 
-    A list that is null, and a label that a voice does not know, count as nothing said; where none says anything,
+    A list that is null, and a label that a member does not know, count as nothing said; where none says anything,
     `soft` has a null in the label's place.
     """
 
     def average(batches: Batches) -> Batches:
         for batch in batches:
-            said = [_probabilities(batch.column(voice.column), voice, labels, kind) for voice in voices]
-            soft = averaged(said, [voice.weight for voice in voices], kind)
+            said = [_probabilities(batch.column(member.column), member, labels, kind) for member in members]
+            soft = averaged(said, [member.weight for member in members], kind)
             columns = {name: batch.column(name) for name in keep}
             yield pa.RecordBatch.from_pydict(columns | {"soft": to_lists_with_nulls(soft)})
 
     return average
 
 
-def _probabilities(column: pa.Array, voice: Voice, labels: Sequence[str], kind: TaskKind) -> NDArray[np.float64]:
-    own = to_matrix(column, len(voice.labels))
-    found: NDArray[np.float64] = probabilities(own, kind) if voice.logits else own.astype(np.float64)
-    return in_order(found, voice.labels, labels)
+def _probabilities(
+    column: pa.Array, member: EnsembleMember, labels: Sequence[str], kind: TaskKind
+) -> NDArray[np.float64]:
+    own = to_matrix(column, len(member.labels))
+    found: NDArray[np.float64] = probabilities(own, kind) if member.logits else own.astype(np.float64)
+    return in_order(found, member.labels, labels)

@@ -75,10 +75,10 @@ def score_batch(batch: pa.RecordBatch, students: Sequence[Served], kind: EngineK
         if len(rows) == 0:
             continue
         engine = engine_of(student.bundle, student.model_id, kind)
-        if engine.alphabet not in encoded:
+        if engine.encoder_key not in encoded:
             texts = engine.read(batch.column("text"), second)
-            encoded[engine.alphabet] = engine.encode(texts), texts.is_null().to_numpy(zero_copy_only=False)
-        ids, null = encoded[engine.alphabet]
+            encoded[engine.encoder_key] = engine.encode(texts), texts.is_null().to_numpy(zero_copy_only=False)
+        ids, null = encoded[engine.encoder_key]
         yield scored(batch, student, rows, to_lists(engine.probabilities_encoded(ids, rows), null[rows]))
 
 

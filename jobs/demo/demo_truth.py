@@ -18,9 +18,11 @@ from jobs.rounds import training_data
 from jobs.runtime.job import Context
 from models import digests
 from models.evaluation.sliced_metrics import Evidence, macro_of, tally
-from models.evaluation.threshold_search import EVERY_SCENE
 from models.serving.open_engine import (
     open_engine,
+)
+from models.tasks import (
+    EVERY_SCENE,
 )
 
 Truth: TypeAlias = Mapping[str, Mapping[str, frozenset[str]]]  # the true labels by task and text_id

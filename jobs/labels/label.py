@@ -16,9 +16,11 @@ from jobs.lake.queries import Model
 from jobs.runtime.job import Context, Days, Done, Job, Work
 from models import label_dependencies as dependencies
 from models.errors import DataError
-from models.evaluation.threshold_search import EVERY_SCENE
 from models.label_dependencies import Label
-from models.tasks import TaskSettings
+from models.tasks import (
+    EVERY_SCENE,
+    TaskSettings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def decide(
     wide = texts.select("text_id", "dt", "scene", "settled")
     for name, decider in deciders.items():
         own = scores.where(F.col("model_id") == decider.model.model_id)
-        own = own.select("text_id", "dt", queries.competing(F.col("probs"), tasks[name]).alias(f"probs_{name}"))
+        own = own.select("text_id", "dt", queries.keep_argmax(F.col("probs"), tasks[name]).alias(f"probs_{name}"))
         wide = wide.join(own, ["text_id", "dt"], "left").withColumn(f"limits_{name}", _limits(tasks[name], decider))
     above = {
         (name, label): _above(tasks[name], name, label, position)

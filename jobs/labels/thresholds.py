@@ -17,10 +17,15 @@ from jobs.lake.queries import Model
 from jobs.rounds import round_evaluation
 from jobs.runtime.job import Context, Done, Job, Work
 from models.errors import DataError
-from models.evaluation.predictions import competing, first_threshold
-from models.evaluation.threshold_search import EVERY_SCENE, search
+from models.evaluation.predictions import first_threshold, keep_argmax
+from models.evaluation.threshold_search import (
+    search,
+)
 from models.rounds.date_layout import Window
-from models.tasks import Target
+from models.tasks import (
+    EVERY_SCENE,
+    Target,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ def _rows(context: Context, student: Model, window: Window) -> list[tuple[Any, .
     gold, known = round_evaluation.gold_of_teacher(context, teacher, table, student.labels)
     scores = table.column("probs").combine_chunks().flatten().to_numpy().reshape(-1, len(student.labels))
     task = context.settings.task(student.task)
-    scores = competing(scores, task.kind)
+    scores = keep_argmax(scores, task.kind)
     first = first_threshold(task.kind, len(student.labels))
     days = round_evaluation.day_numbers(table)
     scenes = np.array(table.column("scene").to_pylist(), np.str_)

@@ -12,10 +12,12 @@ from jobs.lake import tables
 from jobs.lake.commits import Scope
 from jobs.lake.store import Lake
 from models.errors import DataError
-from models.evaluation.threshold_search import EVERY_SCENE
 from models.rounds.date_layout import DateLayout, Part, RoundSettings, Window, lay_out
-from models.tasks import TaskSettings
-from models.text.rules import EVERY_TASK
+from models.tasks import (
+    EVERY_SCENE,
+    EVERY_TASK,
+    TaskSettings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +168,8 @@ def probabilities(logits: Column, task: TaskSettings) -> Column:
     return F.transform(shares, lambda share: share / total)
 
 
-def competing(probabilities: Column, task: TaskSettings) -> Column:
-    """`predictions.competing` of an array column: of classes, all but the likeliest become 0."""
+def keep_argmax(probabilities: Column, task: TaskSettings) -> Column:
+    """`predictions.keep_argmax` of an array column: of classes, all but the likeliest become 0."""
     if task.kind != "multi_class":
         return probabilities
     winner = F.array_position(probabilities, F.array_max(probabilities)) - 1  # counted from 1, as SQL does

@@ -33,7 +33,7 @@ from models.tasks import JOINT, Scheme, StudentKind, StudentSettings, Unit
 
 if TYPE_CHECKING:
     from models.teachers.joint_teacher import (
-        Learner,
+        TeacherInTraining,
     )
     from models.training.trainer import TrainedStudent
 
@@ -241,7 +241,7 @@ def _told(quality: Quality) -> dict[str, float]:
     return {"precision": quality.precision, "recall": quality.recall, "f1": quality.f1}
 
 
-def _teacher_f1(context: Context, later: Later, lesson: Lesson, learner: Learner | None) -> float | None:
+def _teacher_f1(context: Context, later: Later, lesson: Lesson, learner: TeacherInTraining | None) -> float | None:
     """Macro F1 of the teacher against the annotators: of the stored one, or of the one that learnt too."""
     task = context.task_of(lesson.teacher)
     if learner is None:

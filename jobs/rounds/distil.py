@@ -17,7 +17,6 @@ from jobs.rounds.round_evaluation import Judged
 from jobs.rounds.student_training import Lesson, Trained
 from jobs.runtime.job import Context, Done, Job, Work
 from models import digests
-from models.evaluation.threshold_search import EVERY_SCENE
 from models.rounds.date_layout import (
     DateLayout,
 )
@@ -25,6 +24,9 @@ from models.rounds.round_decision import (
     Decision,
 )
 from models.serving.bundle import open_bundle
+from models.tasks import (
+    EVERY_SCENE,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from jobs.rounds.student_training import Trained
 from jobs.runtime.job import Context
 from models.evaluation.ensemble import in_order
 from models.evaluation.metrics import Quality
-from models.evaluation.predictions import Floats, competing, first_threshold, implied, probabilities
+from models.evaluation.predictions import Floats, complete_class_labels, first_threshold, keep_argmax, probabilities
 from models.evaluation.sliced_metrics import Cell, Evidence, by_label, macro_of, search_thresholds, tally
 from models.evaluation.threshold_search import Found
 from models.rounds import round_decision
@@ -146,7 +146,7 @@ def weigh(
         model_id: What it is called in `evaluations`.
         scores: Its probabilities of the distinct texts, (texts, labels).
     """
-    own = competing(scores, task.kind)[found.where]
+    own = keep_argmax(scores, task.kind)[found.where]
     targets = [settings.target for settings in task.labels.values()]
     fallback = first_threshold(task.kind, len(targets))
     before = ~found.testing
@@ -165,7 +165,7 @@ def of_teacher(found: Later, task: TaskSettings, teacher: Model) -> dict[CellKey
 
 def decided_by_first_thresholds(logits: NDArray[np.float32], kind: TaskKind) -> NDArray[np.bool_]:
     """What a model decides where nothing was searched yet: (rows, labels)."""
-    decisions: NDArray[np.bool_] = competing(probabilities(logits, kind), kind) >= first_threshold(
+    decisions: NDArray[np.bool_] = keep_argmax(probabilities(logits, kind), kind) >= first_threshold(
         kind, logits.shape[1]
     )
     return decisions
@@ -208,7 +208,7 @@ def _decided(
 ) -> Gold:  # fmt: skip
     limits = {scene: queries.threshold_row(thresholds, scene, model.labels) for scene in set(scenes)}
     wanted = np.array([limits[scene] for scene in scenes]).reshape(scores.shape)
-    decisions = (competing(scores, kind) >= wanted).astype(np.float32)
+    decisions = (keep_argmax(scores, kind) >= wanted).astype(np.float32)
     ordered = in_order(decisions, model.labels, labels)
     return ordered == 1, ~np.isnan(ordered)
 
@@ -239,7 +239,7 @@ def _gold_of_humans(context: Context, name: str, rows: pa.Table, wanted: Sequenc
     for index, text_hash in enumerate(rows.column("text_hash").to_pylist()):
         for column, positive in said.get(text_hash, {}).items():
             answers[index, column] = positive
-    answers = implied(answers, task.kind)[:, [place[label] for label in wanted]]
+    answers = complete_class_labels(answers, task.kind)[:, [place[label] for label in wanted]]
     return answers == 1, ~np.isnan(answers)
 
 

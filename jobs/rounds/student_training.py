@@ -25,7 +25,7 @@ from udfs.list_arrays import to_matrix
 if TYPE_CHECKING:
     from models.students.student import Student
     from models.teachers.joint_teacher import (
-        Learner,
+        TeacherInTraining,
     )
     from models.training.trainer import TrainedStudent
 
@@ -63,7 +63,7 @@ def train(context: Context, lesson: Lesson) -> Trained:
 
 def train_one(
     context: Context, lesson: Lesson, student: StudentSettings, given: Prepared, *, distil: bool = True,
-    learner: Learner | None = None,
+    learner: TeacherInTraining | None = None,
 ) -> TrainedStudent:  # fmt: skip
     """One training; it goes on from its last whole epoch where an earlier run of it was killed.
 
@@ -104,7 +104,7 @@ def forget(context: Context, round_id: str) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def learner_of(context: Context, lesson: Lesson, student: StudentSettings) -> Learner | None:
+def learner_of(context: Context, lesson: Lesson, student: StudentSettings) -> TeacherInTraining | None:
     """A teacher that learns beside the student, from what the stored one began as, on the rows of the round.
 
     None where the scheme is no joint one.
@@ -112,10 +112,10 @@ def learner_of(context: Context, lesson: Lesson, student: StudentSettings) -> Le
     if student.scheme not in JOINT:
         return None
     from models.teachers.fine_tuning_rows import (
-        Lesson as TeachersLesson,
+        FineTuningRows,
     )
     from models.teachers.joint_teacher import (
-        Learner,
+        TeacherInTraining,
     )
     from models.training.devices import reproducible
 
@@ -124,11 +124,13 @@ def learner_of(context: Context, lesson: Lesson, student: StudentSettings) -> Le
     table = rows.select("text", "text_b", "hard").toArrow()
     hard = to_matrix(table.column("hard"), len(task.label_names))
     second = table.column("text_b").to_pylist() if task.kind == "pair" else None
-    told = TeachersLesson(
+    told = FineTuningRows(
         table.column("text").to_pylist(), np.nan_to_num(hard), ~np.isnan(hard), task.label_names, task.kind, second
     )
     with reproducible(lesson.seed):
-        return Learner.of(base_of(context, lesson.teacher.task, lesson.layout), told, task.teacher, student.hint_layer)
+        return TeacherInTraining.of(
+            base_of(context, lesson.teacher.task, lesson.layout), told, task.teacher, student.hint_layer
+        )
 
 
 def sealed(context: Context, lesson: Lesson, student: Student, vocabulary: AnyVocabulary) -> tuple[str, Path]:

@@ -24,13 +24,17 @@ from jobs.runtime.job import Context
 from jobs.scoring import score, score_teacher
 from jobs.teachers.train_teacher import ON_THE_WAY, folder_of
 from models.errors import DataError
-from models.evaluation.threshold_search import EVERY_SCENE
 from models.rounds.date_layout import DateLayout
-from models.tasks import JOINT, StudentSettings, TaskSettings
+from models.tasks import (
+    EVERY_SCENE,
+    JOINT,
+    StudentSettings,
+    TaskSettings,
+)
 from models.text.pairs import joined
 from models.text.vocabulary import Texts, Vocabulary
 from models.text.word_vocabulary import AnyVocabulary, WordVocabulary
-from udfs.averaging import Voice, averager
+from udfs.averaging import EnsembleMember, averager
 from udfs.build import same_build
 from udfs.list_arrays import to_matrix
 
@@ -84,7 +88,7 @@ def decided(context: Context, teacher: Model, logits: str) -> Column:
     task = context.settings.task(teacher.task)
     found = queries.newest_thresholds(context.lake, teacher.model_id)
     limits = F.array(*[F.lit(one) for one in queries.threshold_row(found, EVERY_SCENE, teacher.labels)])
-    scores = queries.competing(queries.probabilities(F.col(logits), task), task)
+    scores = queries.keep_argmax(queries.probabilities(F.col(logits), task), task)
     return F.zip_with(
         scores,
         limits,
@@ -100,17 +104,17 @@ def averaged(context: Context, teacher: Model, student: StudentSettings, rows: D
     """
     task = context.task_of(teacher)
     keep = rows.columns
-    voices: list[Voice] = []
+    voices: list[EnsembleMember] = []
     for number, (model, weight) in enumerate(_teachers(context, teacher, student)):
         column = f"voice_{number}"
         if model.model_id == teacher.model_id:  # its logits are in the task's order already
             rows = rows.withColumn(column, F.col("soft"))
-            voices.append(Voice(column, task.label_names, weight, logits=True))
+            voices.append(EnsembleMember(column, task.label_names, weight, logits=True))
             continue
         said = _of_student(rows, model) if model.role == "student" else _of_teacher(context, model)
         key = "text_id" if model.role == "student" else "text_hash"
         rows = rows.join(said.select(key, F.col("said").alias(column)), key, "left")
-        voices.append(Voice(column, model.labels, weight, logits=model.role == "teacher"))
+        voices.append(EnsembleMember(column, model.labels, weight, logits=model.role == "teacher"))
     others = [name for name in keep if name != "soft"]
     ddl = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in rows.select(*others).schema)
     together = averager(voices, task.label_names, task.kind, others)

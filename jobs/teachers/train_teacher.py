@@ -17,14 +17,17 @@ from jobs.lake.commits import Scope
 from jobs.runtime.job import Context, Done, Job, Work
 from models import digests
 from models.errors import DataError
-from models.evaluation.predictions import first_threshold, implied
-from models.evaluation.threshold_search import EVERY_SCENE
+from models.evaluation.predictions import complete_class_labels, first_threshold
 from models.rounds.date_layout import DateLayout
-from models.tasks import TaskKind, TaskSettings
+from models.tasks import (
+    EVERY_SCENE,
+    TaskKind,
+    TaskSettings,
+)
 
 if TYPE_CHECKING:
     from models.teachers.fine_tuning_rows import (
-        Lesson as TeachersLesson,
+        FineTuningRows,
     )
 
 CONTENT, ON_THE_WAY = "content", "way/"  # what the digests in `models` are of: the teacher, and its states on the way
@@ -111,7 +114,7 @@ def fine_tuning_rows(context: Context, name: str, layout: DateLayout) -> Rows:
     answered = [table.column(label).to_numpy(zero_copy_only=False) for label in labels]
     said = np.stack(answered, axis=1).astype(np.float32)
     known: NDArray[np.bool_] = np.any(said == 1 if task.kind == "multi_class" else ~np.isnan(said), axis=0)
-    targets = implied(said[:, known], task.kind)
+    targets = complete_class_labels(said[:, known], task.kind)
     own = tuple(label for label, there in zip(labels, known.tolist(), strict=True) if there)
     if task.kind == "multi_class" and len(own) == 1:
         raise DataError(f"annotations: of the classes of task {name} only {own[0]} is told of any text; import more")
@@ -168,15 +171,15 @@ def folder_of(model_id: str, name: str, digest: str) -> str:
     return f"{model_id.replace('/', '-')}{beside}-{digest[:8]}"
 
 
-def lesson_for(task: TaskSettings, rows: Rows) -> TeachersLesson:
+def lesson_for(task: TaskSettings, rows: Rows) -> FineTuningRows:
     """The rows as a teacher takes them: what is not known is masked."""
     from models.teachers.fine_tuning_rows import (
-        Lesson as TeachersLesson,
+        FineTuningRows,
     )
 
     second = [one or "" for one in rows.others] if task.kind == "pair" else None
     known = ~np.isnan(rows.targets)
-    return TeachersLesson(rows.texts, np.nan_to_num(rows.targets), known, rows.labels, task.kind, second)
+    return FineTuningRows(rows.texts, np.nan_to_num(rows.targets), known, rows.labels, task.kind, second)
 
 
 def base_of(context: Context, name: str, layout: DateLayout) -> str:

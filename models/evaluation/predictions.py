@@ -1,7 +1,7 @@
 """From a model's logits to what it says: probabilities, and which of them may become a label.
 
 In a `multi_label` task every label is judged by itself; in a `multi_class` task the labels of a text compete, and only
-the likeliest can hold. After `competing` both are one thing: a label holds where its score reaches its threshold.
+the likeliest can hold. After `keep_argmax` both are one thing: a label holds where its score reaches its threshold.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def logits_of(probabilities: NDArray[np.float64], kind: TaskKind) -> NDArray[np.
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 
 
-def competing(probabilities: Floats, kind: TaskKind) -> Floats:
+def keep_argmax(probabilities: Floats, kind: TaskKind) -> Floats:
     """The probabilities that may become a label: all, or of a row of classes the largest (the first of equals)."""
     if kind != "multi_class" or not probabilities.size:
         return probabilities
@@ -60,7 +60,7 @@ def first_threshold(kind: TaskKind, labels: int) -> float:
     return FIRST_THRESHOLD / labels if kind == "multi_class" else FIRST_THRESHOLD
 
 
-def implied(said: NDArray[np.float32], kind: TaskKind) -> NDArray[np.float32]:
+def complete_class_labels(said: NDArray[np.float32], kind: TaskKind) -> NDArray[np.float32]:
     """Answers (rows, labels) of 1, 0 or NaN with what they imply: a class that holds denies the others."""
     if kind != "multi_class":
         return said

@@ -12,8 +12,6 @@ from models.evaluation.metrics import Counts, count, wilson
 from models.evaluation.predictions import FIRST_THRESHOLD
 from models.tasks import Frozen, Target
 
-EVERY_SCENE = "*"
-
 
 class ThresholdSettings(Frozen):
     """When a scene gets a threshold of its own."""

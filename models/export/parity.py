@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.errors import BundleError
-from models.evaluation.predictions import competing, first_threshold
+from models.evaluation.predictions import first_threshold, keep_argmax
 from models.export.onnx_graph import INPUTS, OUTPUT
 from models.serving.bundle import Folding, Parity
 from models.serving.folded_tables import read_folded
@@ -92,7 +92,7 @@ class Grid:
 
     def _decided(self, answers: NDArray[np.float32]) -> NDArray[np.bool_]:
         first = first_threshold(self.outcome, answers.shape[1])
-        decisions: NDArray[np.bool_] = competing(answers, self.outcome) >= first
+        decisions: NDArray[np.bool_] = keep_argmax(answers, self.outcome) >= first
         return decisions
 
 

@@ -45,7 +45,7 @@ class Engine(ABC):
         return self.bundle.manifest.labels
 
     @property
-    def alphabet(self) -> tuple[str, int, bool]:
+    def encoder_key(self) -> tuple[str, int, bool]:
         """What `read` and `encode` depend on: engines with the same can share their encoded texts."""
         return self.bundle.manifest.files[VOCABULARY], self.bundle.manifest.max_length, self.pairs
 
@@ -94,7 +94,7 @@ class Engine(ABC):
         """Score texts that are ids already; there are no nulls among ids.
 
         Args:
-            encoded: What `encode` made of them, here or in an engine of the same `alphabet`.
+            encoded: What `encode` made of them, here or in an engine of the same `encoder_key`.
             rows: Which of them, in the order wanted; None for all.
 
         Returns:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.errors import BundleError
 from models.serving.bundle import Folding, Precision
-from models.serving.onnx_initializers import read_initialisers
+from models.serving.onnx_initializers import read_initializers
 
 SCALE, BIAS, HEAD, HEAD_BIAS = "scale", "bias", "head.weight", "head.bias"
 DTYPES: Mapping[Precision, np.dtype[Any]] = {
@@ -74,7 +74,7 @@ def read_folded(model: bytes, folding: Folding, *, vocabulary_size: int, labels:
     """
     if folding.pooling == "sum" and folding.widths != (1,):
         raise BundleError(f"{where}: sums over windows of {folding.widths}, expected (1,); export the model again")
-    found = read_initialisers(model, where)
+    found = read_initializers(model, where)
     width_filters = len(folding.widths) * folding.filters
 
     def take(name: str, kind: np.dtype[Any], *shape: int) -> NDArray[Any]:

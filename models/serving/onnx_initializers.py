@@ -24,7 +24,7 @@ _DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 3: np.dtype("<i1"), 5: 
 _Field: TypeAlias = "tuple[int, Any]"  # the field's number, and its value: an int or a memoryview
 
 
-def read_initialisers(model: bytes, where: str) -> dict[str, NDArray[Any]]:
+def read_initializers(model: bytes, where: str) -> dict[str, NDArray[Any]]:
     """The graph's constants by name, as read-only views of `model`.
 
     Args:

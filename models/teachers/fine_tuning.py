@@ -13,8 +13,8 @@ from torch import nn
 from torch.optim import AdamW
 
 from models.tasks import TaskKind, TeacherSettings
-from models.teachers.fine_tuning_rows import Lesson
-from models.teachers.joint_teacher import Learner
+from models.teachers.fine_tuning_rows import FineTuningRows
+from models.teachers.joint_teacher import TeacherInTraining
 from models.teachers.teacher import Teacher
 from models.text.vocabulary import Encoded
 from models.training.batching import length_batches, ramp
@@ -27,7 +27,7 @@ WEIGHT_DECAY = 0.01
 
 def fine_tune(
     base: str | Path,
-    lesson: Lesson,
+    lesson: FineTuningRows,
     settings: TeacherSettings,
     *,
     seed: int,
@@ -52,7 +52,7 @@ def fine_tune(
         EnvError: The hub cannot be reached or does not have it.
     """
     with reproducible(seed):
-        learner = Learner.of(base, lesson, settings)
+        learner = TeacherInTraining.of(base, lesson, settings)
         plan = _plan(learner.tokens.encoded, settings, seed, max_steps)
         _FineTuning(learner, lesson, settings).run(plan, progress, keep)
     return learner.teacher()
@@ -61,7 +61,7 @@ def fine_tune(
 class _FineTuning:
     """The fine-tuning loop's state."""
 
-    def __init__(self, learner: Learner, lesson: Lesson, settings: TeacherSettings) -> None:
+    def __init__(self, learner: TeacherInTraining, lesson: FineTuningRows, settings: TeacherSettings) -> None:
         self.learner = learner
         self.kind: TaskKind = lesson.kind
         self.targets = torch.from_numpy(lesson.targets.astype(np.float32)).to(learner.module.device)

@@ -13,7 +13,7 @@ from models.tasks import TaskKind
 
 
 @dataclass(frozen=True)
-class Lesson:
+class FineTuningRows:
     """What a teacher learns from.
 
     Attributes:

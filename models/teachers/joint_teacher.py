@@ -14,14 +14,14 @@ from models import digests
 from models.errors import SettingsError
 from models.evaluation.predictions import logits_of
 from models.tasks import TeacherSettings
-from models.teachers.fine_tuning_rows import Lesson
+from models.teachers.fine_tuning_rows import FineTuningRows
 from models.teachers.huggingface import load_base
 from models.teachers.teacher import Teacher
 from models.teachers.tokenisation import Tokens, forward, tokenise
 from models.training.devices import device
 
 
-class Learner:
+class TeacherInTraining:
     """A transformer that learns: by itself (`fine_tune`), or beside a student in a joint scheme.
 
     Attributes:
@@ -33,7 +33,7 @@ class Learner:
     """
 
     def __init__(
-        self, module: Any, tokenizer: Any, tokens: Tokens, lesson: Lesson, settings: TeacherSettings, layer: int
+        self, module: Any, tokenizer: Any, tokens: Tokens, lesson: FineTuningRows, settings: TeacherSettings, layer: int
     ) -> None:
         self.module = module
         self.learning_rate, self.batch, self.epochs = settings.learning_rate, settings.batch, settings.epochs
@@ -43,7 +43,7 @@ class Learner:
         self._layer = layer
 
     @classmethod
-    def of(cls, base: str | Path, lesson: Lesson, settings: TeacherSettings, layer: int = -1) -> Self:
+    def of(cls, base: str | Path, lesson: FineTuningRows, settings: TeacherSettings, layer: int = -1) -> Self:
         """A base with a new last layer that answers with each label's frequency; `layer` is whose [CLS] it tells.
 
         Raises: what `fine_tune` raises; `SettingsError` for a layer that the base does not have.
@@ -80,7 +80,7 @@ class Learner:
         return Teacher(self._labels, self.module.config.pingti_max_tokens, self.module.eval(), self._tokenizer)
 
 
-def _start_at_base_rates(model: Any, lesson: Lesson) -> None:
+def _start_at_base_rates(model: Any, lesson: FineTuningRows) -> None:
     """Let the new last layer answer with each label's frequency, as the students' does: most are rare."""
     head = getattr(model, "classifier", None)
     if isinstance(head, nn.Linear) and head.bias is not None:

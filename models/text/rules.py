@@ -10,10 +10,8 @@ from typing import Literal
 from pydantic import PositiveInt, field_validator, model_validator
 
 from models import digests
-from models.tasks import Frozen, Name
+from models.tasks import EVERY_TASK, Frozen, Name
 from models.text.normalisation import CLEANER_VERSION, clean
-
-EVERY_TASK = "*"
 
 
 class RuleSettings(Frozen):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.evaluation.metrics import count, macro
-from models.evaluation.predictions import competing, first_threshold, probabilities
+from models.evaluation.predictions import first_threshold, keep_argmax, probabilities
 from models.students.student import Student, predict
 from models.tasks import StudentSettings, TaskKind
 from models.training.losses import hard_loss, soft_loss
@@ -75,7 +75,7 @@ class EarlyStopping:
     def _judge(self, student: Student) -> tuple[float, float]:
         """Macro F1 against the answers; and the loss against them, or, where there are none, against the teacher."""
         logits = predict(student, self._texts)
-        scores = competing(probabilities(logits, self._kind), self._kind)
+        scores = keep_argmax(probabilities(logits, self._kind), self._kind)
         decisions = scores >= first_threshold(self._kind, student.labels)
         qualities = []
         for label in range(student.labels):

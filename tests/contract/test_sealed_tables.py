@@ -23,7 +23,7 @@ from models.serving.bundle import Precision, open_bundle
 from models.serving.folded_tables import Folded
 from models.serving.fused_engine import FusedEngine
 from models.serving.onnx_engine import OnnxEngine
-from models.serving.onnx_initializers import read_initialisers
+from models.serving.onnx_initializers import read_initializers
 from models.serving.open_engine import (
     open_engine,
 )
@@ -157,12 +157,12 @@ def test_a_damaged_initialiser_is_refused_by_name(
 def test_a_file_that_is_no_model_ends_in_a_bundle_error(bundles: dict[Precision, Path], at: int, flip: int) -> None:
     model = bytearray((bundles["int16"] / "model.onnx").read_bytes())
     model[at] ^= flip
-    whole = read_initialisers((bundles["int16"] / "model.onnx").read_bytes(), "model.onnx")
+    whole = read_initializers((bundles["int16"] / "model.onnx").read_bytes(), "model.onnx")
     try:
-        found = read_initialisers(bytes(model), "model.onnx")
+        found = read_initializers(bytes(model), "model.onnx")
     except BundleError:
         with pytest.raises(BundleError, match=r"^model.onnx: "):
-            read_initialisers(bytes(model), "model.onnx")
+            read_initializers(bytes(model), "model.onnx")
     else:
         assert len(found) <= len(whole)
 

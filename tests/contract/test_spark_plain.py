@@ -21,8 +21,14 @@ from jobs.runtime.job import Context, Request, quiet_reporter
 from jobs.settings import Settings
 from models import digests, label_dependencies
 from models.evaluation import predictions
-from models.tasks import TaskKind, TaskSettings
-from models.text.rules import EVERY_TASK, Cleaner
+from models.tasks import (
+    EVERY_TASK,
+    TaskKind,
+    TaskSettings,
+)
+from models.text.rules import (
+    Cleaner,
+)
 from tests.spark.support import DAY, frame, rule, score_row, text_row
 
 pytestmark = pytest.mark.spark
@@ -164,8 +170,8 @@ def test_probabilities_and_what_competes_are_those_of_the_plain_functions(spark:
         [(at, row.tolist()) for at, row in enumerate(logits)], "at int, logits array<float>"
     ).repartition(3)
     shares = queries.probabilities(F.col("logits"), task)
-    found = rows.select("at", shares.alias("shares"), queries.competing(shares, task).alias("kept")).orderBy("at")
+    found = rows.select("at", shares.alias("shares"), queries.keep_argmax(shares, task).alias("kept")).orderBy("at")
     got = found.toPandas()
     wanted = predictions.probabilities(logits, kind)
     assert np.allclose(np.stack(got["shares"].to_list()), wanted, atol=1e-12)
-    assert np.allclose(np.stack(got["kept"].to_list()), predictions.competing(wanted, kind), atol=1e-12)
+    assert np.allclose(np.stack(got["kept"].to_list()), predictions.keep_argmax(wanted, kind), atol=1e-12)

@@ -13,7 +13,7 @@ from jobs.lake import queries, tables
 from jobs.lake.store import Lake
 from models import digests
 from models.errors import DataError
-from models.evaluation.predictions import competing, probabilities
+from models.evaluation.predictions import keep_argmax, probabilities
 from models.rounds.date_layout import DateLayout, Part, RoundSettings, Window
 from models.tasks import TaskSettings
 from tests.spark.support import day, fill, model_row, rows_of, rule, text_row, threshold_row
@@ -119,11 +119,11 @@ def test_a_class_that_a_model_does_not_know_takes_no_share_and_cannot_win(spark:
         {"kind": "multi_class", "scenes": ["photo"], "labels": {"a": {}, "new": {}, "b": {}}}
     )
     logits = np.array([[2.0, -1.0], [-3.0, 0.5]], np.float32)
-    plain = competing(probabilities(logits, "multi_class"), "multi_class")
+    plain = keep_argmax(probabilities(logits, "multi_class"), "multi_class")
     rows = [(at, [float(row[0]), None, float(row[1])]) for at, row in enumerate(logits)]
     frame = spark.createDataFrame(rows, "at int, logits array<float>")
     shares = queries.probabilities(frame["logits"], task)
-    found = frame.select(shares.alias("shares"), queries.competing(shares, task).alias("won"), "at").orderBy("at")
+    found = frame.select(shares.alias("shares"), queries.keep_argmax(shares, task).alias("won"), "at").orderBy("at")
     for row, expected in zip(found.collect(), plain, strict=True):
         assert row["shares"][1] is None
         np.testing.assert_allclose(sum(share for share in row["shares"] if share is not None), 1, rtol=1e-6)

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 
-from models.evaluation.predictions import competing, probabilities
+from models.evaluation.predictions import keep_argmax, probabilities
 from models.students.student import predict
 from models.tasks import StudentSettings
 from models.text.vocabulary import Vocabulary
@@ -74,5 +74,5 @@ def test_without_a_share_every_epoch_is_run() -> None:
 def test_a_student_of_classes_learns_them() -> None:
     given = rows()
     result = train(given)
-    shares = competing(probabilities(predict(result.student, given.texts), "multi_class"), "multi_class")
+    shares = keep_argmax(probabilities(predict(result.student, given.texts), "multi_class"), "multi_class")
     assert (shares.argmax(axis=1) == given.hard.argmax(axis=1)).mean() > 0.97

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.evaluation.ensemble import averaged, in_order
 from models.evaluation.predictions import probabilities
 from models.tasks import TaskKind
-from udfs.averaging import Voice, averager
+from udfs.averaging import EnsembleMember, averager
 
 share = st.floats(0.001, 0.999)
 
@@ -74,7 +74,10 @@ def test_a_batch_of_voices_becomes_one_column_of_logits() -> None:
         "bert": pa.array([[0.0, 2.0], None, None], lists),
         "past": pa.array([[0.75], [0.25], None], lists),
     })  # fmt: skip
-    voices = [Voice("bert", ("asks", "got"), 1.0, logits=True), Voice("past", ("got",), 1.0, logits=False)]
+    voices = [
+        EnsembleMember("bert", ("asks", "got"), 1.0, logits=True),
+        EnsembleMember("past", ("got",), 1.0, logits=False),
+    ]
     (found,) = averager(voices, ("asks", "got"), "multi_label", ["text_id"])(iter([batch]))
     assert found.schema.names == ["text_id", "soft"]
     soft = found.column("soft").to_pylist()

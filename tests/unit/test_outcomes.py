@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.evaluation.predictions import competing, first_threshold, logits_of, probabilities
+from models.evaluation.predictions import first_threshold, keep_argmax, logits_of, probabilities
 from models.tasks import TaskKind
 
 LOGITS = arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 6)), elements=st.floats(-1e4, 1e4, width=32))
@@ -32,15 +32,15 @@ def test_of_labels_each_is_judged_by_itself() -> None:
 @settings(deadline=None)
 def test_exactly_one_class_of_a_row_reaches_the_first_threshold(logits: np.ndarray) -> None:
     shares = probabilities(logits, "multi_class")
-    reached = competing(shares, "multi_class") >= first_threshold("multi_class", logits.shape[1])
+    reached = keep_argmax(shares, "multi_class") >= first_threshold("multi_class", logits.shape[1])
     assert (reached.sum(axis=1) == 1).all()
     assert (reached.argmax(axis=1) == shares.argmax(axis=1)).all()
 
 
 def test_labels_do_not_compete() -> None:
     both = np.array([[0.9, 0.8]], np.float32)
-    assert competing(both, "multi_label") is both
-    assert competing(both, "multi_class").tolist() == [[pytest.approx(0.9), 0.0]]
+    assert keep_argmax(both, "multi_label") is both
+    assert keep_argmax(both, "multi_class").tolist() == [[pytest.approx(0.9), 0.0]]
 
 
 def test_a_class_without_a_logit_has_no_share_and_takes_none() -> None:

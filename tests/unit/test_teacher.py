@@ -23,7 +23,7 @@ from models.teachers.fine_tuning import (
     fine_tune,
 )
 from models.teachers.fine_tuning_rows import (
-    Lesson,
+    FineTuningRows,
 )
 from models.teachers.pretraining import SPECIALS, build_tokenizer, mask_tokens, pretrain
 from models.teachers.projection import (
@@ -76,7 +76,7 @@ def teacher(base: Path) -> Teacher:
 def tuned(base: Path, seed: int = 2, **options: Any) -> Teacher:
     texts = corpus(600)
     mask = np.ones((len(texts), 2), bool)
-    return fine_tune(base, Lesson(texts, truth(texts), mask, LABELS), SETTINGS, seed=seed, **options)
+    return fine_tune(base, FineTuningRows(texts, truth(texts), mask, LABELS), SETTINGS, seed=seed, **options)
 
 
 def test_the_tokenizer_makes_one_token_of_each_character() -> None:
@@ -189,8 +189,8 @@ def test_masked_answers_are_not_read(base: Path) -> None:
     mask[::2, 1] = False
     digests = {
         fine_tune(
-            base, Lesson(texts, np.where(mask, truth(texts), filler).astype(np.float32), mask, LABELS), SETTINGS,
-            seed=1, max_steps=3,
+            base, FineTuningRows(texts, np.where(mask, truth(texts), filler).astype(np.float32), mask, LABELS),
+            SETTINGS, seed=1, max_steps=3,
         ).digest
         for filler in (0.0, 1.0, np.nan)
     }  # fmt: skip
@@ -234,9 +234,13 @@ def test_a_base_that_is_no_teacher_does_not_open_as_one(base: Path) -> None:
 
 def test_arrays_that_do_not_fit_are_refused(base: Path) -> None:
     with pytest.raises(DataError, match="fine-tuning"):
-        fine_tune(base, Lesson(["好"], np.zeros((2, 2), np.float32), np.ones((2, 2), bool), LABELS), SETTINGS, seed=1)
+        fine_tune(
+            base, FineTuningRows(["好"], np.zeros((2, 2), np.float32), np.ones((2, 2), bool), LABELS), SETTINGS, seed=1
+        )
     with pytest.raises(DataError, match="fine-tuning"):
-        fine_tune(base, Lesson([], np.zeros((0, 2), np.float32), np.ones((0, 2), bool), LABELS), SETTINGS, seed=1)
+        fine_tune(
+            base, FineTuningRows([], np.zeros((0, 2), np.float32), np.ones((0, 2), bool), LABELS), SETTINGS, seed=1
+        )
 
 
 def test_the_projection_keeps_distances_and_rows() -> None:
