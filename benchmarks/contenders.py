@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from udfs.list_arrays import to_lists
-from udfs.student_scoring import Served, scored
+from udfs.student_scoring import STORED, Served, with_scores
 
 Batches = Iterator[pa.RecordBatch]
 Answer = Callable[[pa.Array], NDArray[np.float32]]
@@ -34,7 +34,9 @@ def scorer(served: Served, open_model: Callable[[], Answer]) -> Callable[[Batche
             answer = answer or open_model()
             probabilities = answer(batch.column("text"))
             rows = np.arange(batch.num_rows)
-            yield scored(batch, served, rows, to_lists(probabilities, np.zeros(len(rows), bool)))
+            yield with_scores(
+                batch.select(STORED.names), served, rows, to_lists(probabilities, np.zeros(len(rows), bool))
+            )
 
     return score
 
@@ -123,9 +125,7 @@ def spark_udf(bundle: str) -> Any:
     from pyspark.sql.types import ArrayType, FloatType
 
     def open_model() -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-        from models.serving.open_engine import (
-            open_engine,
-        )
+        from models.serving.open_engine import open_engine
 
         engine = open_engine(bundle, "onnxruntime")
         return lambda texts: engine.probabilities(pa.array(texts, pa.string()))

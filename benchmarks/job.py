@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,16 +27,17 @@ from pyspark.sql import functions as F
 
 from benchmarks import contenders, random_student
 from benchmarks.random_student import LABELS, MODEL
-from benchmarks.results import RUNS, note, record
+from benchmarks.results import RUNS, child, note, record
 from benchmarks.texts import SCENES, rows_of_the_demo
 from jobs.lake import tables
 from jobs.lake.commits import Stamp
-from jobs.lake.queries import Model
+from jobs.lake.registry import RegisteredModel
 from jobs.runtime import session
-from jobs.runtime.job import Context, Days, Request, Work, make_context, quiet_reporter
+from jobs.runtime.context import Context, Days, Request, make_context, quiet_reporter
+from jobs.runtime.executors import map_batches
 from jobs.scoring import score
 from jobs.settings import Settings
-from udfs.student_scoring import SCORES_DDL, Served
+from udfs.student_scoring import STORED, Served, scores_schema
 
 PLACE = Path("build/bench/job")
 FIRST, DAYS, DISTINCT = date(2026, 3, 1), 12, 400_000
@@ -73,7 +73,7 @@ def prepare(times: int = 1) -> None:
         random_student.seal(PLACE / "bundles" / "student", pa.array(texts, pa.string()))
         contenders.train_fasttext(texts[:50_000], LABELS, PLACE)
     context = open_context(len(os.sched_getaffinity(0)))
-    context.lake.init()
+    context.lake.catalog.make()
     days = {FIRST + timedelta(days=at): at for at in range(DAYS * times)}
     missing = sorted((days.keys() | {FEW}) - set(context.lake.days(tables.TEXTS)))
     with tempfile.TemporaryDirectory(dir=PLACE) as folder:
@@ -111,15 +111,15 @@ def _write(path: Path, day: date, texts: list[str], start: int, rows: int) -> No
     pq.write_table(pa.table(columns), path)
 
 
-def work_of(days: Days) -> Work:
+def work_of(days: Days) -> score.Scoring:
     """What the job's plan would be, had the student been distilled."""
-    student = Model(MODEL, "bench", "textcnn", "student", LABELS, None, None, str(PLACE / "bundles" / "student"), "1")
-    return Work(("score",), score.Scoring(days, (student,), 0, os.urandom(8).hex()))
+    path = str(PLACE / "bundles" / "student")
+    student = RegisteredModel(MODEL, "bench", "textcnn", "student", LABELS, None, None, path, "1")
+    return score.Scoring(days, (student,), os.urandom(8).hex())
 
 
-def rival(context: Context, work: Work, scores: Callable[[DataFrame], DataFrame]) -> None:
+def rival(context: Context, scoring: score.Scoring, scores: Callable[[DataFrame], DataFrame]) -> None:
     """The job with another model: the count, one read, the same columns, one commit over the same scope."""
-    scoring: score.Scoring = work.payload
     texts = context.lake.read(tables.TEXTS).where(F.col("dt").between(scoring.days.first, scoring.days.last))
     wanted = F.col("scene").isin(*SCENES) & (F.size("settled") == 0)
     expected = texts.agg(F.count_if(wanted)).collect()[0][0]
@@ -140,7 +140,7 @@ def _by_udf(texts: DataFrame, bundle: str) -> DataFrame:
 def runs_of(context: Context) -> dict[str, Callable[[Days], Any]]:
     """Each contender's job over some days."""
     bundle, fasttext = str(PLACE / "bundles" / "student"), str(PLACE / "fasttext.bin")
-    served = Served(MODEL, bundle, "")
+    served, columns = Served(MODEL, bundle, ""), scores_schema(STORED)
     nothing = contenders.scorer(served, partial(contenders.identity, len(LABELS)))
     fast = contenders.scorer(served, partial(contenders.fasttext_model, fasttext, LABELS))
 
@@ -149,8 +149,8 @@ def runs_of(context: Context) -> dict[str, Callable[[Days], Any]]:
 
     return {
         "student": lambda days: score.execute(context, work_of(days)),
-        "identity": partial(beside, lambda texts: texts.mapInArrow(nothing, SCORES_DDL)),
-        "fasttext": partial(beside, lambda texts: texts.mapInArrow(fast, SCORES_DDL)),
+        "identity": partial(beside, lambda texts: map_batches(texts, nothing, columns)),
+        "fasttext": partial(beside, lambda texts: map_batches(texts, fast, columns)),
         "predict_batch_udf": partial(beside, lambda texts: _by_udf(texts, bundle)),
     }
 
@@ -216,19 +216,11 @@ def main() -> int:
     if asked.cores:
         print(json.dumps(measure(asked.cores, asked.only)))
         return 0
-    _child("--prepare")
-    one = json.loads(_child("--cores", "1"))
-    two = json.loads(_child("--cores", "2", "--only", "student", "identity"))
+    child("benchmarks.job", "--prepare")
+    one = json.loads(child("benchmarks.job", "--cores", "1"))
+    two = json.loads(child("benchmarks.job", "--cores", "2", "--only", "student", "identity"))
     _tell(one, two)
     return 0
-
-
-def _child(*arguments: str) -> str:
-    """The last line that another process of this benchmark prints."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks.job", *arguments], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return (ended.stdout.strip().splitlines() or [""])[-1]
 
 
 def _tell(one: dict[str, Any], two: dict[str, Any]) -> None:

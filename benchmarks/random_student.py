@@ -9,9 +9,7 @@ import torch
 
 from benchmarks.texts import MAX_LENGTH
 from models.export.exporter import export_student
-from models.students.textcnn import (
-    TextCNN,
-)
+from models.students.textcnn import TextCNN
 from models.tasks import StudentSettings
 from models.text.vocabulary import Vocabulary
 

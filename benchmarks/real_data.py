@@ -21,7 +21,8 @@ from jobs.operations import init
 from jobs.reports import summary
 from jobs.rounds import distil
 from jobs.runtime import session
-from jobs.runtime.job import Job, Request, make_context, run
+from jobs.runtime.chain import Link, run_chain
+from jobs.runtime.context import Request, make_context
 from jobs.runtime.progress import Reporter
 from jobs.scoring import score_teacher
 from jobs.settings import Settings, load, merge
@@ -62,13 +63,12 @@ def _seed(name: str, given: dict[str, Any], labelled: Path, seed: int) -> dict[s
     own = {"location": str(place / "warehouse"), "bundles": str(place / "bundles")}
     settings = Settings.model_validate(merge(given, {"lake": own, "rounds": {"seed": seed}}))
     context = make_context("real", settings, session.start(settings.session), Request(), Reporter())
-    jobs: list[tuple[Job, dict[str, Any]]] = [
-        (init.JOB, {}), (ingest.JOB, {}), (clean.JOB, {}), (import_annotations.JOB, {"file": labelled}),
-        (train_teacher.JOB, {}), (score_teacher.JOB, {}), (distil.JOB, {}),
+    links = [
+        Link(init.JOB), Link(ingest.JOB), Link(clean.JOB), Link(import_annotations.JOB, {"file": labelled}),
+        Link(train_teacher.JOB), Link(score_teacher.JOB), Link(distil.JOB),
     ]  # fmt: skip
-    for job, options in jobs:
-        run(job, context.beside(job.name, Request(options=options)), title=f"{job.name} (seed {seed})")
-    return summary.rounds(context)[-1]
+    run_chain(links, context, following=f"seed {seed} is done")
+    return summary.rounds(context.lake)[-1]
 
 
 def _tell(name: str, found: list[dict[str, Any]], seeds: list[int]) -> None:

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -22,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import job
-from benchmarks.results import note
-from jobs.runtime.job import Days
+from benchmarks.results import child, note
+from jobs.runtime.context import Days
 from jobs.scoring import score
 
 EVENTS = Path("build/bench/events")
@@ -148,8 +147,8 @@ def main() -> int:
     if asked.cores:
         print(json.dumps(measure(asked.cores)))
         return 0
-    _child("--prepare")
-    runs = {cores: json.loads(_child("--cores", str(cores))) for cores in (1, 2)}
+    child("benchmarks.scale", "--prepare")
+    runs = {cores: json.loads(child("benchmarks.scale", "--cores", str(cores))) for cores in (1, 2)}
     costs = costs_of(runs[1])
     spent = {cores: run["all"]["seconds"] - run["few"]["seconds"] for cores, run in runs.items()}
     note(
@@ -162,13 +161,6 @@ def main() -> int:
         }
     )  # fmt: skip
     return 0
-
-
-def _child(*arguments: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scale", *arguments], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return (ended.stdout.strip().splitlines() or [""])[-1]
 
 
 if __name__ == "__main__":

@@ -8,17 +8,18 @@ label at its best threshold there. The test days and the gate days are not read.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import numpy as np
 
-from jobs.rounds import compare, round_evaluation, student_training
-from jobs.rounds.training_data import prepared
+from jobs.evaluation.evaluation_set import read_evaluation_set
+from jobs.rounds.round import stored_round
+from jobs.rounds.student_training import train_student_of
+from jobs.rounds.training_data import training_data
 from jobs.runtime import session
-from jobs.runtime.job import Context, Request, make_context
+from jobs.runtime.context import Context, Request, make_context
 from jobs.runtime.progress import Reporter
 from jobs.settings import load
 from models.evaluation.predictions import probabilities
@@ -53,16 +54,18 @@ def main() -> int:
 
 def _f1(context: Context, task: str, seed: int, *, distil: bool = True, **changed: Any) -> float:
     """Macro F1 of one training on the threshold days."""
-    student = context.settings.task(task).student.model_copy(update=changed)
-    lesson = replace(compare.lesson_of(context, task, f"{task}/{student.kind}/02"), seed=seed)
-    own = context.task_of(lesson.teacher)
-    with prepared(context, lesson.round_id, lesson.teacher, student) as given:
-        trained = student_training.train_one(context, lesson, student, given, distil=distil)
-        later = round_evaluation.later(context, lesson.teacher, lesson.layout, lesson.round_id)
-        encoded = given.vocabulary.encode(later.texts()[0], student.max_length)
-    scores = probabilities(predict(trained.student, encoded), own.kind).astype(np.float32)[later.where]
-    evidence = later.golds["teacher"].where(~later.testing)
-    found = search_thresholds(scores[~later.testing], evidence, [_ANY] * len(own.label_names))
+    lake, settings = context.lake, context.settings
+    declared = settings.task(task)
+    student = declared.student.model_copy(update=changed)
+    round_ = stored_round(lake, task, declared, f"{task}/{student.kind}/02", seed)
+    batch, engine = settings.teacher_scoring.batch, settings.scoring.engine
+    with training_data(lake, round_, student, engine=engine, teacher_batch=batch, say=context.reporter.say) as data:
+        trained = train_student_of(lake, round_, student, data, context.training_progress, distil=distil)
+        texts = read_evaluation_set(lake, round_.teacher, declared, round_.layout, round_.round_id, engine)
+        encoded = data.vocabulary.encode(texts.texts()[0], student.max_length)
+    scores = probabilities(predict(trained.student, encoded), declared.kind).astype(np.float32)[texts.text_of_row]
+    evidence = texts.golds["teacher"].where(~texts.testing)
+    found = search_thresholds(scores[~texts.testing], evidence, [_ANY] * len(round_.labels))
     return mean(quality.f1 for one in found if (quality := one.counts.quality) is not None)
 
 

@@ -15,7 +15,6 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from benchmarks.results import child
 from benchmarks.texts import MAX_LENGTH, SCENES
 from jobs.demo.composing import compose
 from jobs.demo.corpus_plan import stream
@@ -241,10 +241,10 @@ def main() -> int:
     if asked.kind or asked.large:
         print(json.dumps(large() if asked.large else measure(asked.kind, asked.threads)))
         return 0
-    found: dict[str, Any] = {kind: _child("--kind", kind) for kind in KINDS}
+    found: dict[str, Any] = {kind: json.loads(child("benchmarks.train", "--kind", kind)) for kind in KINDS}
     worse = [kind for kind in KINDS if found[kind]["f1"] < found[kind]["plain_f1"] - MARGIN]
     slow = found["textcnn"]["ratio"] < LEAST
-    found["large"] = _child("--large")
+    found["large"] = json.loads(child("benchmarks.train", "--large"))
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     print("| student | rows/s | plain loop | ratio | macro F1 | plain F1 | threads | load |")
@@ -261,13 +261,6 @@ def main() -> int:
     if slow:
         sys.stderr.write(f"bench-train: TextCNN is less than {LEAST} times as fast as the plain loop\n")
     return int(bool(worse) or slow)
-
-
-def _child(*arguments: str) -> Any:
-    ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks.train", *arguments], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return json.loads(ended.stdout.strip().splitlines()[-1])
 
 
 if __name__ == "__main__":

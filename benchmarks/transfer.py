@@ -22,11 +22,15 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
+from jobs.evaluation.evaluation_set import read_evaluation_set
+from jobs.evaluation.model_evaluation import evaluate_model
 from jobs.lake import tables
-from jobs.rounds import compare, round_evaluation, student_training
-from jobs.rounds.training_data import Prepared, prepared
+from jobs.rounds import compare
+from jobs.rounds.round import stored_round
+from jobs.rounds.student_training import train_student_of
+from jobs.rounds.training_data import TrainingData, training_data
 from jobs.runtime import session
-from jobs.runtime.job import Request, make_context
+from jobs.runtime.context import Request, make_context
 from jobs.runtime.progress import Reporter
 from jobs.settings import load
 from models.evaluation.ensemble import in_order
@@ -56,14 +60,14 @@ def dialogues(rows: int, longest: int) -> list[str]:
         return [clean(line, longest) for line, _ in zip(file, range(rows), strict=False)]
 
 
-def taught(teacher: Teacher, texts: list[str], given: Prepared, labels: Sequence[str], longest: int) -> TrainingRows:
+def taught(teacher: Teacher, texts: list[str], data: TrainingData, labels: Sequence[str], longest: int) -> TrainingRows:
     """Texts that the teacher alone labels, as training rows; scored in batches of similar length."""
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
     logits = np.empty((len(texts), len(teacher.labels)), np.float32)
     logits[order] = teacher.score([texts[at] for at in order])[0]
     logits = in_order(logits, teacher.labels, labels)
     nothing, everything = np.zeros(logits.shape, np.bool_), np.ones(logits.shape, np.bool_)
-    encoded = given.vocabulary.encode(pa.array(texts), longest)
+    encoded = data.vocabulary.encode(pa.array(texts), longest)
     return TrainingRows(encoded, np.zeros_like(logits), nothing, logits, everything, np.ones(len(texts), np.float32))
 
 
@@ -82,32 +86,35 @@ def main() -> int:
     settings = load(Path(sys.argv[1]))
     (name,) = settings.tasks
     context = make_context("transfer", settings, session.start(settings.session), Request(), Reporter())
-    lesson = replace(compare.lesson_of(context, name, None), seed=settings.rounds.seed)
-    task = context.task_of(lesson.teacher)
+    lake, seed, engine = context.lake, settings.rounds.seed, settings.scoring.engine
+    round_ = stored_round(lake, name, settings.task(name), None, seed)
     # Without a part kept back: a noisy copy of a row that is kept back would tell its answer.
-    student = task.student.model_copy(update={"validation_share": 0.0})
-    later = round_evaluation.later(context, lesson.teacher, lesson.layout, lesson.round_id)
-    rows = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == lesson.round_id).orderBy("position")
+    student = round_.student.model_copy(update={"validation_share": 0.0})
+    evaluation = read_evaluation_set(lake, round_.teacher, round_.declared, round_.layout, round_.round_id, engine)
+    rows = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == round_.round_id).orderBy("position")
     texts = [row["text"] for row in rows.select("text").collect()]
-    random = np.random.default_rng(settings.rounds.seed)
-    teacher = Teacher.open(Path(lesson.teacher.path))
+    random = np.random.default_rng(seed)
+    teacher = Teacher.open(Path(round_.teacher.path))
     found: dict[str, Any] = {}
-    with prepared(context, lesson.round_id, lesson.teacher, student) as given:
+    with training_data(
+        lake, round_, student, engine=engine, teacher_batch=settings.teacher_scoring.batch, say=context.reporter.say
+    ) as data:
         more = {
             "the round's rows": None,
             "and noisy copies": [noisy(text, random) for text in texts],
             "and other dialogues": dialogues(len(texts), student.max_length),
         }
         for what, added in more.items():
-            own = given
+            own = data
             if added is not None:
-                told = taught(teacher, added, given, task.label_names, student.max_length)
-                own = replace(given, rows=together(given.rows, told))
-            trained = student_training.train_one(context, lesson, student, own)
-            encoded = given.vocabulary.encode(later.texts()[0], student.max_length)
-            scores = probabilities(predict(trained.student, encoded), task.kind).astype(np.float32)
-            _, cells = round_evaluation.weigh(later, task, "student", "", scores)
-            measures = compare.measures_of({key[2]: each for key, each in cells.items() if key[3] == "test"})
+                labelled = taught(teacher, added, data, round_.labels, student.max_length)
+                own = replace(data, rows=together(data.rows, labelled))
+            trained = train_student_of(lake, round_, student, own, context.training_progress)
+            encoded = data.vocabulary.encode(evaluation.texts()[0], student.max_length)
+            scores = probabilities(predict(trained.student, encoded), round_.task.kind).astype(np.float32)
+            evaluated = evaluate_model(evaluation, round_.task, "student", "", scores)
+            on_test = {key.gold: cells for key, cells in evaluated.counts.items() if key.part == "test"}
+            measures = compare.measures_of(on_test)
             macro = {one["gold"]: round(one["f1"], 4) for one in measures if one["average"] == "macro"}
             found[what] = macro | {"rows": len(own.rows), "seconds": round(trained.seconds, 1)}
             print(f"{what:<22} {found[what]}", flush=True)

@@ -1,23 +1,30 @@
 """The command line: `pingti JOB`, and the same through `spark-submit` (`jobs/submit.py`) or `python -m jobs.cli`.
 
-Heavy imports wait inside the commands: `--help` answers at once, and a machine without Java is told so first.
+A job's command is one function here; what all of them share is `jobs/runtime/launch.py`.
 """
 
 from __future__ import annotations
 
 import sys
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from jobs.demo.demo_commands import demo_app
+from jobs.runtime.launch import (
+    EXIT_CODES,
+    DtOption,
+    LimitOption,
+    PlanOption,
+    SettingsOption,
+    TaskOption,
+    context_for,
+    launch,
+    load_settings,
+)
 from models.errors import PingtiError, SettingsError
-
-if TYPE_CHECKING:
-    from jobs.runtime.job import Context, Job
-    from jobs.settings import Settings
 
 app = typer.Typer(
     name="pingti", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -25,16 +32,9 @@ app = typer.Typer(
 )  # fmt: skip
 annotate_app = typer.Typer(no_args_is_help=True, help="Human labels: import, export.")
 app.add_typer(annotate_app, name="annotate")
+app.add_typer(demo_app)
 
-SettingsOption = Annotated[Path | None, typer.Option("--settings", help="YAML laid over the defaults.", metavar="FILE")]
-DtOption = Annotated[
-    str | None, typer.Option("--dt", help="Days: YYYY-MM-DD or A..B; all by default.", metavar="A[..B]")
-]
-TaskOption = Annotated[str | None, typer.Option("--task", help="One task; all by default.", metavar="NAME")]
-PlanOption = Annotated[bool, typer.Option("--plan", help="Say what would be done, touch nothing.")]
-LimitOption = Annotated[int, typer.Option(help="Rows shown at most.")]
-
-EXIT_CODES = "Exit codes: 0 done, 1 bug, 2 settings, 3 gate, 4 data, 5 conflict (run again), 6 environment."
+ReasonOption = Annotated[str | None, typer.Option(help="Kept with the promotion.")]
 
 
 def main() -> None:
@@ -46,92 +46,12 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _load(file: Path | None, base: dict[str, Any] | None = None) -> Settings:
-    from jobs.settings import load
-
-    return load(file, base)
-
-
-def _context(name: str, settings: Settings, dt: str | None, task: str | None, options: dict[str, Any]) -> Context:
-    from jobs.runtime import environment
-
-    environment.check(Path(settings.lake.location or "."))
-    from jobs.runtime import session
-    from jobs.runtime.job import Days, Request, make_context
-    from jobs.runtime.progress import Reporter
-
-    request = Request(Days.parse(dt) if dt else None, task, options)
-    return make_context(name, settings, session.start(settings.session), request, Reporter())
-
-
-def _launch(
-    job: Job,
-    file: Path | None,
-    dt: str | None,
-    task: str | None,
-    plan: bool,
-    options: dict[str, Any] | None = None,
-) -> None:
-    from jobs.runtime.job import run
-
-    context = _context(job.name, _load(file), dt, task, options or {})
-    context.reporter.say(f"run {context.run_id}")
-    if not plan:
-        run(job, context)
-        return
-    work = job.plan(context)
-    for step in work.steps:
-        typer.echo(f"would {step}")
-    if not work.steps:
-        typer.echo("nothing to do, everything is up to date")
-
-
 @app.command(epilog=EXIT_CODES)
 def init(settings: SettingsOption = None, plan: PlanOption = False) -> None:
     """Make the tables that are not there yet."""
     from jobs.operations.init import JOB
 
-    _launch(JOB, settings, None, None, plan)
-
-
-@app.command(epilog=EXIT_CODES)
-def generate(
-    out: Annotated[Path, typer.Option(help="Folder for the corpus.")],
-    texts: Annotated[int, typer.Option(help="Records in all.")] = 200_000,
-    days: Annotated[int, typer.Option(help="Days they spread over.")] = 63,
-    last_day: Annotated[str, typer.Option(help="The last of them.")] = "2026-03-01",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    processes: Annotated[int, typer.Option(help="0: one a core. Changes the time only.")] = 0,
-    rates: Annotated[
-        Path | None, typer.Option(help="YAML of rates: noise by source, shares, annotators.", metavar="FILE")
-    ] = None,
-    plan: PlanOption = False,
-) -> None:
-    """Write the demo corpus: texts of three sources, annotations, and the truth apart."""
-    corpus = _corpus(texts, days, last_day, seed, processes, rates)
-    if plan:
-        typer.echo(f"would write {texts:,} records of {days} days to {out}")
-        return
-    from jobs.demo import generate as job
-    from jobs.runtime.progress import Reporter
-
-    manifest = job.run(corpus, out, Reporter())
-    typer.echo(f"{out / 'manifest.json'}: {len(manifest)} figures of the corpus")
-
-
-def _corpus(texts: int, days: int, last_day: str, seed: int, processes: int, rates: Path | None = None) -> Any:
-    from pydantic import ValidationError
-
-    from jobs.demo.corpus_settings import CorpusSettings
-    from jobs.settings import read_yaml
-
-    given = read_yaml(rates) if rates else {}
-    try:
-        last = date.fromisoformat(last_day)
-        own = {"texts": texts, "days": days, "last_day": last, "seed": seed, "processes": processes}
-        return CorpusSettings.model_validate(given | own)
-    except (ValidationError, ValueError) as error:
-        raise SettingsError(f"generate: {error}") from None
+    launch(JOB, settings, plan)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -147,12 +67,12 @@ def ingest(
     if plan or not (new or follow):
         from jobs.ingestion.ingest import JOB
 
-        _launch(JOB, settings, None, None, plan)
+        launch(JOB, settings, plan)
         return
-    context = _context("ingest", _load(settings), None, None, {"new": new, "follow": follow})
-    from jobs.ingestion import ingest_stream as stream
+    context = context_for("ingest", load_settings(settings), options={"new": new, "follow": follow})
+    from jobs.ingestion.ingest_stream import ingest_stream
 
-    stream.follow(context, until_stopped=follow)
+    ingest_stream(context, until_stopped=follow)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -160,7 +80,7 @@ def clean(settings: SettingsOption = None, dt: DtOption = None, plan: PlanOption
     """raw_texts -> texts."""
     from jobs.ingestion.clean import JOB
 
-    _launch(JOB, settings, dt, None, plan)
+    launch(JOB, settings, plan, dt=dt)
 
 
 @annotate_app.command("import", epilog=EXIT_CODES)
@@ -172,7 +92,7 @@ def annotate_import(
     """Files of human labels -> annotations."""
     from jobs.ingestion.import_annotations import JOB
 
-    _launch(JOB, settings, None, None, plan, {"file": file})
+    launch(JOB, settings, plan, options={"file": file})
 
 
 @annotate_app.command("export", epilog=EXIT_CODES)
@@ -187,7 +107,7 @@ def annotate_export(
     """Write annotations to a file that import reads back."""
     from jobs.ingestion.export_annotations import JOB
 
-    _launch(JOB, settings, dt, task, plan, {"file": file, "with_text": with_text})
+    launch(JOB, settings, plan, dt=dt, task=task, options={"file": file, "with_text": with_text})
 
 
 @app.command("train-teacher", epilog=EXIT_CODES)
@@ -195,7 +115,7 @@ def train_teacher(settings: SettingsOption = None, task: TaskOption = None, plan
     """annotations, texts -> a fine-tuned teacher of each task."""
     from jobs.teachers.train_teacher import JOB
 
-    _launch(JOB, settings, None, task, plan)
+    launch(JOB, settings, plan, task=task)
 
 
 @app.command("score-teacher", epilog=EXIT_CODES)
@@ -203,7 +123,7 @@ def score_teacher(settings: SettingsOption = None, task: TaskOption = None, plan
     """A bounded sample of texts -> teacher_scores."""
     from jobs.scoring.score_teacher import JOB
 
-    _launch(JOB, settings, None, task, plan)
+    launch(JOB, settings, plan, task=task)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -211,7 +131,7 @@ def distil(settings: SettingsOption = None, task: TaskOption = None, plan: PlanO
     """Rounds of distillation -> a sealed student of each task."""
     from jobs.rounds.distil import JOB
 
-    _launch(JOB, settings, None, task, plan)
+    launch(JOB, settings, plan, task=task)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -237,7 +157,7 @@ def compare(
     from jobs.rounds.compare import JOB
 
     options = {"round": round_id, "students": students, "schemes": schemes, "seeds": seeds, "out": out}
-    _launch(JOB, settings, None, task, plan, options)
+    launch(JOB, settings, plan, task=task, options=options)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -247,7 +167,7 @@ def score(
     """texts, bundles -> student_scores."""
     from jobs.scoring.score import JOB
 
-    _launch(JOB, settings, dt, task, plan)
+    launch(JOB, settings, plan, dt=dt, task=task)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -255,7 +175,7 @@ def thresholds(settings: SettingsOption = None, task: TaskOption = None, plan: P
     """Scores and gold of the threshold days -> thresholds by label and scene."""
     from jobs.labels.thresholds import JOB
 
-    _launch(JOB, settings, None, task, plan)
+    launch(JOB, settings, plan, task=task)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -263,12 +183,12 @@ def promote(
     settings: SettingsOption = None,
     task: TaskOption = None,
     plan: PlanOption = False,
-    reason: Annotated[str | None, typer.Option(help="Kept with the promotion.")] = None,
+    reason: ReasonOption = None,
 ) -> None:
     """Put the newest student and its thresholds in force."""
     from jobs.labels.promote import JOB
 
-    _launch(JOB, settings, None, task, plan, {"reason": reason})
+    launch(JOB, settings, plan, task=task, options={"reason": reason})
 
 
 @app.command(epilog=EXIT_CODES)
@@ -276,12 +196,12 @@ def rollback(
     settings: SettingsOption = None,
     task: TaskOption = None,
     plan: PlanOption = False,
-    reason: Annotated[str | None, typer.Option(help="Kept with the promotion.")] = None,
+    reason: ReasonOption = None,
 ) -> None:
     """Put back in force what was before."""
     from jobs.labels.promote import ROLLBACK
 
-    _launch(ROLLBACK, settings, None, task, plan, {"reason": reason})
+    launch(ROLLBACK, settings, plan, task=task, options={"reason": reason})
 
 
 @app.command(epilog=EXIT_CODES)
@@ -291,7 +211,7 @@ def label(
     """student_scores, thresholds, promotions -> labels."""
     from jobs.labels.label import JOB
 
-    _launch(JOB, settings, dt, task, plan)
+    launch(JOB, settings, plan, dt=dt, task=task)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -308,7 +228,7 @@ def sql(
         return
     from jobs.reports import sql as job
 
-    job.run(_context("sql", _load(settings), None, None, {}), statement, limit, as_of, Console())
+    job.run(context_for("sql", load_settings(settings)), statement, limit, as_of, Console())
 
 
 @app.command(epilog=EXIT_CODES)
@@ -319,7 +239,7 @@ def runs(settings: SettingsOption = None, limit: LimitOption = 20, plan: PlanOpt
         return
     from jobs.operations import runs as job
 
-    job.show(_context("runs", _load(settings), None, None, {}), limit, Console())
+    job.show(context_for("runs", load_settings(settings)).lake, limit, Console())
 
 
 @app.command(epilog=EXIT_CODES)
@@ -331,35 +251,7 @@ def report(
     """One HTML page of counts, rounds, thresholds and labels; and summary.json."""
     from jobs.reports.report import JOB
 
-    _launch(JOB, settings, None, None, plan, {"out": out})
-
-
-@app.command(epilog=EXIT_CODES)
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the corpus, the warehouse and the summary.")] = Path(
-        "build/demo"
-    ),
-    texts: Annotated[int, typer.Option(help="Records of the corpus.")] = 200_000,
-    days: Annotated[int, typer.Option(help="Days they spread over.")] = 63,
-    seed: Annotated[int, typer.Option(help="Of the corpus.")] = 1,
-    speed_seconds: Annotated[float, typer.Option(help="How long BERT-base is timed; 0 leaves the speeds out.")] = 10.0,
-    settings: SettingsOption = None,
-    plan: PlanOption = False,
-) -> None:
-    """The main job end to end on the demo corpus."""
-    from jobs.demo.demo_settings import demo_settings
-
-    loaded = _load(settings, demo_settings(out))
-    corpus = _corpus(texts, days, "2026-03-01", seed, 0)
-    if plan:
-        typer.echo(f"would run the whole job on {texts:,} demo texts in {out}")
-        return
-    context = _context("demo", loaded, None, None, {})
-    from jobs.demo import demo as job
-
-    job.write_settings(loaded, out)
-    found = job.run_demo(loaded, corpus, out, context.spark, context.reporter, speed_seconds)
-    job.show(found, out, Console())
+    launch(JOB, settings, plan, options={"out": out})
 
 
 if __name__ == "__main__":

@@ -74,3 +74,22 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def replaced_file(file: Path) -> Iterator[Path]:
+    """A path beside `file` to write to; when the block ends well it takes the file's place, else all is as before."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+    try:
+        yield partial
+        _flush(partial)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_file(file: Path, content: str) -> None:
+    """Write a text file whole or not at all; its folder is made where it is missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_file(file) as partial:
+        partial.write_text(content, "utf-8")

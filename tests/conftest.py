@@ -53,7 +53,7 @@ def empty_tables(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) 
     maker = Lake(spark, settings, "Asia/Shanghai")
 
     def find(table: Table) -> Path:
-        maker.init([table])
+        maker.catalog.make([table])
         return folder / table.name
 
     return find
@@ -96,4 +96,4 @@ def _lakes(
 
     yield make
     for one in made:
-        spark.sql(f"DROP SCHEMA IF EXISTS {one.schema_name} CASCADE")
+        spark.sql(f"DROP SCHEMA IF EXISTS {one.catalog.schema_name} CASCADE")

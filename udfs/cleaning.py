@@ -10,14 +10,16 @@ import pyarrow as pa
 from models import digests
 from models.text.rules import Cleaner, CleaningSettings
 
-CLEANED_DDL = (
-    "text_id string, dt date, source string, source_id string, scene string, text string, text_b string, "
-    "text_hash string, length int, event_time timestamp, clean_version string, "
-    "settled array<struct<task: string, label: string, outcome: string, rule: string>>"
-)
-_SETTLED = pa.list_(
+SETTLED = pa.list_(
     pa.struct([("task", pa.string()), ("label", pa.string()), ("outcome", pa.string()), ("rule", pa.string())])
 )
+CLEANED = pa.schema([
+    ("text_id", pa.string()), ("dt", pa.date32()), ("source", pa.string()), ("source_id", pa.string()),
+    ("scene", pa.string()), ("text", pa.string()), ("text_b", pa.string()), ("text_hash", pa.string()),
+    ("length", pa.int32()), ("event_time", pa.timestamp("us", tz="UTC")), ("clean_version", pa.string()),
+    ("settled", SETTLED),
+])  # fmt: skip
+"""The columns of clean texts."""
 _CARRIED = ("text_id", "dt", "source", "source_id", "scene")
 
 Batches = Iterator[pa.RecordBatch]
@@ -57,6 +59,6 @@ def clean_batch(batch: pa.RecordBatch, cleaner: Cleaner) -> pa.RecordBatch:
         "length": pa.array([len(text) for text in texts], pa.int32()),
         "event_time": batch.column("event_time"),
         "clean_version": pa.repeat(pa.scalar(cleaner.version), len(texts)),
-        "settled": pa.array(settled, _SETTLED),
+        "settled": pa.array(settled, SETTLED),
     }
     return pa.RecordBatch.from_pydict(columns)

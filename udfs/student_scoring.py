@@ -16,19 +16,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models.errors import BundleError
-from models.serving.engine import (
-    Engine,
-    EngineKind,
-)
-from models.serving.open_engine import (
-    open_engine,
-)
+from models.serving.engine import Engine, EngineKind
+from models.serving.open_engine import open_engine
 from models.text.vocabulary import Encoded
-from udfs.list_arrays import to_lists
+from udfs.list_arrays import FLOAT_LIST, to_lists
 
-SCORES_DDL = (
-    "text_id string, dt date, model_id string, scene string, probs array<float>, error string, clean_version string"
-)
+STORED = pa.schema([
+    ("text_id", pa.string()), ("dt", pa.date32()), ("scene", pa.string()), ("clean_version", pa.string()),
+])  # fmt: skip
+"""The columns of a text that its row of `student_scores` keeps."""
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -52,21 +48,31 @@ def engine_of(bundle: str, model_id: str, kind: EngineKind) -> Engine:
     return engine
 
 
-def student_scorer(students: Sequence[Served], kind: EngineKind = "auto") -> Callable[[Batches], Batches]:
-    """A batch function from clean texts to scores (`SCORES_DDL`), several students in one pass over the text."""
+def scores_schema(keep: pa.Schema) -> pa.Schema:
+    """The columns that a scorer gives: those kept of the text, then model_id, probs and error."""
+    scores = [pa.field("model_id", pa.string()), pa.field("probs", FLOAT_LIST), pa.field("error", pa.string())]
+    return pa.schema([*keep, *scores])
+
+
+def student_scorer(
+    students: Sequence[Served], kind: EngineKind = "auto", keep: pa.Schema = STORED
+) -> Callable[[Batches], Batches]:
+    """A batch function from clean texts to scores (`scores_schema`), several students in one pass over the text."""
 
     def score(batches: Batches) -> Batches:
         for batch in batches:
-            yield from score_batch(batch, students, kind)
+            yield from score_batch(batch, students, kind, keep)
 
     return score
 
 
-def score_batch(batch: pa.RecordBatch, students: Sequence[Served], kind: EngineKind = "auto") -> Batches:
+def score_batch(
+    batch: pa.RecordBatch, students: Sequence[Served], kind: EngineKind = "auto", keep: pa.Schema = STORED
+) -> Batches:
     """Score one batch: a batch of scores for each student that has rows in it.
 
-    A null text, or a pair with one, keeps a null score and an `error`; no row is ever dropped. Students of one
-    alphabet share the texts' ids. The column `text_b` may be missing where no student judges pairs.
+    A null text, or a pair with one, keeps a null score and an `error`; no row is ever dropped. Students with one
+    `encoder_key` share the texts' ids. The column `text_b` may be missing where no student judges pairs.
     """
     second = batch.column("text_b") if "text_b" in batch.schema.names else None
     encoded: dict[tuple[str, int, bool], tuple[Encoded, NDArray[np.bool_]]] = {}
@@ -79,22 +85,18 @@ def score_batch(batch: pa.RecordBatch, students: Sequence[Served], kind: EngineK
             texts = engine.read(batch.column("text"), second)
             encoded[engine.encoder_key] = engine.encode(texts), texts.is_null().to_numpy(zero_copy_only=False)
         ids, null = encoded[engine.encoder_key]
-        yield scored(batch, student, rows, to_lists(engine.probabilities_encoded(ids, rows), null[rows]))
+        probabilities = to_lists(engine.probabilities_encoded(ids, rows), null[rows])
+        yield with_scores(batch.select(keep.names), student, rows, probabilities)
 
 
-def scored(
-    batch: pa.RecordBatch, student: Served, rows: NDArray[np.int64], probabilities: pa.ListArray
+def with_scores(
+    kept: pa.RecordBatch, student: Served, rows: NDArray[np.int64], probabilities: pa.ListArray
 ) -> pa.RecordBatch:
-    """Some rows with a student's probabilities (`SCORES_DDL`); the other columns come from the batch as they are."""
-    told = batch.select(["text_id", "dt", "scene", "clean_version"])
-    told = told if len(rows) == batch.num_rows else told.take(pa.array(rows))
-    columns = {
-        "text_id": told.column("text_id"),
-        "dt": told.column("dt"),
+    """Some rows of the kept columns with a student's probabilities; these are as many as the rows."""
+    chosen = kept if len(rows) == kept.num_rows else kept.take(pa.array(rows))
+    columns = dict(zip(chosen.schema.names, chosen.columns, strict=True)) | {
         "model_id": pa.repeat(pa.scalar(student.model_id), len(rows)),
-        "scene": told.column("scene"),
         "probs": probabilities,
         "error": pc.if_else(probabilities.is_null(), "no_text", pa.scalar(None, pa.string())),
-        "clean_version": told.column("clean_version"),
     }
     return pa.RecordBatch.from_pydict(columns)

@@ -14,13 +14,11 @@ from models.errors import BundleError
 if TYPE_CHECKING:
     from models.teachers.teacher import Teacher
 
-TEACHER_SCORES_DDL = (
-    "model_id string, text_hash string, bucket int, logits array<float>, cls array<float>, projection_version string"
-)
-_SCORES = pa.schema([
+TEACHER_SCORES = pa.schema([
     ("model_id", pa.string()), ("text_hash", pa.string()), ("bucket", pa.int32()),
     ("logits", pa.list_(pa.float32())), ("cls", pa.list_(pa.float32())), ("projection_version", pa.string()),
 ])  # fmt: skip
+"""The columns of a teacher's scores."""
 PROJECTION_SEED = 20260301
 
 Batches = Iterator[pa.RecordBatch]
@@ -45,7 +43,7 @@ def _teacher(folder: str, digest: str) -> Teacher:
 def teacher_scorer(
     folder: str, model_id: str, digest: str, *, batch: int, projection: int, pairs: bool = False
 ) -> Callable[[Batches], Batches]:
-    """A batch function from (text_hash, bucket, text) sorted by bucket, length and hash to `TEACHER_SCORES_DDL`.
+    """A batch function from (text_hash, bucket, text) sorted by bucket, length and hash to `TEACHER_SCORES`.
 
     Of `pairs` the batches also have `text_b`.
 
@@ -76,10 +74,7 @@ def score_bucket(
     projection: int,
 ) -> pa.RecordBatch:
     """Score the texts of one bucket, or pairs of them, in their order."""
-    from models.teachers.projection import (
-        PROJECTION_VERSION,
-        project,
-    )
+    from models.teachers.projection import PROJECTION_VERSION, project
 
     logits, states = teacher.score(texts, second=others, batch=batch)
     projected = project(states, projection, PROJECTION_SEED)
@@ -92,7 +87,7 @@ def score_bucket(
         "cls": list(projected),
         "projection_version": [PROJECTION_VERSION] * rows,
     }
-    return pa.RecordBatch.from_pydict(columns, _SCORES)
+    return pa.RecordBatch.from_pydict(columns, TEACHER_SCORES)
 
 
 def _buckets(batches: Batches, pairs: bool) -> Iterator[tuple[int, list[str], list[str], list[str]]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.table import Table
 
@@ -17,32 +16,20 @@ from jobs.demo.corpus_settings import CorpusSettings
 from jobs.evaluation import speed
 from jobs.ingestion import clean, import_annotations, ingest
 from jobs.labels import label, promote, thresholds
-from jobs.labels.promote import live
-from jobs.lake import queries, tables
+from jobs.lake import registry, tables, text_queries
+from jobs.lake.store import Lake
 from jobs.operations import init
 from jobs.reports import report, summary
 from jobs.rounds import distil
-from jobs.runtime.job import Context, Job, Request, make_context, run
+from jobs.runtime.chain import Link, run_chain
+from jobs.runtime.context import Context
 from jobs.runtime.progress import Reporter
 from jobs.scoring import score, score_teacher
 from jobs.settings import Settings
 from jobs.teachers import train_teacher
 from models import digests
-from models.errors import GateError
+from models.folders import write_file
 
-STAGES: tuple[tuple[str, Job, dict[str, Any]], ...] = (
-    ("init", init.JOB, {}),
-    ("ingest", ingest.JOB, {}),
-    ("clean", clean.JOB, {}),
-    ("annotate import", import_annotations.JOB, {"file": "annotations"}),
-    ("train-teacher", train_teacher.JOB, {}),
-    ("score-teacher", score_teacher.JOB, {}),
-    ("distil", distil.JOB, {}),
-    ("score", score.JOB, {}),
-    ("thresholds", thresholds.JOB, {}),
-    ("promote", promote.JOB, {}),
-    ("label", label.JOB, {}),
-)
 _SPEED_TEXTS = 20_000
 TRY_NEXT = (
     "SELECT task, label, scene, count(*) AS texts FROM labels GROUP BY ALL ORDER BY ALL",
@@ -51,13 +38,18 @@ TRY_NEXT = (
 )
 
 
+def stages(folder: Path) -> tuple[Link, ...]:
+    """The main job, over the corpus of a folder."""
+    return (
+        Link(init.JOB), Link(ingest.JOB), Link(clean.JOB),
+        Link(import_annotations.JOB, {"file": folder / "corpus" / "annotations"}),
+        Link(train_teacher.JOB), Link(score_teacher.JOB), Link(distil.JOB), Link(score.JOB), Link(thresholds.JOB),
+        Link(promote.JOB), Link(label.JOB),
+    )  # fmt: skip
+
+
 def run_demo(
-    settings: Settings,
-    corpus: CorpusSettings,
-    folder: Path,
-    spark: SparkSession,
-    reporter: Reporter,
-    speed_seconds: float = speed.BERT_SECONDS,
+    context: Context, corpus: CorpusSettings, folder: Path, speed_seconds: float = speed.BERT_SECONDS
 ) -> dict[str, Any]:
     """Run every stage that is not up to date; returns the summary, made anew only where something changed.
 
@@ -65,29 +57,19 @@ def run_demo(
         GateError: At the end, where a student must not be put in force.
     """
     started = time.monotonic()
-    made = _corpus(corpus, folder, reporter)
-    context = make_context("demo", settings, spark, Request(), reporter)
-    changed = made
-    refused: GateError | None = None
-    titles = [title for title, _, _ in STAGES]
-    for number, (title, job, options) in enumerate(STAGES):
-        following = titles[number + 1] if number + 1 < len(titles) else "report"
-        options = {"file": folder / "corpus" / options["file"]} if options else {}
-        stage = context.beside(job.name, Request(options=options))
-        try:
-            changed |= run(job, stage, title=title, following=following) is not None
-        except GateError as error:
-            if not live(context):
-                raise
-            refused = error  # told at the end: what is in force labels all the same
+    made = _corpus(corpus, folder, context.reporter)
+    chain = run_chain(stages(folder), context, following="report")
     written = folder / "summary.json"
-    if not changed and written.is_file():
-        reporter.say("Nothing changed since the last run.")
+    if not (made or chain.changed) and written.is_file():
+        context.reporter.say("Nothing changed since the last run.")
         return dict(json.loads(written.read_text("utf-8")))
-    with reporter.stage("report"):
-        found = report.write(context, folder, _measured(context, folder, started, speed_seconds))
-    if refused is not None:
-        raise refused
+    lake, settings = context.lake, context.settings
+    with context.reporter.stage("report"):
+        measured = _measured(lake, settings, folder, speed_seconds)
+        measured["seconds"] = round(time.monotonic() - started, 1)
+        found = report.write(lake, settings.tasks, folder, measured)
+    if chain.refused is not None:
+        raise chain.refused
     return found
 
 
@@ -105,36 +87,36 @@ def _corpus(corpus: CorpusSettings, folder: Path, reporter: Reporter) -> bool:
 
 def write_settings(settings: Settings, folder: Path) -> Path:
     """The demo's whole settings as a file, for `pingti … --settings`."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "settings.yaml"
     values = settings.model_dump(mode="json", by_alias=True)
-    path.write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False), "utf-8")
+    write_file(path, yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
     return path
 
 
-def _measured(context: Context, folder: Path, started: float, speed_seconds: float) -> dict[str, Any]:
-    rounds = summary.rounds(context)
+def _measured(lake: Lake, settings: Settings, folder: Path, speed_seconds: float) -> dict[str, Any]:
+    """What the rounds came to against the truth, and how fast the models are."""
+    rounds = summary.rounds(lake)
     teachers = []
     truth = demo_truth.read(folder / "corpus" / "truth.jsonl")
-    for name in context.settings.tasks:
-        test = demo_truth.test_texts(context, name, truth)
-        teachers.append({"task": name, "truth": demo_truth.of_teacher(context, name, test)})
+    for name, task in settings.tasks.items():
+        test = demo_truth.test_texts(lake, name, task, settings.rounds, truth)
+        teachers.append({"task": name, "truth": demo_truth.teacher_quality(lake, name, task.kind, test)})
         for entry in rounds:
             if entry["task"] == name:
-                entry["truth"] = demo_truth.of_student(context, entry["model_id"], test)
+                student = registry.model(lake, entry["model_id"])
+                entry["truth"] = demo_truth.student_quality(lake, student, task.kind, test, settings.scoring.engine)
     found: dict[str, Any] = {"rounds": rounds, "teachers": teachers}
     if speed_seconds:
-        found["speed"] = _speed(context, speed_seconds)
-    return found | {"seconds": round(time.monotonic() - started, 1)}
+        found["speed"] = _speed(lake, settings, speed_seconds)
+    return found
 
 
-def _speed(context: Context, seconds: float) -> dict[str, float]:
+def _speed(lake: Lake, settings: Settings, seconds: float) -> dict[str, float]:
     """On the texts of the first task, with its newest models."""
-    name = next(iter(context.settings.tasks))
-    teacher = queries.require_model(context.lake, name, "teacher", "run `pingti train-teacher` first")
-    student = queries.require_model(context.lake, name, "student", "run `pingti distil` first")
-    own = queries.texts_of(context.lake.read(tables.TEXTS), name, context.settings.task(name))
-    sample = own.orderBy(queries.drawn_by_hash("text_id", 1)).limit(_SPEED_TEXTS).select("text").toArrow()
+    name, task = next(iter(settings.tasks.items()))
+    teacher, student = registry.newest_teacher(lake, name), registry.newest_student(lake, name)
+    own = text_queries.texts_for(lake.read(tables.TEXTS), name, task)
+    sample = own.orderBy(text_queries.drawn_by_hash("text_id", 1)).limit(_SPEED_TEXTS).select("text").toArrow()
     return speed.measure(student.path, teacher.path, sample.column("text").to_pylist(), seconds)
 
 

@@ -13,17 +13,17 @@ import pyarrow.json as pajson
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
-from jobs.lake import queries, tables
-from jobs.rounds import training_data
-from jobs.runtime.job import Context
+from jobs.evaluation.evaluation_set import teacher_gold
+from jobs.lake import registry, tables, text_queries, threshold_queries
+from jobs.lake.registry import RegisteredModel
+from jobs.lake.store import Lake
 from models import digests
+from models.evaluation.predictions import decide
 from models.evaluation.sliced_metrics import Evidence, macro_of, tally
-from models.serving.open_engine import (
-    open_engine,
-)
-from models.tasks import (
-    EVERY_SCENE,
-)
+from models.rounds.date_layout import RoundSettings
+from models.serving.engine import EngineKind
+from models.serving.open_engine import open_engine
+from models.tasks import EVERY_SCENE, TaskKind, TaskSettings
 
 Truth: TypeAlias = Mapping[str, Mapping[str, frozenset[str]]]  # the true labels by task and text_id
 
@@ -32,8 +32,7 @@ Truth: TypeAlias = Mapping[str, Mapping[str, frozenset[str]]]  # the true labels
 class TestTexts:
     """The test days' texts that a task's models score, and what the generator meant by each."""
 
-    texts: pa.ChunkedArray
-    hashes: NDArray[np.object_]
+    rows: pa.Table  # text_id, text_hash, text, scene
     labels: tuple[str, ...]
     _gold: NDArray[np.bool_]  # (texts, labels)
 
@@ -42,17 +41,15 @@ class TestTexts:
         return self._gold[:, [self.labels.index(label) for label in labels]]
 
 
-def test_texts(context: Context, name: str, truth: Truth) -> TestTexts:
+def test_texts(lake: Lake, name: str, task: TaskSettings, settings: RoundSettings, truth: Truth) -> TestTexts:
     """The texts of the test days that no rule settled for the task."""
-    task = context.settings.task(name)
-    window = queries.date_layout(context.lake, context.settings.rounds).test
-    texts = queries.texts_of(context.lake.read(tables.TEXTS), name, task).where(queries.within(window))
-    rows = texts.select("text_id", "text_hash", "text").orderBy("text_id").toArrow()
+    window = text_queries.date_layout(lake, settings).test
+    texts = text_queries.texts_for(lake.read(tables.TEXTS), name, task).where(text_queries.within(window))
+    rows = texts.select("text_id", "text_hash", "text", "scene").orderBy("text_id").toArrow()
     meant = truth.get(name, {})
     ids = rows.column("text_id").to_pylist()
     gold = np.array([[label in meant.get(text_id, ()) for label in task.label_names] for text_id in ids], np.bool_)
-    hashes = rows.column("text_hash").to_numpy(zero_copy_only=False)
-    return TestTexts(rows.column("text"), hashes, task.label_names, gold)
+    return TestTexts(rows, task.label_names, gold)
 
 
 def read(file: Path) -> Truth:
@@ -67,23 +64,28 @@ def read(file: Path) -> Truth:
     return found
 
 
-def of_student(context: Context, model_id: str, test: TestTexts) -> dict[str, float] | None:
-    """A student's macro quality by its round's thresholds. Nothing is trained or chosen by it."""
-    student = queries.model(context.lake, model_id)
-    limits = queries.threshold_row(queries.thresholds(context.lake, model_id, 1), EVERY_SCENE, student.labels)
-    scores = open_engine(student.path, context.settings.scoring.engine).probabilities(test.texts)
-    return _macro(scores >= np.array(limits, np.float32), test.gold(student.labels), student.labels)
+def student_quality(
+    lake: Lake, student: RegisteredModel, kind: TaskKind, test: TestTexts, engine: EngineKind
+) -> dict[str, float] | None:
+    """A student's macro quality by its round's thresholds."""
+    thresholds = threshold_queries.read(lake, student.model_id, 1)
+    scores = open_engine(student.path, engine).probabilities(test.rows.column("text"))
+    limits = np.array(threshold_queries.for_scene(thresholds, EVERY_SCENE, student.labels), np.float32)
+    return _macro(decide(scores, limits, kind), test.gold(student.labels), student.labels)
 
 
-def of_teacher(context: Context, name: str, test: TestTexts) -> dict[str, float] | None:
-    """The teacher's, on those of the texts that it scored: what a student that copied it would reach."""
-    teacher = queries.require_model(context.lake, name, "teacher", "run `pingti train-teacher` first")
-    scored = context.lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
-    hard = scored.select("text_hash", training_data.decided(context, teacher, "logits").alias("hard")).toArrow()
-    place = {text_hash: row for row, text_hash in enumerate(hard.column("text_hash").to_pylist())}
-    rows = np.array([place.get(text_hash, -1) for text_hash in test.hashes])
-    decisions = hard.column("hard").combine_chunks().flatten().to_numpy().reshape(-1, len(teacher.labels)) > 0
-    return _macro(decisions[rows[rows >= 0]], test.gold(teacher.labels)[rows >= 0], teacher.labels)
+def teacher_quality(lake: Lake, name: str, kind: TaskKind, test: TestTexts) -> dict[str, float] | None:
+    """The teacher's, on those of the texts that it scored."""
+    teacher = registry.newest_teacher(lake, name)
+    scored = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
+    logits = scored.select("text_hash", "logits").toArrow()
+    place = {text_hash: row for row, text_hash in enumerate(logits.column("text_hash").to_pylist())}
+    rows = np.array([place.get(text_hash, -1) for text_hash in test.rows.column("text_hash").to_pylist()])
+    chosen = test.rows.filter(pa.array(rows >= 0)).append_column(
+        "logits", logits.column("logits").take(pa.array(rows[rows >= 0]))
+    )
+    decisions, _ = teacher_gold(lake, teacher, kind, chosen, teacher.labels)
+    return _macro(decisions, test.gold(teacher.labels)[rows >= 0], teacher.labels)
 
 
 def _macro(decisions: NDArray[np.bool_], gold: NDArray[np.bool_], labels: Sequence[str]) -> dict[str, float] | None:

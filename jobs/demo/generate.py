@@ -13,6 +13,6 @@ from jobs.runtime.progress import Reporter
 def run(settings: CorpusSettings, folder: Path, reporter: Reporter, following: str = "") -> dict[str, Any]:
     """Write the corpus into the folder; returns its manifest."""
     with reporter.stage("generate", following=following) as stage:
-        manifest = generate(settings, folder, lambda done: stage.tell(done, settings.texts))
+        manifest = generate(settings, folder, lambda done: stage.update(done, settings.texts))
         stage.rows = settings.texts
     return manifest

@@ -105,9 +105,7 @@ def _student_rate(bundle: str, texts: list[str]) -> float:
 
 def _column_rate(bundle: str, column: pa.Array, seconds: float) -> float:
     """From an Arrow column of texts to probabilities, cutting and padding included."""
-    from models.serving.open_engine import (
-        open_engine,
-    )
+    from models.serving.open_engine import open_engine
 
     engine = open_engine(bundle)
     engine.probabilities(column[: 8 * _BATCH])

@@ -13,14 +13,17 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import tables
-from jobs.runtime.job import Context, Done, Job, Work
+from jobs.lake.store import Lake
+from jobs.runtime.context import Context, Days
+from jobs.runtime.job import Done, Job, Work
 from models.errors import SettingsError
+from models.folders import replaced_file
 
 COLUMNS = ("task", "label", "value", "annotator", "annotated_at", "text_id")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
-def plan(context: Context) -> Work:
+def plan(context: Context) -> Work[Path]:
     """Always writes: the file is of now."""
     file = Path(context.request.options["file"])
     if file.suffix not in (*_DELIMITERS, ".jsonl"):
@@ -30,32 +33,28 @@ def plan(context: Context) -> Work:
     return Work((f"write the annotations of {', '.join(context.tasks())} to {file}",), file)
 
 
-def execute(context: Context, work: Work) -> Done:
+def execute(context: Context, work: Path) -> Done:
     """Write beside and rename: the file is there whole, or as it was before."""
-    file: Path = work.payload
     zone = ZoneInfo(context.settings.session.timezone)
-    partial = file.with_name(f".{file.name}.{context.run_id}")
-    try:
-        frame = chosen(context)
-        records = (_record(row.asDict(), zone) for row in frame.toLocalIterator())
-        rows = write(partial, file.suffix, frame.columns, records)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
-    inputs = {table.name: context.lake.version(table) for table in (tables.ANNOTATIONS, tables.TEXTS)}
-    return Done(counts={"annotations": rows}, inputs=inputs, headline="annotations")
+    with_text = bool(context.request.options.get("with_text"))
+    frame = chosen(context.lake, context.tasks(), context.request.days, with_text=with_text)
+    records = (_record(row.asDict(), zone) for row in frame.toLocalIterator())
+    with replaced_file(work) as partial:
+        rows = write(partial, work.suffix, frame.columns, records)
+    return Done(counts={"annotations": rows}, headline="annotations")
 
 
-def chosen(context: Context) -> DataFrame:
-    """The annotations of the tasks and days asked for, in the order of their key; with their texts where asked for."""
-    found = context.lake.read(tables.ANNOTATIONS).where(F.col("task").isin(*context.tasks()))
-    if context.request.days is not None:
-        found = found.where(F.col("dt").between(context.request.days.first, context.request.days.last))
+def chosen(lake: Lake, tasks: Sequence[str], days: Days | None, *, with_text: bool) -> DataFrame:
+    """The annotations of some tasks and days, in the order of their key; with their texts where asked for."""
+    annotations = lake.read(tables.ANNOTATIONS).where(F.col("task").isin(*tasks))
+    if days is not None:
+        annotations = annotations.where(F.col("dt").between(days.first, days.last))
     columns = list(COLUMNS)
-    if context.request.options.get("with_text"):
-        found = found.join(context.lake.read(tables.TEXTS).select("text_id", "text", "text_b"), "text_id", "left")
+    if with_text:
+        texts = lake.read(tables.TEXTS).select("text_id", "text", "text_b")
+        annotations = annotations.join(texts, "text_id", "left")
         columns += ["text", "text_b"]
-    return found.orderBy(*tables.ANNOTATIONS.key).select(*columns)
+    return annotations.orderBy(*tables.ANNOTATIONS.key).select(*columns)
 
 
 def _record(row: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
@@ -85,4 +84,4 @@ def _cells(out: TextIO, columns: Sequence[str], delimiter: str) -> Callable[[Map
     return lambda record: writer.writerow({**record, "value": "true" if record["value"] else "false"})
 
 
-JOB = Job("annotate_export", plan, execute)
+JOB = Job("annotate export", plan, execute, reads=(tables.ANNOTATIONS, tables.TEXTS))

@@ -8,6 +8,7 @@ import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from pyspark.sql import functions as F
 
 from jobs.lake import tables
 from jobs.lake.commits import Scope
-from jobs.runtime.job import Context, Done, Job, Work
+from jobs.runtime.context import Context
+from jobs.runtime.job import Done, Job, Work
 from jobs.settings import AnnotationSettings
 from models import digests
 from models.errors import DataError
@@ -31,10 +33,17 @@ _PARSED_DDL = (
     "file string, position bigint, raw binary, reason string, task string, label string, value boolean, "
     "annotator string, annotated_at timestamp, text_id string, source string, source_id string, text_hash string"
 )
-REASON_PREFIX = "annotation_"
 
 
-def plan(context: Context) -> Work:
+@dataclass(frozen=True, slots=True)
+class Import:
+    """The files to import."""
+
+    files: tuple[Path, ...]
+    fingerprint: str
+
+
+def plan(context: Context) -> Work[Import]:
     """List the files that `--file` names: one, a folder's, or those of a glob."""
     given = str(context.request.options["file"])
     files = [Path(path) for path, _ in sized_files(given)]
@@ -46,21 +55,21 @@ def plan(context: Context) -> Work:
     fingerprint = context.fingerprint(
         files=contents,
         mapping=mapping,
-        texts=context.lake.version(tables.TEXTS),
+        texts=context.lake.log.version(tables.TEXTS),
         labels=labels,
         rules=context.settings.cleaning.version,
     )
     if context.unchanged(tables.ANNOTATIONS, Scope(), fingerprint):
-        return Work(())
-    return Work(tuple(f"import the annotations of {path}" for path in files), (tuple(files), fingerprint))
+        return Work()
+    return Work(tuple(f"import the annotations of {path}" for path in files), Import(tuple(files), fingerprint))
 
 
-def execute(context: Context, work: Work) -> Done:
+def execute(context: Context, work: Import) -> Done:
     """Parse, match and upsert; set aside what cannot be read or matches no text."""
     cleaner = Cleaner(context.settings.cleaning)
     known = {(name, label) for name, task in context.settings.tasks.items() for label in task.labels}
     zone = ZoneInfo(context.settings.session.timezone)
-    files, fingerprint = work.payload
+    files, fingerprint = work.files, work.fingerprint
     mapping = context.settings.annotations
     rows = [row for path in files for row in _parsed(path, mapping, cleaner, known, zone)]
     parsed = context.spark.createDataFrame(rows, _PARSED_DDL).localCheckpoint(eager=True)
@@ -69,15 +78,15 @@ def execute(context: Context, work: Work) -> Done:
     unmatched = matched.where("dt is null").withColumn("reason", F.lit("annotation_unmatched"))
     bad = parsed.where("reason is not null").unionByName(unmatched.select(*parsed.columns))
     set_aside = context.lake.append(
-        _rejected(context, bad), tables.REJECTED, context.stamp(), once=f"annotate/{fingerprint}"
+        _rejected(context, bad), tables.REJECTED, context.stamp(), once=f"{context.job}/{fingerprint}"
     )
     annotations = good.withColumn("run_id", F.lit(context.run_id)).select(*tables.ANNOTATIONS.names)
-    commit = context.lake.upsert(annotations, tables.ANNOTATIONS, context.stamp(fingerprint))
+    context.lake.upsert(annotations, tables.ANNOTATIONS, context.stamp(fingerprint))
     counts = {row["reason"]: row["count"] for row in bad.groupBy("reason").count().collect()}
     for reason, number in sorted(counts.items()):
-        context.reporter.say(f"  {number:,} annotations set aside: {reason.removeprefix(REASON_PREFIX)}")
+        context.reporter.say(f"  {number:,} annotations set aside: {reason.removeprefix(tables.ANNOTATION_REASON)}")
     total = {"read": len(rows), "set_aside": set_aside.rows, "annotations": len(rows) - sum(counts.values())}
-    return Done(counts=total | counts, outputs={"annotations": commit.version}, headline="annotations")
+    return Done(counts=total | counts, headline="annotations")
 
 
 def _parsed(path: Path, *how: Any) -> list[tuple[Any, ...]]:
@@ -190,4 +199,10 @@ def _rejected(context: Context, bad: DataFrame) -> DataFrame:
     return named.join(there, ["sha256", "file", "position"], "left_anti").select(*tables.REJECTED.names)
 
 
-JOB = Job("annotate", plan, execute)
+JOB = Job(
+    "annotate import",
+    plan,
+    execute,
+    reads=(tables.TEXTS,),
+    writes=(tables.ANNOTATIONS, tables.REJECTED),
+)

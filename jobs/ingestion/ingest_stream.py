@@ -12,7 +12,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial, reduce
+from dataclasses import replace
+from functools import reduce
 from os.path import abspath
 from pathlib import Path
 from types import FrameType
@@ -24,7 +25,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.ingestion import ingest, load_plan
-from jobs.runtime.job import Context, Job, Work, run
+from jobs.ingestion.load_plan import NewFile
+from jobs.runtime.context import Context
+from jobs.runtime.job import Work, run
 from models import digests
 from models.errors import DataError, RefusedError, SettingsError
 from udfs.readers.files import sized_files
@@ -33,7 +36,7 @@ _BINARY_DDL = "path string, modificationTime timestamp, length bigint, content b
 _POLL_SECONDS = 1
 
 
-def follow(context: Context, *, until_stopped: bool) -> None:
+def ingest_stream(context: Context, *, until_stopped: bool) -> None:
     """Load what is new: once (`until_stopped` False), or again and again until SIGTERM or SIGINT.
 
     Raises:
@@ -69,7 +72,7 @@ def checkpoint(context: Context) -> str:
 def _stream(context: Context) -> DataFrame:
     """(source_name, path) of every file that is new to the checkpoint."""
     if not context.settings.sources:
-        load_plan.list_sources(context)  # tells what to do about it
+        load_plan.list_sources(context.settings.sources, context.reporter.say)  # tells what to do about it
     reader = context.spark.readStream.format("binaryFile").schema(_BINARY_DDL)
     # Nothing but names is read here. A file taken away again is as one that never came.
     reader = reader.option("ignoreMissingFiles", "true")
@@ -132,13 +135,12 @@ class _Batches:
         ]
         if not listed:
             return
-        context = self._context.beside(ingest.JOB.name, self._context.request)
-        plan = partial(_plan, listed)
-        run(Job(ingest.JOB.name, plan, ingest.JOB.execute, ingest.JOB.witnesses), context, title=f"ingest {number}")
+        context = self._context.for_job(ingest.JOB.name, self._context.request)
 
+        def plan(context: Context) -> Work[tuple[NewFile, ...]]:
+            return load_plan.plan_files(context.lake, context.settings.sources, listed)
 
-def _plan(listed: load_plan.Listed, context: Context) -> Work:
-    return load_plan.plan_files(context, listed)
+        run(replace(ingest.JOB, plan=plan), context, title=f"ingest {number}")
 
 
 def _key(path: str) -> str:

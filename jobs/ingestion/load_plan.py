@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake import tables
-from jobs.runtime.job import Context, Work
+from jobs.lake.store import Lake
+from jobs.runtime.context import Context
+from jobs.runtime.executors import map_batches
+from jobs.runtime.job import Work
 from models import digests
 from models.errors import DataError, SettingsError
-from udfs.build import same_build
 from udfs.readers.files import sized_files
-from udfs.readers.survey import SURVEY_DDL, UNREADABLE, Survey, surveyor
+from udfs.readers.sources import SourceSettings
+from udfs.readers.survey import SURVEYS, UNREADABLE, Survey, surveyor
 
 LISTED_DDL = "source_name string, path string"
 FEW_FILES, FEW_BYTES = 32, 64 << 20
@@ -45,49 +48,48 @@ class NewFile:
         return f"load {self.survey.records:,} records of {self.survey.path}"
 
 
-def plan(context: Context) -> Work:
+def plan(context: Context) -> Work[tuple[NewFile, ...]]:
     """Survey the sources' files and leave out those whose every record is in the tables already."""
-    listed = list_sources(context)
+    listed = list_sources(context.settings.sources, context.reporter.say)
     if not listed:
         paths = ", ".join(source.path for source in context.settings.sources.values())
         raise DataError(f"sources: no file at {paths}; mend sources.*.path, or bring the files")
-    return plan_files(context, listed)
+    return plan_files(context.lake, context.settings.sources, listed)
 
 
-def list_sources(context: Context) -> Listed:
+def list_sources(sources: Mapping[str, SourceSettings], say: Callable[[str], None]) -> Listed:
     """Every file of every source, by the source's name."""
-    sources = context.settings.sources
     if not sources:
         raise SettingsError("sources: the settings name none; add one under sources:, as docs/settings.md shows")
-    found = {name: sized_files(source.path) for name, source in sources.items()}
-    for name, files in found.items():
-        if not files:
-            context.reporter.say(f"  {name}: no file at {sources[name].path}")
-    return [(name, path, size) for name, files in found.items() for path, size in files]
+    files = {name: sized_files(source.path) for name, source in sources.items()}
+    for name, sized in files.items():
+        if not sized:
+            say(f"  {name}: no file at {sources[name].path}")
+    return [(name, path, size) for name, sized in files.items() for path, size in sized]
 
 
-def plan_files(context: Context, listed: Listed) -> Work:
+def plan_files(lake: Lake, sources: Mapping[str, SourceSettings], listed: Listed) -> Work[tuple[NewFile, ...]]:
     """Survey these files and leave out those whose every record is in the tables already."""
     if not listed:
-        return Work((), ())
-    sources = context.settings.sources
-    found = []
-    for name, one in _surveyed(context, listed):
+        return Work()
+    surveyed = []
+    for name, survey in _surveyed(lake.spark, sources, listed):
         # Nothing tells two refused files apart but their names: all empty ones have the same bytes.
-        also = [one.path] if one.refused else []
-        found.append((name, one, digests.of_json([one.sha256, sources[name].digest, *also], chars=32)))
-    there = loaded(context, [load_id for _, _, load_id in found])
+        also = [survey.path] if survey.refused else []
+        load_id = digests.of_json([survey.sha256, sources[name].digest, *also], chars=32)
+        surveyed.append((name, survey, load_id))
+    there = loaded(lake, [load_id for _, _, load_id in surveyed])
     new = []
-    for name, one, load_id in found:
+    for name, survey, load_id in surveyed:
         known = there.get(load_id, 0)
-        if known < one.records:
-            new.append(NewFile(name, one, load_id, known))
-            there[load_id] = one.records  # the same bytes under a second name are the same load
+        if known < survey.records:
+            new.append(NewFile(name, survey, load_id, known))
+            there[load_id] = survey.records  # the same bytes under a second name are the same load
     return Work(tuple(file.step for file in new), tuple(new))
 
 
-def _surveyed(context: Context, listed: Listed) -> list[tuple[str, Survey]]:
-    look = surveyor(dict(context.settings.sources))
+def _surveyed(spark: SparkSession, sources: Mapping[str, SourceSettings], listed: Listed) -> list[tuple[str, Survey]]:
+    look = surveyor(dict(sources))
     rows: list[dict[str, Any]]
     if _are_few(listed):
         names, paths, _ = zip(*listed, strict=True)
@@ -95,12 +97,12 @@ def _surveyed(context: Context, listed: Listed) -> list[tuple[str, Survey]]:
         rows = [row for surveys in look(iter([batch])) for row in surveys.to_pylist()]
     else:
         named = [(name, path) for name, path, _ in listed]
-        files = context.spark.createDataFrame(named, LISTED_DDL).repartition(len(listed))
-        rows = [row.asDict() for row in files.mapInArrow(same_build(look), SURVEY_DDL).collect()]
+        files = spark.createDataFrame(named, LISTED_DDL).repartition(len(listed))
+        rows = [row.asDict() for row in map_batches(files, look, SURVEYS).collect()]
     found = []
     for values in sorted(rows, key=lambda row: (row["source_name"], row["path"])):
         found.append((values.pop("source_name"), Survey(**values)))
-    unreadable = [str(one.detail) for _, one in found if one.refused == UNREADABLE]
+    unreadable = [str(survey.detail) for _, survey in found if survey.refused == UNREADABLE]
     if unreadable:
         raise DataError(f"ingest: nothing was loaded; {'; '.join(unreadable)}")
     return found
@@ -111,11 +113,11 @@ def _are_few(listed: Listed) -> bool:
     return len(listed) <= FEW_FILES and sum(size for _, _, size in listed) <= FEW_BYTES
 
 
-def loaded(context: Context, load_ids: list[str]) -> dict[str, int]:
+def loaded(lake: Lake, load_ids: list[str]) -> dict[str, int]:
     """How many records of these loads the tables hold. Delta's statistics spare it the files of all other loads."""
     own = F.col("load_id").isin(load_ids)
     both: list[DataFrame] = [
-        context.lake.read(table).where(own).groupBy("load_id").count() for table in (tables.RAW_TEXTS, tables.REJECTED)
+        lake.read(table).where(own).groupBy("load_id").count() for table in (tables.RAW_TEXTS, tables.REJECTED)
     ]
     counted = both[0].unionByName(both[1]).groupBy("load_id").agg(F.sum("count").alias("rows"))
     return {row["load_id"]: row["rows"] for row in counted.collect()}

@@ -8,34 +8,25 @@ from datetime import UTC, datetime
 
 from pyspark.sql import functions as F
 
-from jobs.lake import queries, tables
-from jobs.runtime.job import Context, Done, Job, Work
+from jobs.lake import registry, tables, threshold_queries
+from jobs.lake.registry import Promotion
+from jobs.lake.store import Lake
+from jobs.runtime.context import Context
+from jobs.runtime.job import Done, Job, Work
 from models.errors import DataError, GateError
 from models.rounds import round_decision
+from models.rounds.date_layout import RoundSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Promotion:
-    """A model and the version of its thresholds, and why they are put in force."""
+class Switch:
+    """What is put in force, and why the students of other tasks are not."""
 
-    task: str
-    model_id: str
-    threshold_version: int
-    reason: str
+    promotions: tuple[Promotion, ...]
+    refused: tuple[str, ...] = ()
 
 
-def live(context: Context, at: datetime | None = None) -> dict[str, Promotion]:
-    """What is in force for each task, now or at a moment."""
-    promotions = context.lake.read(tables.PROMOTIONS)
-    if at is not None:
-        promotions = promotions.where(F.col("from_ts") <= F.lit(at))
-    latest = promotions.groupBy("task").agg(
-        F.max_by(F.struct("model_id", "threshold_version", "reason"), "from_ts").alias("row")
-    )
-    return {row["task"]: Promotion(row["task"], *row["row"]) for row in latest.collect()}
-
-
-def plan(context: Context) -> Work:
+def plan(context: Context) -> Work[Switch]:
     """The newest student of each task with its newest thresholds, where another is in force.
 
     A student that must not be put in force holds up no other task's.
@@ -44,90 +35,86 @@ def plan(context: Context) -> Work:
         DataError: A task has no student, or one without thresholds.
         GateError: None that is to be put in force may be.
     """
-    current = live(context)
-    wanted = [_newest(context, name) for name in context.tasks()]
-    lost = {one: _lost(context, one.model_id) for one in wanted if not _same(current.get(one.task), one)}
-    refused = [told for told in lost.values() if told]
-    if refused and len(refused) == len(lost):
-        raise _refusal(refused)
-    return _work([one for one, told in lost.items() if not told], refused)
+    lake, live = context.lake, registry.live(context.lake)
+    reason = context.request.options.get("reason") or "newest student and thresholds"
+    wanted = [newest(lake, name, reason) for name in context.tasks()]
+    changed = [one for one in wanted if not one.same_as(live.get(one.task))]
+    refusals = {one: refusal(lake, one.model_id, context.settings.rounds) for one in changed}
+    refused = tuple(why for why in refusals.values() if why)
+    if refused and len(refused) == len(refusals):
+        raise _gate_error(refused)
+    return _work(Switch(tuple(one for one, why in refusals.items() if not why), refused))
 
 
-def _newest(context: Context, name: str) -> Promotion:
-    student = queries.require_model(context.lake, name, "student", "run `pingti distil` first")
-    version = queries.threshold_version(context.lake, student.model_id)
+def newest(lake: Lake, name: str, reason: str) -> Promotion:
+    """A task's newest student with its newest thresholds."""
+    student = registry.newest_student(lake, name)
+    version = threshold_queries.newest_version(lake, student.model_id)
     if version is None:
         raise DataError(f"promote: {student.model_id} has no thresholds; run `pingti thresholds` first")
-    reason = context.request.options.get("reason") or "newest student and thresholds"
     return Promotion(name, student.model_id, version, reason)
 
 
-def _lost(context: Context, model_id: str) -> str | None:
+def refusal(lake: Lake, model_id: str, settings: RoundSettings) -> str | None:
     """Why a student must not be put in force, from its newest round; None if it may be."""
-    rounds = context.lake.read(tables.ROUNDS).where(F.col("model_id") == model_id)
-    newest = rounds.orderBy(F.col("run_id").desc()).select("metrics", "row_counts").first()
-    if newest is None:
+    rounds = lake.read(tables.ROUNDS).where(F.col("model_id") == model_id)
+    last = rounds.orderBy(F.col("run_id").desc()).select("metrics", "row_counts").first()
+    if last is None:
         return f"{model_id}: its round did not end; run `pingti distil`"
-    lost = round_decision.loses(newest["metrics"], newest["row_counts"], context.settings.rounds)
+    lost = round_decision.loses(last["metrics"], last["row_counts"], settings)
     return f"{model_id}: {lost}" if lost else None
 
 
-def _refusal(refused: Sequence[str]) -> GateError:
+def _gate_error(refused: Sequence[str]) -> GateError:
     return GateError(
         f"promote: {'; '.join(refused)}; not promoted: distil by another scheme, train a better teacher, or raise "
         "the margin"
     )
 
 
-def plan_rollback(context: Context) -> Work:
+def plan_rollback(context: Context) -> Work[Switch]:
     """What was in force before what is now, for each task that has such."""
     rows = context.lake.read(tables.PROMOTIONS).where(F.col("task").isin(*context.tasks())).orderBy("from_ts").collect()
+    reason = context.request.options.get("reason") or "rollback"
     back = []
     for name in context.tasks():
         history = [
-            Promotion(name, row["model_id"], row["threshold_version"], row["reason"])
-            for row in rows
-            if row["task"] == name
+            Promotion(name, row["model_id"], row["threshold_version"], reason) for row in rows if row["task"] == name
         ]
-        earlier = [one for one in history if not _same(one, history[-1])]
-        if earlier:
-            reason = context.request.options.get("reason") or "rollback"
-            back.append(Promotion(name, earlier[-1].model_id, earlier[-1].threshold_version, reason))
+        earlier = [one for one in history if not one.same_as(history[-1])]
+        back += earlier[-1:]
     if not back:
         raise DataError(
             "rollback: nothing else was in force before; `pingti sql 'SELECT * FROM promotions'` shows the history"
         )
-    return _work(back)
+    return _work(Switch(tuple(back)))
 
 
-def _same(one: Promotion | None, other: Promotion) -> bool:
-    return one is not None and (one.model_id, one.threshold_version) == (
-        other.model_id,
-        other.threshold_version,
-    )
+def _work(switch: Switch) -> Work[Switch]:
+    steps = (f"{one.task}: {one.model_id}, thresholds version {one.threshold_version}" for one in switch.promotions)
+    return Work(tuple(steps), switch)
 
 
-def _work(promotions: Sequence[Promotion], refused: Sequence[str] = ()) -> Work:
-    steps = tuple(f"{one.task}: {one.model_id}, thresholds version {one.threshold_version}" for one in promotions)
-    return Work(steps, (tuple(promotions), tuple(refused)))
-
-
-def execute(context: Context, work: Work) -> Done:
+def execute(context: Context, work: Switch) -> Done:
     """Append the rows of all tasks in one commit, so that tasks that depend on each other switch together.
 
     Where students of other tasks must not be put in force, the run ends with a `GateError` for all that.
     """
     now = datetime.now(UTC)
-    promotions, refused = work.payload
-    rows = [(one.task, now, one.model_id, one.threshold_version, one.reason, context.run_id) for one in promotions]
-    frame = context.spark.createDataFrame(rows, tables.PROMOTIONS.schema)
-    commit = context.lake.append(frame, tables.PROMOTIONS, context.stamp())
-    error = _refusal(refused) if refused else None
+    rows = [
+        {
+            "task": one.task, "from_ts": now, "model_id": one.model_id, "threshold_version": one.threshold_version,
+            "reason": one.reason, "run_id": context.run_id,
+        }
+        for one in work.promotions
+    ]  # fmt: skip
+    context.lake.append_rows(tables.PROMOTIONS, rows, context.stamp())
+    error = _gate_error(work.refused) if work.refused else None
     return Done(
-        counts={"promotions": len(rows)}, outputs={"promotions": commit.version}, headline="promotions", error=error,
-        reason=str(error) if error else None,
-    )  # fmt: skip
+        counts={"promotions": len(rows)}, headline="promotions", error=error, reason=str(error) if error else None
+    )
 
 
-JOB = Job("promote", plan, execute)
-ROLLBACK = Job("rollback", plan_rollback, execute)
+_READS = (tables.MODELS, tables.THRESHOLDS, tables.ROUNDS, tables.PROMOTIONS)
+JOB = Job("promote", plan, execute, reads=_READS, writes=(tables.PROMOTIONS,))
+ROLLBACK = Job("rollback", plan_rollback, execute, reads=(tables.PROMOTIONS,), writes=(tables.PROMOTIONS,))

@@ -7,8 +7,11 @@ from functools import cached_property
 
 from pyspark.sql.types import StructType
 
-EVERY_BUCKET = 64
+BUCKETS = 64
 """Teacher scores are kept in this many buckets of `text_hash`."""
+
+ANNOTATION_REASON = "annotation_"
+"""What the reasons in `rejected` begin with where an annotation was set aside, not a text."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,10 @@ MODELS = Table(
     """model_id string not null, task string not null, kind string not null, role string not null,
     labels array<string> not null, teacher_id string, round_id string, path string not null,
     digests map<string, string> not null, clean_version string not null, settings string not null,
-    created_at timestamp not null, run_id string not null""",
+    created_at timestamp not null, run_id string not null, base string""",
     key=("model_id",),
-    comment="Teachers and students. labels is the only order of any score array of the model.",
+    comment="Teachers and students. labels is the only order of any score array of the model. base: what a teacher "
+    "began as.",
 )
 STUDENT_SCORES = Table(
     "student_scores",

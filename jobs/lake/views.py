@@ -13,7 +13,7 @@ def register(lake: Lake, tasks: Mapping[str, TaskSettings]) -> None:
     """Make the views anew in the lake's schema, and let bare names mean it."""
     for table in tables.ALL:
         lake.read(table)  # registers it where the catalog forgets between sessions
-    spark, schema = lake.spark, lake.schema_name
+    spark, schema = lake.spark, lake.catalog.schema_name
     spark.sql(f"USE {schema}")
     for name, query in queries(schema, tasks).items():
         spark.sql(f"CREATE OR REPLACE VIEW {schema}.{name} AS {query}")

@@ -8,12 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.lake import tables
-from jobs.runtime.job import Context
+from jobs.lake.store import Lake
 
 
-def show(context: Context, limit: int, console: Console) -> None:
+def show(lake: Lake, limit: int, console: Console) -> None:
     """Print the latest runs, the newest first."""
-    rows = context.lake.read(tables.RUNS).orderBy(F.col("started_at").desc()).limit(limit).collect()
+    rows = lake.read(tables.RUNS).orderBy(F.col("started_at").desc()).limit(limit).collect()
     table = Table(show_edge=False, header_style="bold")
     for name in ("started", "job", "outcome", "seconds", "rows", "run_id", "reason"):
         table.add_column(name, overflow="fold")

@@ -4,42 +4,48 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from jobs.lake import tables
+from jobs.lake.store import Lake
 from jobs.reports import summary
 from jobs.rounds import comparison_table
-from jobs.runtime.job import Context, Done, Job, Work
+from jobs.runtime.context import Context
+from jobs.runtime.job import Done, Job, Work
+from models.folders import write_file
+from models.tasks import TaskSettings
 
 _TEMPLATE = "report.html.j2"
 
 
-def plan(context: Context) -> Work:
+def plan(context: Context) -> Work[Path]:
     """Always writes: the page is of now."""
     folder = Path(context.request.options["out"])
     return Work((f"write {folder / 'report.html'} and {folder / 'summary.json'}",), folder)
 
 
-def execute(context: Context, work: Work) -> Done:
+def execute(context: Context, work: Path) -> Done:
     """Write the page and the summary."""
-    found = write(context, work.payload)
-    return Done(counts={"texts": found["counts"]["texts"]})
+    written = write(context.lake, context.settings.tasks, work)
+    return Done(counts={"texts": written["counts"]["texts"]})
 
 
-def write(context: Context, folder: Path, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+def write(
+    lake: Lake, tasks: Mapping[str, TaskSettings], folder: Path, extra: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Check the counts and write `summary.json` and `report.html` into the folder; returns the summary."""
-    found: dict[str, Any] = {"counts": summary.counts(context)} | (extra or {})
+    found: dict[str, Any] = {"counts": summary.counts(lake, tasks)} | (extra or {})
     summary.check(found["counts"])
-    if "rounds" not in found:  # the demo brings its own, with the truth beside them
-        found["rounds"] = summary.rounds(context)
-    folder.mkdir(parents=True, exist_ok=True)
-    days = summary.labels_by_day(context)
-    page = render(found, days, summary.quality_by_label(context), summary.comparisons(context))
-    (folder / "report.html").write_text(page, "utf-8")
-    (folder / "summary.json").write_text(json.dumps(found, ensure_ascii=False, indent=1, default=str) + "\n", "utf-8")
+    if "rounds" not in found:  # who knows more of the rounds brings them along
+        found["rounds"] = summary.rounds(lake)
+    page = render(found, summary.labels_by_day(lake), summary.quality_by_label(lake), summary.comparisons(lake))
+    write_file(folder / "report.html", page)
+    write_file(folder / "summary.json", json.dumps(found, ensure_ascii=False, indent=1, default=str) + "\n")
     return found
 
 
@@ -97,4 +103,8 @@ def _lines(series: dict[str, list[tuple[Any, float]]], *, share: bool) -> str:
     return drawn[drawn.index("<svg") :]
 
 
-JOB = Job("report", plan, execute)
+_READS = (
+    tables.RUNS, tables.REJECTED, tables.RAW_TEXTS, tables.TEXTS, tables.STUDENT_SCORES, tables.LABELS, tables.ROUNDS,
+    tables.THRESHOLDS, tables.PROMOTIONS, tables.COMPARISONS,
+)  # fmt: skip
+JOB = Job("report", plan, execute, reads=_READS)

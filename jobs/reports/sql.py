@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -13,11 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.labels.label import decide, deciders
-from jobs.labels.promote import live
-from jobs.lake import queries, tables, views
-from jobs.runtime.job import Context
+from jobs.labels.label_decisions import decide_labels, deciders
+from jobs.lake import registry, tables, views
+from jobs.lake.store import Lake
+from jobs.runtime.context import Context
+from jobs.settings import Settings
 from models.errors import SettingsError
+from models.tasks import TaskSettings
 from udfs.sql_functions import InForce, student_probs
 
 _WIDEST = 60
@@ -29,20 +32,20 @@ _CHANGING = re.compile(
 )
 
 
-def prepare(context: Context, as_of: str | None) -> None:
+def prepare(lake: Lake, settings: Settings, as_of: str | None) -> None:
     """Register tables and views; `label_as_of` holds the labels by what was in force at that moment (now, if none)."""
-    views.register(context.lake, context.settings.tasks)
-    register_functions(context)
-    label_as_of(context, _moment(as_of, context.settings.session.timezone)).createOrReplaceTempView("label_as_of")
+    views.register(lake, settings.tasks)
+    register_functions(lake, settings)
+    moment = _moment(as_of, settings.session.timezone)
+    label_as_of(lake, settings.tasks, moment).createOrReplaceTempView("label_as_of")
 
 
-def register_functions(context: Context) -> None:
+def register_functions(lake: Lake, settings: Settings) -> None:
     """Make `student_probs(task, text)` known to the session: the promoted students, asked about any text."""
-    promoted = {name: queries.model(context.lake, one.model_id) for name, one in live(context).items()}
-    students = {name: InForce(found.model_id, found.path) for name, found in promoted.items()}
-    function = student_probs(students, context.settings.cleaning, context.settings.scoring.engine)
-    asked = arrow_udf(function, "array<float>")  # type: ignore[call-overload]
-    context.spark.udf.register("student_probs", asked)
+    promoted = {name: registry.model(lake, one.model_id) for name, one in registry.live(lake).items()}
+    students = {name: InForce(model.model_id, model.path) for name, model in promoted.items()}
+    function = student_probs(students, settings.cleaning, settings.scoring.engine)
+    lake.spark.udf.register("student_probs", arrow_udf(function, "array<float>"))  # type: ignore[call-overload]
 
 
 def _moment(text: str | None, zone: str) -> datetime | None:
@@ -55,13 +58,12 @@ def _moment(text: str | None, zone: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
 
 
-def label_as_of(context: Context, moment: datetime | None) -> DataFrame:
+def label_as_of(lake: Lake, tasks: Mapping[str, TaskSettings], moment: datetime | None) -> DataFrame:
     """The labels as the promotions in force at a moment decide them, from the stored scores: no inference."""
-    found = deciders(context, live(context, moment))
-    if not found:
-        return context.spark.createDataFrame([], tables.LABELS.schema)
-    texts, scores = context.lake.read(tables.TEXTS), context.lake.read(tables.STUDENT_SCORES)
-    return decide(texts, scores, context.settings.tasks, found)
+    promoted = deciders(lake, tasks, registry.live(lake, moment))
+    if not promoted:
+        return lake.frame(tables.LABELS, [])
+    return decide_labels(lake.read(tables.TEXTS), lake.read(tables.STUDENT_SCORES), tasks, promoted)
 
 
 def run(context: Context, statement: str, limit: int, as_of: str | None, console: Console) -> None:
@@ -70,7 +72,7 @@ def run(context: Context, statement: str, limit: int, as_of: str | None, console
         raise SettingsError(
             f"sql: {changing[0].strip().upper()} would change tables; only jobs write them, ask with SELECT"
         )
-    prepare(context, as_of)
+    prepare(context.lake, context.settings, as_of)
     try:
         frame = context.spark.sql(statement)
         rows = frame.limit(limit + 1).collect()

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pyspark.sql import functions as F
 
-from jobs.ingestion.import_annotations import REASON_PREFIX
-from jobs.labels.promote import live
-from jobs.lake import queries, tables
-from jobs.runtime.job import Context
+from jobs.lake import registry, tables, text_queries
+from jobs.lake.store import Lake
 from models.errors import DataError
+from models.tasks import TaskSettings
 
 
-def counts(context: Context) -> dict[str, Any]:
+def counts(lake: Lake, tasks: Mapping[str, TaskSettings]) -> dict[str, Any]:
     """Read, raw, rejected, texts; and per task the texts of its scenes, settled, scored and positive labels."""
-    lake = context.lake
     runs = lake.read(tables.RUNS).where("job = 'ingest' AND outcome = 'done'")
     read = runs.agg(F.sum(F.col("row_counts")["read"])).collect()[0][0]
-    rejected = lake.read(tables.REJECTED).where(~F.startswith("reason", F.lit(REASON_PREFIX))).count()
+    of_texts = ~F.startswith("reason", F.lit(tables.ANNOTATION_REASON))
+    rejected = lake.read(tables.REJECTED).where(of_texts).count()
     # A task that has no student in force yet has nothing to count.
-    current = live(context)
+    live = registry.live(lake)
     per_task = {
-        name: _task_counts(context, name, current[name].model_id) for name in context.settings.tasks if name in current
+        name: _task_counts(lake, name, task, live[name].model_id) for name, task in tasks.items() if name in live
     }
     raw, texts = lake.read(tables.RAW_TEXTS).count(), lake.read(tables.TEXTS).count()
     return {"read": int(read or 0), "raw": raw, "rejected": rejected, "texts": texts, "tasks": per_task}
 
 
-def _task_counts(context: Context, name: str, model_id: str) -> dict[str, int]:
-    lake, task = context.lake, context.settings.task(name)
+def _task_counts(lake: Lake, name: str, task: TaskSettings, model_id: str) -> dict[str, int]:
     in_scenes = lake.read(tables.TEXTS).where(F.col("scene").isin(*task.scenes))
-    settled = F.count_if(queries.settled_for(name)).alias("settled")
+    settled = F.count_if(text_queries.settled_for(name)).alias("settled")
     row = in_scenes.agg(F.count("*").alias("texts"), settled).collect()[0]
     scored = lake.read(tables.STUDENT_SCORES).where(F.col("model_id") == model_id).count()
     positive = lake.read(tables.LABELS).where(F.col("task") == name).count()
@@ -52,9 +51,9 @@ def check(found: dict[str, Any]) -> None:
         raise DataError(f"counts: {'; '.join(problems)}; run the jobs again over all days, and report it if it stays")
 
 
-def rounds(context: Context) -> list[dict[str, Any]]:
-    """Every round in its order: quality against the teacher, on texts unseen in training, and of its twin."""
-    rows = context.lake.read(tables.ROUNDS).orderBy("task", "round_id").collect()
+def rounds(lake: Lake) -> list[dict[str, Any]]:
+    """Every round in its order: quality against the teacher, on unseen texts, and of its undistilled baseline."""
+    rows = lake.read(tables.ROUNDS).orderBy("task", "round_id").collect()
     found = []
     for row in rows:
         own = {(m["model"], m["gold"], m["part"]): m for m in row["metrics"]}
@@ -80,28 +79,28 @@ def _quality(metric: Any) -> dict[str, float] | None:
     return {name: round(metric[name], 4) for name in ("precision", "recall", "f1")}
 
 
-def comparisons(context: Context) -> list[dict[str, Any]]:
+def comparisons(lake: Lake) -> list[dict[str, Any]]:
     """The trainings of each task's newest comparison that ended."""
-    ended = context.lake.read(tables.RUNS).where("job = 'compare' AND outcome = 'done'").select("run_id")
-    kept = context.lake.read(tables.COMPARISONS).join(ended, "run_id", "left_semi")
+    ended = lake.read(tables.RUNS).where("job = 'compare' AND outcome = 'done'").select("run_id")
+    kept = lake.read(tables.COMPARISONS).join(ended, "run_id", "left_semi")
     newest = kept.groupBy("task").agg(F.max("run_id").alias("run_id"))  # a run's id begins with its time
     rows = kept.join(newest, ["task", "run_id"]).orderBy("task", "student", "scheme", "seed").collect()
     return [row.asDict(recursive=True) for row in rows]
 
 
-def labels_by_day(context: Context) -> list[dict[str, Any]]:
+def labels_by_day(lake: Lake) -> list[dict[str, Any]]:
     """Positives a day and label, with the day's texts; what the report draws."""
-    texts = context.lake.read(tables.TEXTS).groupBy("dt").agg(F.count("*").alias("texts"))
-    found = context.lake.read(tables.LABELS).groupBy("dt", "task", "label").agg(F.count("*").alias("positives"))
+    texts = lake.read(tables.TEXTS).groupBy("dt").agg(F.count("*").alias("texts"))
+    found = lake.read(tables.LABELS).groupBy("dt", "task", "label").agg(F.count("*").alias("positives"))
     rows = found.join(texts, "dt").orderBy("task", "label", "dt").collect()
     return [row.asDict() for row in rows]
 
 
-def quality_by_label(context: Context) -> list[dict[str, Any]]:
+def quality_by_label(lake: Lake) -> list[dict[str, Any]]:
     """The thresholds in force with their evidence."""
     found = []
-    for name, promotion in sorted(live(context).items()):
-        chosen = context.lake.read(tables.THRESHOLDS).where(
+    for name, promotion in sorted(registry.live(lake).items()):
+        chosen = lake.read(tables.THRESHOLDS).where(
             (F.col("model_id") == promotion.model_id) & (F.col("version") == promotion.threshold_version)
         )
         found += [{"task": name, **row.asDict()} for row in chosen.orderBy("label", "scene").collect()]

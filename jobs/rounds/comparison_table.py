@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+
+from models.folders import write_file
+
+CONTENDER = ["student", "scheme"]
+_FIGURES = ("coverage", "teacher_f1", "rows_per_s", "seconds", "parameters", "bundle_bytes")
 
 
 def by_task(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -20,26 +26,31 @@ def by_task(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def summarised(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A line a contender: means over the seeds, and how far the seeds lie apart."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["student"], row["scheme"]), []).append(row)
-    return [_mean(student, scheme, own) for (student, scheme), own in groups.items()]
+    """A line a contender: means over the seeds, and how far the seeds lie apart (`*_spread`, most less least)."""
+    if not rows:
+        return []
+    frame = pd.DataFrame([_flat(row) for row in rows])
+    frame = frame.astype(dict.fromkeys(frame.columns.difference(CONTENDER), "float64"))
+    groups = frame.groupby(CONTENDER, sort=False)
+    figures = [name for name in frame.columns if name not in CONTENDER]
+    table = groups[figures].mean()
+    f1 = [name for name in figures if name.endswith("f1") and name != "teacher_f1"]
+    spread = groups[f1].max() - groups[f1].min()
+    table = table.join(spread.add_suffix("_spread")).assign(seeds=groups.size()).reset_index()
+    return [
+        {name: None if pd.isna(value) else value for name, value in line.items()} for line in table.to_dict("records")
+    ]
 
 
-def _mean(student: str, scheme: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    measures: dict[str, list[float]] = {}
-    for row in rows:
-        for one in row["measures"]:
-            for name in ("precision", "recall", "f1"):
-                measures.setdefault(f"{one['gold']}_{one['average']}_{name}", []).append(one[name])
-    found: dict[str, Any] = {"student": student, "scheme": scheme, "seeds": len(rows)}
-    found |= {name: statistics.mean(values) for name, values in measures.items()}
-    found |= {f"{name}_spread": max(v) - min(v) for name, v in measures.items() if name.endswith("f1")}
-    for name in ("coverage", "teacher_f1", "rows_per_s", "seconds", "parameters", "bundle_bytes"):
-        values = [row[name] for row in rows if row[name] is not None]
-        found[name] = statistics.mean(values) if values else None
-    return found
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A training's figures by name: gold_average_measure, and what else is measured."""
+    measures = {
+        f"{one['gold']}_{one['average']}_{name}": one[name]
+        for one in row["measures"]
+        for name in ("precision", "recall", "f1")
+    }
+    figures = {name: None if row[name] is None else float(row[name]) for name in _FIGURES}
+    return {name: row[name] for name in CONTENDER} | measures | figures
 
 
 def _columns() -> Iterator[tuple[str, str, str]]:
@@ -60,12 +71,12 @@ def _columns() -> Iterator[tuple[str, str, str]]:
         yield name, heading, "{:,.0f}"
 
 
-def lines_of(told: Sequence[Mapping[str, Any]]) -> list[str]:
+def lines_of(contenders: Sequence[Mapping[str, Any]]) -> list[str]:
     """The table, in Markdown; columns that no contender has anything for are left out."""
-    shown = [column for column in _columns() if any(row.get(column[0]) is not None for row in told)]
+    shown = [column for column in _columns() if any(row.get(column[0]) is not None for row in contenders)]
     lines = ["| " + " | ".join(heading for _, heading, _ in shown) + " |"]
     lines.append("|" + "|".join("---" if form == "{}" else "---:" for *_, form in shown) + "|")
-    for row in told:
+    for row in contenders:
         cells = ["–" if row.get(name) is None else form.format(row[name]) for name, _, form in shown]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
@@ -73,8 +84,5 @@ def lines_of(told: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def write(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write `compare.json` anew."""
-    out.mkdir(parents=True, exist_ok=True)
-    told = {"rows": rows, "contenders": summarised(rows)}
-    partial = out / ".compare.json"
-    partial.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    partial.replace(out / "compare.json")
+    content = {"rows": rows, "contenders": summarised(rows)}
+    write_file(out / "compare.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")

@@ -1,170 +1,162 @@
-"""Inside a round: from its rows to a sealed student, and the same student without distillation beside it."""
+"""Inside a round: from its training data to a sealed student, and the undistilled baseline beside it."""
 
 from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from pyspark.sql import functions as F
-
-from jobs.lake import queries, tables
-from jobs.lake.queries import Model
-from jobs.rounds.training_data import Prepared, prepared
-from jobs.runtime.job import Context
-from jobs.teachers.train_teacher import base_of
+from jobs.lake import registry
+from jobs.lake.store import Lake
+from jobs.rounds.round import Round
+from jobs.rounds.training_data import TrainingData
+from jobs.runtime.progress import TrainingProgress
 from models import digests
-from models.rounds.date_layout import DateLayout
+from models.errors import DataError
+from models.serving.bundle import Bundle, open_bundle
 from models.tasks import JOINT, StudentSettings
-from models.text.word_vocabulary import AnyVocabulary
-from udfs.list_arrays import to_matrix
 
 if TYPE_CHECKING:
     from models.students.student import Student
-    from models.teachers.joint_teacher import (
-        TeacherInTraining,
-    )
+    from models.teachers.joint_teacher import TeacherInTraining
     from models.training.trainer import TrainedStudent
 
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What is trained: which student on which round's rows, under which teacher."""
-
-    round_id: str
-    teacher: Model
-    layout: DateLayout
-    seed: int
+MakeProgress = Callable[[str], TrainingProgress]
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A round's student, sealed, and beside it the same student without distillation."""
+class TrainedRound:
+    """A round's student, sealed, and beside it the same student without distillation.
 
-    model_id: str
-    bundle: Path
-    undistilled: Any  # the twin's network; it is measured, never sealed
+    Attributes:
+        bundle: The sealed student.
+        undistilled: The baseline's network; it is measured, never sealed.
+        losses: The student's mean loss of each epoch.
+        rows: How many rows both learnt from.
+    """
+
+    bundle: Bundle
+    undistilled: Any
     losses: tuple[float, ...]
     rows: int
 
-
-def train(context: Context, lesson: Lesson) -> Trained:
-    """Train the student by its scheme, and its twin without distillation, on the same rows; seal the student."""
-    student = context.settings.task(lesson.teacher.task).student
-    with prepared(context, lesson.round_id, lesson.teacher, student) as given:
-        learnt = train_one(context, lesson, student, given, learner=learner_of(context, lesson, student))
-        twin = train_one(context, lesson, student, given, distil=False)
-        model_id, bundle = sealed(context, lesson, learnt.student, given.vocabulary)
-        return Trained(model_id, bundle, twin.student, learnt.losses, len(given.rows))
+    @property
+    def model_id(self) -> str:
+        """The student's name."""
+        return self.bundle.manifest.model_id
 
 
-def train_one(
-    context: Context, lesson: Lesson, student: StudentSettings, given: Prepared, *, distil: bool = True,
-    learner: TeacherInTraining | None = None,
+def train_round(
+    lake: Lake, round_: Round, data: TrainingData, clean_version: str, progress: MakeProgress
+) -> TrainedRound:
+    """Train the student by its scheme, and its baseline without distillation, on the same rows; seal the student."""
+    student = round_.student
+    teacher = joint_teacher(round_, student, data)
+    distilled = train_student_of(lake, round_, student, data, progress, joint_teacher=teacher)
+    undistilled = train_student_of(lake, round_, student, data, progress, distil=False)
+    bundle = seal_named(lake, round_, distilled.student, data, clean_version)
+    return TrainedRound(bundle, undistilled.student, distilled.losses, len(data.rows))
+
+
+def train_student_of(
+    lake: Lake, round_: Round, student: StudentSettings, data: TrainingData, progress: MakeProgress, *,
+    distil: bool = True, joint_teacher: TeacherInTraining | None = None,
 ) -> TrainedStudent:  # fmt: skip
     """One training; it goes on from its last whole epoch where an earlier run of it was killed.
 
-    The joint schemes need a `learner` (see `learner_of`), which learns too.
+    The joint schemes need a `joint_teacher`, which learns too.
     """
     from models.training.trainer import train_student
 
-    task = context.task_of(lesson.teacher)
     name = student.scheme if distil else "without distillation"
     settings = digests.of_json(student.model_dump(mode="json"), chars=8)
-    own = f"{lesson.seed}-{student.kind}-{student.unit}-{name}-{settings}"
-    teller = context.teller(f"{lesson.round_id} {student.kind} {name}")
+    training = f"{round_.seed}-{student.kind}-{student.unit}-{name}-{settings}"
+    shown = progress(f"{round_.round_id} {student.kind} {name}")
     return train_student(
-        given.rows,
+        data.rows,
         student,
-        vocabulary_size=len(given.vocabulary),
-        labels=len(task.label_names),
-        seed=lesson.seed,
-        kind=task.kind,
+        vocabulary_size=len(data.vocabulary),
+        labels=len(round_.labels),
+        seed=round_.seed,
+        kind=round_.task.kind,
         distil=distil,
-        teacher=learner if distil else None,
-        progress=teller,
-        after_epoch=teller.epoch,
-        checkpoints=_checkpoints(context, lesson.round_id, own),
-        threads=1 if learner is None else None,
+        teacher=joint_teacher if distil else None,
+        progress=shown,
+        after_epoch=shown.epoch,
+        checkpoints=_checkpoints(lake, round_, training),
+        threads=1 if joint_teacher is None else None,
     )
 
 
-def _checkpoints(context: Context, round_id: str, training: str) -> Path:
+def _checkpoints(lake: Lake, round_: Round, training: str) -> Path:
     """Where one of a round's trainings keeps its state until it is done."""
-    return context.lake.bundles / "training" / re.sub(r"[/ ]", "-", f"{round_id}-{training}")
+    return lake.bundles / "training" / re.sub(r"[/ ]", "-", f"{round_.round_id}-{training}")
 
 
-def forget(context: Context, round_id: str) -> None:
+def remove_checkpoints(lake: Lake, round_: Round) -> None:
     """Remove what a round that ended has left: the state of a training that was killed, and made by other settings."""
-    pattern = _checkpoints(context, round_id, "*")
-    for left in pattern.parent.glob(pattern.name):
-        shutil.rmtree(left, ignore_errors=True)
+    pattern = _checkpoints(lake, round_, "*")
+    for folder in pattern.parent.glob(pattern.name):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def learner_of(context: Context, lesson: Lesson, student: StudentSettings) -> TeacherInTraining | None:
+def joint_teacher(round_: Round, student: StudentSettings, data: TrainingData) -> TeacherInTraining | None:
     """A teacher that learns beside the student, from what the stored one began as, on the rows of the round.
 
     None where the scheme is no joint one.
+
+    Raises:
+        DataError: Nobody wrote down what the stored teacher began as.
     """
-    if student.scheme not in JOINT:
+    if student.scheme not in JOINT or data.texts is None:
         return None
-    from models.teachers.fine_tuning_rows import (
-        FineTuningRows,
-    )
-    from models.teachers.joint_teacher import (
-        TeacherInTraining,
-    )
+    from models.teachers.joint_teacher import TeacherInTraining
     from models.training.devices import reproducible
 
-    task = context.task_of(lesson.teacher)
-    rows = context.lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == lesson.round_id).orderBy("position")
-    table = rows.select("text", "text_b", "hard").toArrow()
-    hard = to_matrix(table.column("hard"), len(task.label_names))
-    second = table.column("text_b").to_pylist() if task.kind == "pair" else None
-    told = FineTuningRows(
-        table.column("text").to_pylist(), np.nan_to_num(hard), ~np.isnan(hard), task.label_names, task.kind, second
-    )
-    with reproducible(lesson.seed):
-        return TeacherInTraining.of(
-            base_of(context, lesson.teacher.task, lesson.layout), told, task.teacher, student.hint_layer
+    if round_.teacher.base is None:
+        raise DataError(
+            f"{round_.teacher.model_id}: an earlier version trained it and kept no base model, which "
+            f"{student.scheme} begins with; train the teacher again"
         )
+    with reproducible(round_.seed):
+        return TeacherInTraining.of(round_.teacher.base, data.texts, round_.task.teacher, student.hint_layer)
 
 
-def sealed(context: Context, lesson: Lesson, student: Student, vocabulary: AnyVocabulary) -> tuple[str, Path]:
-    """Name the student and seal it: its name, and its bundle's folder."""
+def seal_named(lake: Lake, round_: Round, student: Student, data: TrainingData, clean_version: str) -> Bundle:
+    """Name the round's student and seal it; equal students of other settings share a bundle."""
     from models.export.exporter import model_id_of
 
-    task = context.task_of(lesson.teacher)
-    kind, labels = task.student.kind, task.label_names
-    content = model_id_of(student, task=lesson.teacher.task, kind=kind, labels=labels, vocabulary=vocabulary)
-    model_id, new = queries.model_name(context.lake, lesson.teacher.task, "student", content)
-    if not new:  # other settings led to the very same weights
-        return model_id, Path(queries.model(context.lake, model_id).path)
-    folder = context.lake.bundles / "students" / model_id.replace("/", "-")
-    return model_id, seal(context, lesson, task.student, student, vocabulary, folder, model_id)
+    content_name = model_id_of(
+        student, task=round_.task_name, kind=round_.student.kind, labels=round_.labels, vocabulary=data.vocabulary
+    )
+    model_id, is_new = registry.free_name(lake, round_.task_name, "student", content_name)
+    if not is_new:
+        return open_bundle(registry.model(lake, model_id).path)
+    folder = lake.bundles / "students" / model_id.replace("/", "-")
+    return seal(round_, round_.student, student, data, clean_version, folder, model_id)
 
 
 def seal(
-    context: Context, lesson: Lesson, settings: StudentSettings, student: Student, vocabulary: AnyVocabulary,
-    folder: Path, model_id: str | None = None,
-) -> Path:  # fmt: skip
-    """Seal a student of these settings into a folder."""
+    round_: Round, settings: StudentSettings, student: Student, data: TrainingData, clean_version: str, folder: Path,
+    model_id: str | None = None,
+) -> Bundle:  # fmt: skip
+    """Seal a student of these settings into a folder; without a `model_id` its content names it."""
     from models.export.exporter import export_student
 
-    task = context.task_of(lesson.teacher)
-    return export_student(
+    path = export_student(
         student,
         folder=folder,
-        task=lesson.teacher.task,
+        task=round_.task_name,
         kind=settings.kind,
-        labels=task.label_names,
-        vocabulary=vocabulary,
+        labels=round_.labels,
+        vocabulary=data.vocabulary,
         max_length=settings.max_length,
-        clean_version=context.settings.cleaning.version,
+        clean_version=clean_version,
         model_id=model_id,
-        outcome=task.kind,
-        extra={"round": lesson.round_id, "teacher": lesson.teacher.model_id},
+        outcome=round_.task.kind,
+        extra={"round": round_.round_id, "teacher": round_.teacher.model_id},
     )
+    return open_bundle(path)

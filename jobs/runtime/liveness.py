@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +9,13 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-# A process on another host cannot be asked. One that has told nothing for longer than any run lasts is dead.
+import psutil
+
+# A process on another host cannot be asked. One that was silent for longer than any run lasts is dead.
 LONGEST_RUN = timedelta(days=1)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# The time of a process's birth follows the clock of the machine, which is set right now and then.
+_CLOCK_SECONDS = 2.0
 _under_way: set[str] = set()
 
 
@@ -28,35 +31,37 @@ def under_way(run_id: str) -> Iterator[None]:
 
 def this_process() -> str:
     """This process's name for others: its host's boot, its number, and when it was born (a number is used again)."""
-    return f"{_host()} {os.getpid()} {_born('self')}"
+    number = psutil.Process().pid
+    return f"{_host()} {number} {_birth(number):.2f}"
 
 
 def alive(run_id: str, process: str | None, now: datetime) -> bool:
-    """Whether a run may still be under way; `process` is what `this_process` said in the run.
+    """Whether a run may still be under way; `process` is what `this_process` returned in the run.
 
     On this host the answer is certain. Of a process elsewhere, or unnamed, nobody knows before `LONGEST_RUN` is over.
     """
     if process == this_process():
         return run_id in _under_way
-    host, number, born = (process or "? ? ?").rsplit(" ", 2)
-    if born and host == _host():
-        return _born(number) == born
+    host, number, birth = (process or "? ? ?").rsplit(" ", 2)
+    if birth and host == _host() and number.isdigit():
+        born = _birth(int(number))
+        return born is not None and abs(born - float(birth)) < _CLOCK_SECONDS
     began = datetime.strptime(run_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
     return now - began < LONGEST_RUN
 
 
 @cache
 def _host() -> str:
-    """The machine since its last start, where the system tells one (containers of a machine share their boot)."""
+    """The machine since its last start, where the system names one (containers of a machine share their boot)."""
     boot = _BOOT_ID.read_text().strip() if _BOOT_ID.is_file() else ""
     return f"{platform.node()}/{boot}"
 
 
-def _born(process: str) -> str:
-    """The process's start in ticks after the boot; empty where there is no such process, or no such system."""
+def _birth(number: int) -> float | None:
+    """When the process was created, in seconds since 1970; None where there is no such process."""
     try:
-        stat = Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return ""
-    fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] == "Z" else fields[19]  # a zombie ended; only its parent has not looked yet
+        process = psutil.Process(number)
+        ended = process.status() == psutil.STATUS_ZOMBIE  # only its parent has not looked yet
+        return None if ended else process.create_time()
+    except psutil.Error:
+        return None

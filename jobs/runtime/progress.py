@@ -16,15 +16,15 @@ _LOG_SECONDS = 60.0  # between two lines of one stage in a log, which nobody wat
 
 
 class Stage:
-    """One stage under way; jobs report rows as they go, and the count that its closing line tells."""
+    """One stage under way; jobs report rows as they go, and the count that its closing line shows."""
 
     def __init__(self, live: Progress | None, task: TaskID | None, say: Callable[[str], None] | None = None) -> None:
         self._live, self._task, self._say = live, task, say
         self._started = self._said = time.monotonic()
         self.rows = 0
 
-    def tell(self, rows: int, total: int | None = None, note: str = "", since: float | None = None) -> None:
-        """Say how many rows are done, of how many, and something short such as the loss.
+    def update(self, rows: int, total: int | None = None, note: str = "", since: float | None = None) -> None:
+        """Show how many rows are done, of how many, and a short note such as the loss.
 
         `since` is when the first of them began (`time.monotonic`), where that was not the stage itself.
         """
@@ -40,16 +40,16 @@ class Stage:
         self._live.update(self._task, completed=rows, total=total, detail=text)
 
 
-class Teller:
+class TrainingProgress:
     """What a trainer calls: after each batch itself, after each epoch `epoch`."""
 
-    def __init__(self, stage: Stage, what: str) -> None:
-        self._stage, self._what, self._metric = stage, what, ""
+    def __init__(self, stage: Stage, title: str) -> None:
+        self._stage, self._title, self._metric = stage, title, ""
         self._started = time.monotonic()
 
     def __call__(self, done: int, total: int, loss: float) -> None:
-        """Tell the rows done, of how many, and the batch's loss."""
-        self._stage.tell(done, total, f"{self._what}, loss {loss:.4f}{self._metric}", self._started)
+        """Show the rows done, of how many, and the batch's loss."""
+        self._stage.update(done, total, f"{self._title}, loss {loss:.4f}{self._metric}", self._started)
 
     def epoch(self, number: int, loss: float, f1: float | None) -> None:
         """Remember the epoch's mean loss and, where rows were kept back, the F1 on them."""
@@ -110,7 +110,7 @@ def _watching(spark: SparkSession | None, stage: Stage) -> Iterator[None]:
 
 
 def _watch(spark: SparkSession, stage: Stage, ended: threading.Event) -> None:
-    """Tell the rows of Spark's active stages; a stage that ends between two looks is simply not seen."""
+    """Show the rows of Spark's active stages; a stage that ends between two looks is simply not seen."""
     store = spark.sparkContext._jsc.sc().statusStore()
     while not ended.wait(_POLL_SECONDS):
         try:
@@ -122,5 +122,5 @@ def _watch(spark: SparkSession, stage: Stage, ended: threading.Event) -> None:
             return  # watching must never end a run
         if rows:
             before = stage.rows
-            stage.tell(rows, note=f"tasks {tasks[1]}/{tasks[0]}")
-            stage.rows = before  # the closing line tells what the job counted, not what was seen in passing
+            stage.update(rows, note=f"tasks {tasks[1]}/{tasks[0]}")
+            stage.rows = before  # the closing line shows what the job counted, not what was seen in passing

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
 from jobs.runtime import jars
 from jobs.settings import SessionSettings
 from models.errors import SettingsError
 
-# Every setting with its reason; `session.conf` of the settings and spark-submit's property files may add to them.
+# Every setting with its reason. They fill what is unset: property files and `session.conf` of the settings come first.
 SAFE: dict[str, str] = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -86,13 +88,28 @@ def start(settings: SessionSettings) -> SparkSession:
     conf = SAFE | {"spark.sql.session.timeZone": settings.timezone}
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # spark-submit decides these itself
         conf |= _local(settings)
-    for key, value in (conf | dict(settings.conf)).items():
+    for key, value in (unset(conf) | dict(settings.conf)).items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     for key, value in _PARQUET.items():  # a new session would call them no settings of Spark's
-        spark.conf.set(key, value)
+        if spark.conf.get(key, None) is None:
+            spark.conf.set(key, value)
     guard(spark, settings.timezone)
     return spark
+
+
+def unset(conf: Mapping[str, str]) -> dict[str, str]:
+    """Those settings of ours that nobody made yet: a property file, `--conf` or a running session comes first.
+
+    What is unsafe among theirs is not overwritten in silence either: `guard` refuses it.
+    """
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        return {key: value for key, value in conf.items() if running.conf.get(key, None) is None}
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        submitted = SparkConf()  # what spark-submit read, from its files and its command line
+        return {key: value for key, value in conf.items() if not submitted.contains(key)}
+    return dict(conf)
 
 
 def _local(settings: SessionSettings) -> dict[str, str]:

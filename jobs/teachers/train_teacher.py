@@ -3,253 +3,213 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import queries, tables
+from jobs.lake import registry, tables, text_queries, threshold_queries
 from jobs.lake.commits import Scope
-from jobs.runtime.job import Context, Done, Job, Work
+from jobs.lake.registry import CONTENT, RegisteredModel
+from jobs.lake.store import Lake
+from jobs.runtime.context import Context
+from jobs.runtime.job import Done, Job, Work
+from jobs.teachers.base_model import all_scenes, base_model
 from models import digests
 from models.errors import DataError
 from models.evaluation.predictions import complete_class_labels, first_threshold
 from models.rounds.date_layout import DateLayout
-from models.tasks import (
-    EVERY_SCENE,
-    TaskKind,
-    TaskSettings,
-)
+from models.tasks import EVERY_SCENE, TaskSettings
 
 if TYPE_CHECKING:
-    from models.teachers.fine_tuning_rows import (
-        FineTuningRows,
-    )
-
-CONTENT, ON_THE_WAY = "content", "way/"  # what the digests in `models` are of: the teacher, and its states on the way
+    from models.teachers.fine_tuning_rows import FineTuningRows
+    from models.teachers.teacher import Teacher
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """A teacher's fine-tuning rows, ordered by hash: one a distinct text, with the annotators' word on each label."""
+class AnnotatedTexts:
+    """A teacher's fine-tuning rows, ordered by hash: one a distinct text, with the annotators' majority on each label.
+
+    Attributes:
+        text_ids: The texts' ids, each the smallest of its distinct text.
+        hashes: Their hashes.
+        texts: The texts.
+        second: Of pairs the second texts.
+        targets: (rows, labels); NaN where the annotators say nothing, or disagree evenly.
+        labels: Those of the task that any annotator answered.
+    """
 
     text_ids: list[str]
     hashes: list[str]
     texts: list[str]
-    others: list[str | None]  # of pairs the second texts
-    targets: NDArray[np.float32]  # (rows, labels); NaN where the annotators say nothing, or disagree evenly
-    labels: tuple[str, ...]  # those of the task that the annotators told anything of
+    second: list[str | None]
+    targets: NDArray[np.float32]
+    labels: tuple[str, ...]
+
+    def round_samples(self, model_id: str) -> list[dict[str, Any]]:
+        """The rows as round samples, under the teacher's own name."""
+        columns = zip(self.text_ids, self.hashes, self.texts, self.second, self.targets, strict=True)
+        return [
+            {
+                "round_id": model_id, "text_id": text_id, "text_hash": text_hash, "text": text, "text_b": second,
+                "position": position, "split": "train", "reasons": ["annotated"], "weight": 1.0,
+                "hard": [None if np.isnan(value) else float(value) for value in targets],
+            }
+            for position, (text_id, text_hash, text, second, targets) in enumerate(columns)
+        ]  # fmt: skip
+
+    def fine_tuning_rows(self, task: TaskSettings) -> FineTuningRows:
+        """The rows as the trainer takes them: what is not known is masked."""
+        from models.teachers.fine_tuning_rows import FineTuningRows
+
+        second = [text or "" for text in self.second] if task.kind == "pair" else None
+        known = ~np.isnan(self.targets)
+        return FineTuningRows(self.texts, np.nan_to_num(self.targets), known, self.labels, task.kind, second)
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """One teacher to train."""
+class TeacherPlan:
+    """A task whose annotations or settings changed since its last teacher."""
 
     task: str
-    model_id: str
-    rows: Rows
     layout: DateLayout
     fingerprint: str
 
 
-def plan(context: Context) -> Work:
+def plan(context: Context) -> Work[tuple[TeacherPlan, ...]]:
     """A teacher for each task whose annotations or settings changed since its last one."""
-    layout = queries.date_layout(context.lake, context.settings.rounds)
-    lessons = []
-    versions = [context.lake.version(table) for table in (tables.ANNOTATIONS, tables.TEXTS)]
+    settings = context.settings
+    layout = text_queries.date_layout(context.lake, settings.rounds)
+    versions = list(context.versions(tables.ANNOTATIONS, tables.TEXTS).values())
+    plans = []
     for name in context.tasks():
         fingerprint = context.fingerprint(
-            versions=versions, task=context.settings.task(name).model_dump(mode="json", exclude={"student"}),
-            layout=layout,
-            seed=context.settings.rounds.seed, scenes=sorted(_all_scenes(context)),
+            versions=versions, task=settings.task(name).model_dump(mode="json", exclude={"student"}),
+            layout=layout, seed=settings.rounds.seed, scenes=all_scenes(settings.tasks),
         )  # fmt: skip
-        if context.unchanged(tables.MODELS, queries.scope_of_models(name, "teacher"), fingerprint):
-            continue
-        rows = fine_tuning_rows(context, name, layout)
-        if not rows.labels:
-            raise DataError(
-                f"annotations: none for task {name} on {layout.train.first} to {layout.train.last}; import some"
-            )
-        task = context.settings.task(name)
-        decides = {
-            "teacher": task.teacher.model_dump(mode="json"), "labels": rows.labels, "rows": rows.hashes,
-            "targets": np.nan_to_num(rows.targets, nan=-1).round(4).tolist(), "seed": context.settings.rounds.seed,
-            "cleaning": context.settings.cleaning.version, "layout": layout,
-        }  # fmt: skip
-        made_from = f"{name}/teacher/{digests.of_json(decides, chars=12)}"
-        model_id, new = queries.model_name(context.lake, name, "teacher", made_from)
-        if new:
-            lessons.append(Lesson(name, model_id, rows, layout, fingerprint))
-    return Work(tuple(f"train {one.model_id} on {len(one.rows.hashes):,} texts" for one in lessons), tuple(lessons))
+        if not context.unchanged(tables.MODELS, registry.scope_of_teachers(name), fingerprint):
+            plans.append(TeacherPlan(name, layout, fingerprint))
+    return Work(tuple(f"train a teacher of {one.task}, if its rows are new" for one in plans), tuple(plans))
 
 
-def execute(context: Context, work: Work) -> Done:
+def execute(context: Context, work: tuple[TeacherPlan, ...]) -> Done | None:
     """Train each teacher and seal it; its row in `models` comes last and says that all else is there."""
     counts = {}
-    for lesson in work.payload:
-        _train(context, lesson)
-        counts[f"{lesson.task}_texts"] = len(lesson.rows.hashes)
+    for one in work:
+        task = context.settings.task(one.task)
+        rows = annotated_texts(context.lake, one.task, task, one.layout)
+        model_id, is_new = _name(context, one, task, rows)
+        if is_new:
+            _train(context, one, task, rows, model_id)
+            counts[f"{one.task}_texts"] = len(rows.hashes)
+    if not counts:
+        return None
     counts["texts"] = sum(counts.values())
-    return Done(counts=counts, outputs={"models": context.lake.version(tables.MODELS)}, headline="texts")
+    return Done(counts=counts, headline="texts")
 
 
-def fine_tuning_rows(context: Context, name: str, layout: DateLayout) -> Rows:
+def annotated_texts(lake: Lake, name: str, task: TaskSettings, layout: DateLayout) -> AnnotatedTexts:
     """The annotated texts of the training days, one row a distinct text, by majority of the annotators.
 
     A label without a single answer (of classes: that holds nowhere) is left out: nobody could teach it yet.
+
+    Raises:
+        DataError: No label has an answer, or of classes only one holds anywhere.
     """
-    task = context.settings.task(name)
     labels = task.label_names
-    votes = queries.majority(context.lake, name, labels, layout.train)
+    votes = text_queries.majority(lake, name, labels, layout.train)
     answers = votes.groupBy("text_hash").pivot("label", list(labels)).agg(F.first(F.col("positive").cast("float")))
-    texts = queries.texts_of(context.lake.read(tables.TEXTS), name, task).where(queries.within(layout.train))
+    texts = text_queries.texts_for(lake.read(tables.TEXTS), name, task).where(text_queries.within(layout.train))
     texts = texts.groupBy("text_hash").agg(
         F.min("text_id").alias("text_id"), F.first("text").alias("text"), F.first("text_b").alias("text_b")
     )
     table = answers.join(texts, "text_hash").orderBy("text_hash").toArrow()
-    answered = [table.column(label).to_numpy(zero_copy_only=False) for label in labels]
-    said = np.stack(answered, axis=1).astype(np.float32)
-    known: NDArray[np.bool_] = np.any(said == 1 if task.kind == "multi_class" else ~np.isnan(said), axis=0)
-    targets = complete_class_labels(said[:, known], task.kind)
-    own = tuple(label for label, there in zip(labels, known.tolist(), strict=True) if there)
-    if task.kind == "multi_class" and len(own) == 1:
-        raise DataError(f"annotations: of the classes of task {name} only {own[0]} is told of any text; import more")
-    columns = {key: table.column(key).to_pylist() for key in ("text_id", "text_hash", "text", "text_b")}
-    return Rows(columns["text_id"], columns["text_hash"], columns["text"], columns["text_b"], targets, own)
-
-
-def _train(context: Context, lesson: Lesson) -> None:
-    from models.teachers.fine_tuning import (
-        fine_tune,
-    )
-    from models.teachers.teacher import (
-        Teacher,
-    )
-
-    task = context.settings.task(lesson.task)
-    folders: dict[str, Path] = {}
-    contents: dict[str, str] = {}
-
-    def keep(teacher: Teacher, name: str) -> None:
-        """Seal the teacher, as it is now or at the end; the folder's name has a part of the digest."""
-        contents[name] = teacher.digest
-        place = folder_of(lesson.model_id, name, contents[name])
-        folders[name] = teacher.save(context.lake.bundles / "teachers" / place)
-
-    lesson_of_rows = lesson_for(task, lesson.rows)
-    teacher = fine_tune(
-        base_of(context, lesson.task, lesson.layout), lesson_of_rows, task.teacher, seed=context.settings.rounds.seed,
-        progress=context.teller(f"{lesson.task}: fine-tuning"),
-        keep=lambda now: keep(now, f"{ON_THE_WAY}{len(contents) + 1}"),
-    )  # fmt: skip
-    keep(teacher, CONTENT)
-    context.lake.replace(
-        base_rows(context, lesson),
-        tables.ROUND_SAMPLES,
-        context.stamp(),
-        Scope(column="round_id", values=(lesson.model_id,)),
-    )
-    now = datetime.now(UTC)
-    _write_first_thresholds(context, lesson, task.kind, now)
-    row = (
-        lesson.model_id, lesson.task, "bert", "teacher", list(lesson.rows.labels), None, None,
-        str(folders[CONTENT]), contents, context.settings.cleaning.version, task.teacher.model_dump_json(), now,
-        context.run_id,
-    )  # fmt: skip
-    frame = context.spark.createDataFrame([row], tables.MODELS.schema)
-    scope = queries.scope_of_models(lesson.task, "teacher")
-    context.lake.append(frame, tables.MODELS, context.stamp(lesson.fingerprint), once=lesson.model_id, scope=scope)
-
-
-def folder_of(model_id: str, name: str, digest: str) -> str:
-    """What the folder of a teacher is called, or of one of its states on the way; it says what it holds."""
-    beside = "" if name == CONTENT else f"-{name.replace('/', '-')}"
-    return f"{model_id.replace('/', '-')}{beside}-{digest[:8]}"
-
-
-def lesson_for(task: TaskSettings, rows: Rows) -> FineTuningRows:
-    """The rows as a teacher takes them: what is not known is masked."""
-    from models.teachers.fine_tuning_rows import (
-        FineTuningRows,
-    )
-
-    second = [one or "" for one in rows.others] if task.kind == "pair" else None
-    known = ~np.isnan(rows.targets)
-    return FineTuningRows(rows.texts, np.nan_to_num(rows.targets), known, rows.labels, task.kind, second)
-
-
-def base_of(context: Context, name: str, layout: DateLayout) -> str:
-    """What a task's teacher begins as: the model that the settings name, or the small BERT of this house."""
-    task = context.settings.task(name)
-    return task.teacher.source or str(_pretrained(context, task, layout))
-
-
-def _pretrained(context: Context, task: TaskSettings, layout: DateLayout) -> Path:
-    """The small BERT of this house, pretrained on the platform's own texts; shared by tasks with equal settings."""
-    from models.teachers.pretraining import pretrain
-
-    settings = task.teacher
-    everyone = TaskSettings(scenes=tuple(sorted(_all_scenes(context))), labels=task.labels)
-    pool = queries.distinct_texts(context.lake, "*", everyone, layout, "train")
-    drawn = pool.orderBy(queries.drawn_by_hash("text_hash", context.settings.rounds.seed), "text_hash")
-    both = F.concat_ws(" ", "text", "text_b").alias("text")  # of pairs; null is left out
-    texts = drawn.limit(settings.pretrain_texts).select("text_hash", both).toArrow()
-    sizes = settings.model_dump(mode="json", include={"layers", "hidden", "heads", "max_tokens", "vocabulary_size"})
-    schedule = settings.model_dump(mode="json", include={"pretrain_steps", "pretrain_seconds"})
-    decides = {"sizes": sizes, "schedule": schedule, "texts": texts.column("text_hash").to_pylist(), "reads": "both"}
-    folder = context.lake.bundles / "encoders" / digests.of_json(decides, chars=12)
-    if not folder.is_dir():
-        pretrain(
-            texts.column("text").to_pylist(), settings, seed=context.settings.rounds.seed, folder=folder,
-            progress=context.teller("pretraining"),
-        )  # fmt: skip
-    return folder
-
-
-def _all_scenes(context: Context) -> set[str]:
-    return {scene for task in context.settings.tasks.values() for scene in task.scenes}
-
-
-def base_rows(context: Context, lesson: Lesson) -> DataFrame:
-    """The fine-tuning rows as round samples, under the teacher's own name."""
-    rows = lesson.rows
-    columns = zip(rows.text_ids, rows.hashes, rows.texts, rows.others, rows.targets, strict=True)
-    values = [
-        (
-            lesson.model_id,
-            text_id,
-            text_hash,
-            text,
-            other,
-            position,
-            "train",
-            ["annotated"],
-            1.0,
-            _nullable(targets),
-            None,
+    by_label = [table.column(label).to_numpy(zero_copy_only=False) for label in labels]
+    values = np.stack(by_label, axis=1).astype(np.float32)
+    answered: NDArray[np.bool_] = np.any(values == 1 if task.kind == "multi_class" else ~np.isnan(values), axis=0)
+    own = tuple(label for label, there in zip(labels, answered.tolist(), strict=True) if there)
+    if not own:
+        raise DataError(
+            f"annotations: none for task {name} on {layout.train.first} to {layout.train.last}; import some"
         )
-        for position, (text_id, text_hash, text, other, targets) in enumerate(columns)
-    ]
-    return context.spark.createDataFrame(values, tables.ROUND_SAMPLES.schema)
+    if task.kind == "multi_class" and len(own) == 1:
+        raise DataError(f"annotations: of the classes of task {name} only {own[0]} holds for any text; import more")
+    targets = complete_class_labels(values[:, answered], task.kind)
+    columns = {key: table.column(key).to_pylist() for key in ("text_id", "text_hash", "text", "text_b")}
+    return AnnotatedTexts(columns["text_id"], columns["text_hash"], columns["text"], columns["text_b"], targets, own)
 
 
-def _nullable(targets: NDArray[np.float32]) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in targets]
+def _name(context: Context, one: TeacherPlan, task: TaskSettings, rows: AnnotatedTexts) -> tuple[str, bool]:
+    """What a teacher of these rows is called, and whether it is yet to be trained."""
+    decides = {
+        "teacher": task.teacher.model_dump(mode="json"), "labels": rows.labels, "rows": rows.hashes,
+        "targets": np.nan_to_num(rows.targets, nan=-1).round(4).tolist(), "seed": context.settings.rounds.seed,
+        "cleaning": context.settings.cleaning.version, "layout": one.layout,
+    }  # fmt: skip
+    content_name = f"{one.task}/teacher/{digests.of_json(decides, chars=12)}"
+    return registry.free_name(context.lake, one.task, "teacher", content_name)
 
 
-def _write_first_thresholds(context: Context, lesson: Lesson, kind: TaskKind, now: datetime) -> None:
-    nothing = [None] * 11
-    model_id, labels = lesson.model_id, lesson.rows.labels
-    first = first_threshold(kind, len(labels))
-    rows = [
-        (model_id, label, EVERY_SCENE, 1, first, "default", "none", *nothing, now, context.run_id) for label in labels
-    ]
-    frame = context.spark.createDataFrame(rows, tables.THRESHOLDS.schema)
-    context.lake.append(frame, tables.THRESHOLDS, context.stamp(), once=f"{model_id}/thresholds/1")
+def _train(context: Context, one: TeacherPlan, task: TaskSettings, rows: AnnotatedTexts, model_id: str) -> None:
+    from models.teachers.fine_tuning import fine_tune
+
+    lake, settings = context.lake, context.settings
+    base = base_model(
+        lake, task, all_scenes(settings.tasks), one.layout, settings.rounds.seed, context.training_progress
+    )
+    seal = _Sealing(lake, model_id)
+    teacher = fine_tune(
+        base, rows.fine_tuning_rows(task), task.teacher, seed=settings.rounds.seed,
+        progress=context.training_progress(f"{one.task}: fine-tuning"), keep=seal.intermediate,
+    )  # fmt: skip
+    path = seal.folder(teacher, CONTENT)
+    scope = Scope(column="round_id", values=(model_id,))
+    samples = lake.frame(tables.ROUND_SAMPLES, rows.round_samples(model_id))
+    lake.replace(samples, tables.ROUND_SAMPLES, context.stamp(), scope)
+    stamp = context.stamp(one.fingerprint)
+    thresholds = first_thresholds(model_id, rows.labels, first_threshold(task.kind, len(rows.labels)))
+    lake.append_rows(
+        tables.THRESHOLDS, threshold_queries.signed(thresholds, stamp), stamp, once=f"{model_id}/thresholds/1"
+    )
+    model = RegisteredModel(
+        model_id, one.task, "bert", "teacher", rows.labels, None, None, path, settings.cleaning.version,
+        seal.contents, base,
+    )  # fmt: skip
+    registry.register(lake, model, settings=task.teacher.model_dump_json(), stamp=stamp)
 
 
-JOB = Job("train_teacher", plan, execute)
+class _Sealing:
+    """Seals a teacher and its intermediate checkpoints; a folder's name has a part of its content's digest."""
+
+    def __init__(self, lake: Lake, model_id: str) -> None:
+        self._teachers = lake.bundles / "teachers"
+        self._model_id = model_id
+        self.contents: dict[str, str] = {}  # digests by `CONTENT` or the checkpoint's name
+
+    def folder(self, teacher: Teacher, name: str) -> str:
+        """Write the teacher as it is now; its folder."""
+        digest = teacher.digest
+        self.contents[name] = digest
+        return str(teacher.save(self._teachers / registry.teacher_folder(self._model_id, name, digest)))
+
+    def intermediate(self, teacher: Teacher) -> None:
+        """Write the next intermediate checkpoint."""
+        self.folder(teacher, registry.checkpoint_name(len(self.contents) + 1))
+
+
+def first_thresholds(model_id: str, labels: tuple[str, ...], value: float) -> list[dict[str, Any]]:
+    """A teacher's first thresholds, which nothing was searched for."""
+    return [
+        {
+            "model_id": model_id, "label": label, "scene": EVERY_SCENE, "version": 1, "value": value,
+            "method": "default", "gold": "none",
+        }
+        for label in labels
+    ]  # fmt: skip
+
+
+JOB = Job(
+    "train-teacher", plan, execute, reads=(tables.ANNOTATIONS, tables.TEXTS),
+    writes=(tables.ROUND_SAMPLES, tables.THRESHOLDS, tables.MODELS),
+)  # fmt: skip

@@ -6,7 +6,7 @@ the likeliest can hold. After `keep_argmax` both are one thing: a label holds wh
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,18 @@ def keep_argmax(probabilities: Floats, kind: TaskKind) -> Floats:
     kept = np.zeros_like(probabilities)
     kept[rows, winners] = probabilities[rows, winners]
     return kept
+
+
+def decide(probabilities: Floats, thresholds: float | NDArray[Any], kind: TaskKind) -> NDArray[np.bool_]:
+    """Which labels hold: those whose probability reaches its threshold, of classes the likeliest alone.
+
+    Args:
+        probabilities: (rows, labels), NaN where nothing is known: then the label does not hold.
+        thresholds: One for all, (labels,), or (rows, labels).
+        kind: The task's kind.
+    """
+    holds: NDArray[np.bool_] = keep_argmax(probabilities, kind) >= thresholds
+    return holds
 
 
 def first_threshold(kind: TaskKind, labels: int) -> float:

@@ -25,16 +25,9 @@ from models.export.parity import Grid
 from models.serving.bundle import BundleFacts, Folding, Parity, Precision, seal
 from models.serving.onnx_engine import session_of
 from models.students.architectures import export_form
-from models.students.bow import (
-    BOW,
-)
-from models.students.student import (
-    Student,
-    as_probabilities,
-)
-from models.students.textcnn import (
-    TextCNN,
-)
+from models.students.bow import BOW
+from models.students.student import Student, as_probabilities
+from models.students.textcnn import TextCNN
 from models.tasks import TaskKind
 from models.text.word_vocabulary import AnyVocabulary
 

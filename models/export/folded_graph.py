@@ -14,12 +14,8 @@ from torch import nn
 from models.export.onnx_graph import END, INPUTS, Graph
 from models.serving.bundle import Precision
 from models.serving.folded_tables import BIAS, DTYPES, HEAD, HEAD_BIAS, SCALE, Folded, head_room, table_name
-from models.students.bow import (
-    BOW,
-)
-from models.students.textcnn import (
-    TextCNN,
-)
+from models.students.bow import BOW
+from models.students.textcnn import TextCNN
 from models.tasks import TaskKind
 
 

@@ -17,21 +17,11 @@ from torch import nn
 from models.export.folded_graph import fold, look_up
 from models.export.onnx_graph import INPUTS, Graph
 from models.serving.folded_tables import HEAD, HEAD_BIAS
-from models.students.bow import (
-    BOW,
-)
-from models.students.pair import (
-    Pair,
-)
-from models.students.recurrent import (
-    Recurrent,
-)
-from models.students.student import (
-    Student,
-)
-from models.students.textcnn import (
-    TextCNN,
-)
+from models.students.bow import BOW
+from models.students.pair import Pair
+from models.students.recurrent import Recurrent
+from models.students.student import Student
+from models.students.textcnn import TextCNN
 from models.tasks import TaskKind
 
 # Where torch has its gates, in ONNX's order: input, output, forget, cell; update, reset, new.

@@ -22,9 +22,7 @@ from torch.optim import AdamW
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from models.errors import DataError, SettingsError
-from models.folders import (
-    publish,
-)
+from models.folders import publish
 from models.tasks import TeacherSettings
 from models.teachers.huggingface import save
 from models.teachers.tokenisation import tokenise

@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 
 from models import digests
 from models.errors import BundleError
-from models.folders import (
-    publish,
-)
+from models.folders import publish
 from models.teachers.huggingface import expect_safetensors, load, save
 from models.teachers.tokenisation import forward, tokenise
 from models.training.devices import device

@@ -15,12 +15,8 @@ from numpy.typing import NDArray
 from models import digests
 from models.errors import DataError
 from models.evaluation.predictions import logits_of
-from models.students.architectures import (
-    build_student,
-)
-from models.students.student import (
-    Student,
-)
+from models.students.architectures import build_student
+from models.students.student import Student
 from models.tasks import StudentSettings, TaskKind
 from models.training.batching import CHUNK, length_batches
 from models.training.checkpoints import Checkpoints

@@ -16,12 +16,8 @@ from onnx import numpy_helper
 
 from models.export.exporter import export_student
 from models.serving.bundle import BundleFacts, Precision, open_bundle, seal
-from models.students.architectures import (
-    build_student,
-)
-from models.students.student import (
-    Student,
-)
+from models.students.architectures import build_student
+from models.students.student import Student
 from models.tasks import StudentSettings
 from models.text.vocabulary import Vocabulary
 

@@ -14,14 +14,10 @@ from hypothesis import strategies as st
 
 from models.evaluation.predictions import probabilities
 from models.serving.bundle import Precision, open_bundle
-from models.serving.engine import (
-    EngineKind,
-)
+from models.serving.engine import EngineKind
 from models.serving.fused_engine import FusedEngine
 from models.serving.onnx_engine import OnnxEngine
-from models.serving.open_engine import (
-    open_engine,
-)
+from models.serving.open_engine import open_engine
 from models.students.student import Student, predict
 from tests.contract.support import LABELS, PRECISIONS, SETTINGS, VOCABULARY, export, make_student
 

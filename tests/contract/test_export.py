@@ -18,16 +18,9 @@ from models.errors import BundleError
 from models.export.exporter import export_student, to_onnx
 from models.serving.bundle import BundleFacts, open_bundle, seal
 from models.serving.onnx_engine import OnnxEngine
-from models.students.architectures import (
-    build_student,
-)
-from models.students.student import (
-    Student,
-    predict,
-)
-from models.students.textcnn import (
-    TextCNN,
-)
+from models.students.architectures import build_student
+from models.students.student import Student, predict
+from models.students.textcnn import TextCNN
 from models.tasks import StudentSettings
 from models.text.vocabulary import Vocabulary
 

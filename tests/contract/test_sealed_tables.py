@@ -24,12 +24,8 @@ from models.serving.folded_tables import Folded
 from models.serving.fused_engine import FusedEngine
 from models.serving.onnx_engine import OnnxEngine
 from models.serving.onnx_initializers import read_initializers
-from models.serving.open_engine import (
-    open_engine,
-)
-from models.students.textcnn import (
-    TextCNN,
-)
+from models.serving.open_engine import open_engine
+from models.students.textcnn import TextCNN
 from models.text.vocabulary import Encoded
 from tests.contract.support import (
     LABELS,

@@ -13,22 +13,14 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.ingestion import clean
-from jobs.labels.label import Decider, decide
-from jobs.labels.promote import Promotion
-from jobs.lake import queries, tables
-from jobs.lake.queries import Model
-from jobs.runtime.job import Context, Request, quiet_reporter
+from jobs.labels.label_decisions import Decider, decide_labels
+from jobs.lake import score_columns, tables
+from jobs.lake.registry import Promotion, RegisteredModel
 from jobs.settings import Settings
 from models import digests, label_dependencies
 from models.evaluation import predictions
-from models.tasks import (
-    EVERY_TASK,
-    TaskKind,
-    TaskSettings,
-)
-from models.text.rules import (
-    Cleaner,
-)
+from models.tasks import EVERY_TASK, TaskKind, TaskSettings
+from models.text.rules import Cleaner
 from tests.spark.support import DAY, frame, rule, score_row, text_row
 
 pytestmark = pytest.mark.spark
@@ -109,12 +101,12 @@ def test_decisions_are_those_of_the_plain_function(spark: SparkSession) -> None:
     deciders = {
         task: Decider(
             Promotion(task, f"{task}/textcnn/a", 1, "test"),
-            Model(f"{task}/textcnn/a", task, "textcnn", "student", labels, None, None, "/nowhere", "1"),
+            RegisteredModel(f"{task}/textcnn/a", task, "textcnn", "student", labels, None, None, "/nowhere", "1"),
             LIMITS[task],
         )
         for task, labels in ORDERS.items()
     }
-    found = decide(
+    found = decide_labels(
         frame(spark, tables.TEXTS, *texts).repartition(3), frame(spark, tables.STUDENT_SCORES, *scores),
         SETTINGS.tasks, deciders,
     )  # fmt: skip
@@ -144,8 +136,7 @@ def test_clean_texts_are_those_of_the_plain_cleaner(spark: SparkSession) -> None
          "arrived_dt": DAY, "load_id": "l", "file": "f", "position": n, "run_id": "r"}
         for n, text in enumerate(texts)
     ]).repartition(3)  # fmt: skip
-    context = Context(SETTINGS, spark, None, Request(), quiet_reporter(), "test")  # type: ignore[arg-type]
-    found: dict[int, Row] = {int(row["text_id"][1:]): row for row in clean.clean(raw, context).collect()}
+    found: dict[int, Row] = {int(row["text_id"][1:]): row for row in clean.clean(raw, SETTINGS.cleaning).collect()}
     assert len(found) == len(texts)
     cleaner = Cleaner(SETTINGS.cleaning)
     outcomes = set()
@@ -169,8 +160,10 @@ def test_probabilities_and_what_competes_are_those_of_the_plain_functions(spark:
     rows = spark.createDataFrame(
         [(at, row.tolist()) for at, row in enumerate(logits)], "at int, logits array<float>"
     ).repartition(3)
-    shares = queries.probabilities(F.col("logits"), task)
-    found = rows.select("at", shares.alias("shares"), queries.keep_argmax(shares, task).alias("kept")).orderBy("at")
+    shares = score_columns.probabilities(F.col("logits"), task.kind)
+    found = rows.select(
+        "at", shares.alias("shares"), score_columns.keep_argmax(shares, task.kind).alias("kept")
+    ).orderBy("at")
     got = found.toPandas()
     wanted = predictions.probabilities(logits, kind)
     assert np.allclose(np.stack(got["shares"].to_list()), wanted, atol=1e-12)

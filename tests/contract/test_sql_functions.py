@@ -10,9 +10,7 @@ import pytest
 
 from models.errors import BundleError, DataError
 from models.serving.bundle import open_bundle
-from models.serving.open_engine import (
-    open_engine,
-)
+from models.serving.open_engine import open_engine
 from models.text.rules import Cleaner, CleaningSettings
 from tests.contract.support import export, make_student
 from udfs.sql_functions import InForce, student_probs

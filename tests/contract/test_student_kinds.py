@@ -18,28 +18,14 @@ from models.errors import BundleError, DataError
 from models.evaluation.predictions import probabilities
 from models.export.exporter import export_student
 from models.serving.bundle import open_bundle
-from models.serving.engine import (
-    Engine,
-)
+from models.serving.engine import Engine
 from models.serving.fused_engine import FusedEngine
 from models.serving.onnx_engine import OnnxEngine
-from models.serving.open_engine import (
-    open_engine,
-)
-from models.students.architectures import (
-    build_student,
-)
-from models.students.pair import (
-    Pair,
-    split_pair,
-)
-from models.students.student import (
-    Student,
-    predict,
-)
-from models.students.textcnn import (
-    TextCNN,
-)
+from models.serving.open_engine import open_engine
+from models.students.architectures import build_student
+from models.students.pair import Pair, split_pair
+from models.students.student import Student, predict
+from models.students.textcnn import TextCNN
 from models.tasks import StudentKind, StudentSettings, TaskKind
 from models.text.pairs import joined
 from models.text.vocabulary import SEPARATOR, SEPARATOR_CHAR, Vocabulary

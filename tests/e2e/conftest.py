@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STOPS = (
     "ingest:raw_texts:after_commit",
     "clean:texts:before_commit",
-    "score_teacher:teacher_scores:after_commit",
+    "score-teacher:teacher_scores:after_commit",
     "distil:evaluations:after_commit",
     "label:labels:before_commit",
 )

@@ -64,9 +64,7 @@ def test_every_declared_key_is_unique(undisturbed: Ran, open_lake: Open) -> None
 def test_one_text_from_its_file_to_its_label(undisturbed: Ran, open_lake: Open) -> None:
     from jobs.lake import tables, views
     from jobs.settings import load
-    from models.serving.open_engine import (
-        open_engine,
-    )
+    from models.serving.open_engine import open_engine
 
     lake = open_lake(undisturbed, "undisturbed")
     settings = load(undisturbed.folder / "demo" / "settings.yaml")
@@ -116,17 +114,15 @@ def test_one_text_from_its_file_to_its_label(undisturbed: Ran, open_lake: Open) 
 
 
 def test_student_probs_of_the_raw_texts_are_the_tables_scores(undisturbed: Ran, open_lake: Open) -> None:
-    from jobs.labels.promote import live
     from jobs.lake import tables
+    from jobs.lake.registry import live
     from jobs.reports import sql
-    from jobs.runtime.job import Context, Request, quiet_reporter
     from jobs.settings import load
 
     lake = open_lake(undisturbed, "asked")
     settings = load(undisturbed.folder / "demo" / "settings.yaml")
-    context = Context(settings, lake.spark, lake, Request(), quiet_reporter(), "sql")
-    sql.prepare(context, None)
-    for task, promoted in live(context).items():
+    sql.prepare(lake, settings, None)
+    for task, promoted in live(lake).items():
         stored = lake.read(tables.STUDENT_SCORES).where(f"model_id = '{promoted.model_id}'").select("text_id", "probs")
         asked = lake.read(tables.RAW_TEXTS).selectExpr("text_id", f"student_probs('{task}', text) AS asked")
         both = stored.join(asked, "text_id").toPandas()
@@ -147,12 +143,12 @@ def test_a_second_run_changes_nothing(undisturbed: Ran, open_lake: Open) -> None
     from jobs.lake import tables
 
     lake = open_lake(undisturbed, "undisturbed")
-    before = {table.name: lake.version(table) for table in tables.ALL}
+    before = {table.name: lake.log.version(table) for table in tables.ALL}
     written = (undisturbed.folder / "demo" / "summary.json").read_bytes()
     again = demo(undisturbed.folder)
     assert again.returncode == 0, again.stderr[-4000:]
     assert "Nothing changed since the last run." in again.stderr
-    assert {table.name: lake.version(table) for table in tables.ALL} == before
+    assert {table.name: lake.log.version(table) for table in tables.ALL} == before
     assert (undisturbed.folder / "demo" / "summary.json").read_bytes() == written
 
 

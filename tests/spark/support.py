@@ -10,9 +10,11 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.commits import Commit, Stamp
+from jobs.lake.schema_check import frame_of_rows
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
-from jobs.runtime.job import Context, Days, Done, Job, Request, make_context, quiet_reporter
+from jobs.runtime.context import Context, Days, Request, make_context, quiet_reporter
+from jobs.runtime.job import Done, Job
 from jobs.settings import LakeSettings, Settings
 from models import digests
 
@@ -28,9 +30,7 @@ def day(number: int) -> date:
 
 def frame(spark: SparkSession, table: Table, *rows: Mapping[str, Any]) -> DataFrame:
     """A frame with the columns the table declares; what a row leaves out is null."""
-    unknown = {name for row in rows for name in row} - set(table.names)
-    assert not unknown, f"{table.name} has no {unknown}"
-    return spark.createDataFrame([tuple(row.get(name) for name in table.names) for row in rows], table.schema)
+    return frame_of_rows(spark, table, rows)
 
 
 def add(lake: Lake, table: Table, *rows: Mapping[str, Any]) -> Commit:
@@ -50,17 +50,19 @@ def context_of(
     options: Mapping[str, Any] | None = None, **settings: Any,
 ) -> Context:  # fmt: skip
     """A quiet context over the lake, with these settings."""
-    place = LakeSettings(schema_name=lake.schema_name, location=str(lake.root), bundles=str(lake.bundles))
+    place = LakeSettings(
+        schema_name=lake.catalog.schema_name, location=str(lake.catalog.root), bundles=str(lake.bundles)
+    )
     request = Request(days, task, options or {})
     return make_context(
         job, Settings.model_validate({"lake": place, **settings}), lake.spark, request, quiet_reporter()
     )
 
 
-def do(job: Job, context: Context) -> Done | None:
-    """Plan and do a job, without its row in `runs`; None where the plan has no steps."""
+def do(job: Job[Any], context: Context) -> Done | None:
+    """Plan and do a job, without its row in `runs`; None where nothing was left to do."""
     work = job.plan(context)
-    return job.execute(context, work) if work.steps else None
+    return job.execute(context, work.required()) if work.steps else None
 
 
 def rows_of(frame: DataFrame, *columns: str) -> list[tuple[Any, ...]]:
@@ -71,7 +73,7 @@ def rows_of(frame: DataFrame, *columns: str) -> list[tuple[Any, ...]]:
 
 def versions(lake: Lake, *tables: Table) -> dict[str, int]:
     """The newest commit of each table."""
-    return {table.name: lake.version(table) for table in tables}
+    return {table.name: lake.log.version(table) for table in tables}
 
 
 def text_row(text_id: str, text: str | None = None, **values: Any) -> dict[str, Any]:

@@ -14,7 +14,8 @@ import pytest
 from jobs.ingestion import export_annotations, import_annotations
 from jobs.lake import tables
 from jobs.lake.store import Lake
-from jobs.runtime.job import Context, Done
+from jobs.runtime.context import Context
+from jobs.runtime.job import Done
 from models import digests
 from models.errors import DataError, SettingsError
 from tests.spark.support import add, context_of, day, do, rows_of, text_row, versions
@@ -51,7 +52,7 @@ RECORDS = [
 
 
 def context_for(lake: Lake, file: Path) -> Context:
-    return context_of(lake, "annotate", tasks=TASKS, options={"file": str(file)})
+    return context_of(lake, "annotate import", tasks=TASKS, options={"file": str(file)})
 
 
 def write(file: Path, records: list[dict[str, Any]]) -> Path:
@@ -107,7 +108,10 @@ def test_the_same_file_again_changes_nothing(imported: tuple[Lake, Done, Path]) 
     lake, _, file = imported
     assert import_annotations.plan(context_for(lake, file)).steps == ()
     more = {"praise": {"scenes": ["live_chat"], "labels": {"asks": {}, "got": {}, "unknown": {}}}}
-    assert import_annotations.plan(context_of(lake, "annotate", tasks=more, options={"file": str(file)})).steps != ()
+    assert (
+        import_annotations.plan(context_of(lake, "annotate import", tasks=more, options={"file": str(file)})).steps
+        != ()
+    )
 
 
 def test_the_same_annotations_under_new_texts_change_nothing(imported: tuple[Lake, Done, Path]) -> None:
@@ -147,7 +151,9 @@ def test_a_file_with_names_of_its_own_is_read_by_the_mapping(imported: tuple[Lak
         "constants": {"task": "praise", "source": "chat", "value": "1", "annotator": "dataset"},
     }  # fmt: skip
     options = {"file": str(tmp_path / "c.tsv.gz")}
-    done = do(import_annotations.JOB, context_of(lake, "annotate", tasks=TASKS, annotations=mapping, options=options))
+    done = do(
+        import_annotations.JOB, context_of(lake, "annotate import", tasks=TASKS, annotations=mapping, options=options)
+    )
     assert done is not None
     assert done.counts["annotation_unmatched"] == 1
     found = lake.read(tables.ANNOTATIONS).where("annotator = 'dataset'")
@@ -167,7 +173,7 @@ def test_what_is_exported_is_imported_again_as_it_was(
 ) -> None:
     lake, file = imported[0], tmp_path / f"out.{suffix}"
     options = {"file": str(file), "with_text": suffix == "tsv"}
-    done = do(export_annotations.JOB, context_of(lake, "annotate_export", tasks=TASKS, options=options))
+    done = do(export_annotations.JOB, context_of(lake, "annotate export", tasks=TASKS, options=options))
     assert done is not None
     rows = lake.read(tables.ANNOTATIONS).count()
     assert done.counts == {"annotations": rows}
@@ -180,11 +186,11 @@ def test_what_is_exported_is_imported_again_as_it_was(
     again = do(import_annotations.JOB, context_for(lake, file))
     assert again is not None
     assert (again.counts["read"], again.counts["annotations"]) == (rows, rows)
-    assert lake.version(tables.ANNOTATIONS) == before["annotations"]
+    assert lake.log.version(tables.ANNOTATIONS) == before["annotations"]
 
 
 def test_an_export_is_refused_before_it_begins(imported: tuple[Lake, Done, Path], tmp_path: Path) -> None:
     for name, told in (("out.xlsx", "ends with .csv, .tsv or .jsonl"), ("nowhere/out.csv", "is no folder")):
-        context = context_of(imported[0], "annotate_export", tasks=TASKS, options={"file": str(tmp_path / name)})
+        context = context_of(imported[0], "annotate export", tasks=TASKS, options={"file": str(tmp_path / name)})
         with pytest.raises(SettingsError, match=told):
             export_annotations.plan(context)

@@ -12,7 +12,7 @@ from pyspark.testing import assertDataFrameEqual
 from jobs.ingestion import clean
 from jobs.lake import tables
 from jobs.lake.store import Lake
-from jobs.runtime.job import Days
+from jobs.runtime.context import Days
 from models import digests
 from models.errors import DataError
 from tests.spark.support import add, context_of, day, do, rows_of
@@ -89,7 +89,9 @@ def test_nothing_is_left_to_do_until_the_rules_change(cleaned: Lake) -> None:
 def test_the_partitioning_does_not_show(cleaned: Lake) -> None:
     context, raw = context_of(cleaned, **SETTINGS), cleaned.read(tables.RAW_TEXTS)
     for number in (1, 3):
-        assertDataFrameEqual(clean.clean(raw.repartition(number), context), cleaned.read(tables.TEXTS))
+        assertDataFrameEqual(
+            clean.clean(raw.repartition(number), context.settings.cleaning), cleaned.read(tables.TEXTS)
+        )
 
 
 def test_an_empty_table_is_told(lake: Callable[..., Lake]) -> None:

@@ -82,7 +82,7 @@ def test_a_run_overtaken_on_its_own_day_is_told_and_leaves_nothing(
         with pytest.raises(ConflictError, match="nothing of this run was committed, run it again"):
             slow.result()
     assert writers_of(scores, own) == {"quick"}
-    assert scores.version(tables.STUDENT_SCORES) == quick.version
+    assert scores.log.version(tables.STUDENT_SCORES) == quick.version
 
 
 def test_runs_over_other_days_do_not_disturb_each_other(scores: Lake, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_one_load_appended_twice_at_once_is_there_once(scores: Lake, tmp_path: P
 
 def test_appends_that_take_turns_never_pass_side_by_side(shared_lake: Callable[..., Lake], tmp_path: Path) -> None:
     lake, own = shared_lake(tables.STUDENT_SCORES), day(60)
-    seen = lake.version(tables.STUDENT_SCORES)
+    seen = lake.log.version(tables.STUDENT_SCORES)
 
     def append(rows: DataFrame, writer: str, after: int) -> Commit:
         return lake.append_after(rows, tables.STUDENT_SCORES, Stamp(writer, "test"), after)
@@ -152,7 +152,7 @@ def test_appends_that_take_turns_never_pass_side_by_side(shared_lake: Callable[.
     with pytest.raises(ConflictError, match="its turn was taken"):  # it had looked before, and began after
         append(rows_by(lake, "late", own), "late", seen)
     assert writers_of(lake, own) == {"quick"}
-    first = append(rows_by(lake, "next", day(61)), "next", lake.version(tables.STUDENT_SCORES))
+    first = append(rows_by(lake, "next", day(61)), "next", lake.log.version(tables.STUDENT_SCORES))
     assert writers_of(lake, day(61)) == {"next"}
     append(rows_by(lake, "other", day(62)), "other", first.version)
     with pytest.raises(ConflictError, match="its turn was taken"):  # a run's earlier commit is not the one it asks for

@@ -10,14 +10,17 @@ from pyspark.sql import SparkSession
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime import liveness
-from jobs.runtime.job import Context, Done, Job, Work, run
+from jobs.runtime.context import Context
+from jobs.runtime.job import Done, Job, Work, run
 from tests.spark.support import NEW_YEAR, context_of, frame, promotion_row
 
 pytestmark = pytest.mark.spark
 
 
-def _job(execute: Callable[[Context, Work], Done], *, steps: bool = True) -> Job:
-    return Job("promote", lambda _: Work(("step",) if steps else ()), execute, witnesses=(tables.PROMOTIONS,))
+def _job(execute: Callable[[Context, str], Done], *, steps: bool = True) -> Job[str]:
+    return Job(
+        "promote", lambda _: Work(("step",) if steps else (), "payload"), execute, count_tables=(tables.PROMOTIONS,)
+    )
 
 
 def test_a_run_killed_after_its_commit_is_recorded_by_the_next(spark: SparkSession, lake: Callable[..., Lake]) -> None:

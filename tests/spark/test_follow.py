@@ -18,7 +18,7 @@ import yaml
 from jobs.ingestion import ingest_stream
 from jobs.lake import tables
 from jobs.lake.store import Lake
-from jobs.runtime.job import Context
+from jobs.runtime.context import Context
 from models.errors import DataError, RefusedError
 from tests.spark.support import context_of, rows_of, versions
 
@@ -59,7 +59,7 @@ def counts_told(lake: Lake) -> list[tuple[str, int]]:
 
 def pingti(folder: Path, lake: Lake, *arguments: str, stop_at: str | None = None) -> subprocess.Popen[str]:
     """`pingti ingest` over the lake, in a process of its own."""
-    place = {"schema_name": lake.schema_name, "location": str(lake.root), "bundles": str(lake.bundles)}
+    place = {"schema_name": lake.catalog.schema_name, "location": str(lake.catalog.root), "bundles": str(lake.bundles)}
     session = {"master": "local[1,4]", "driver_memory": "1g", "shuffle_partitions": 1}
     given = settings_for(folder / "in", follow_seconds=0.2) | {"lake": place, "session": session}
     (folder / "settings.yaml").write_text(yaml.safe_dump(given))
@@ -76,16 +76,16 @@ def test_files_are_taken_once_however_late_and_old_they_are(lake: Callable[..., 
     put(tmp_path, "a 1.jsonl", "1", "2")
     put(tmp_path, "b.jsonl", "3")
     context = context_for(own, tmp_path, follow_files=1)
-    ingest_stream.follow(context, until_stopped=False)
+    ingest_stream.ingest_stream(context, until_stopped=False)
     assert ids(own) == ["1", "2", "3"]
     assert counts_told(own) == [("done", 1), ("done", 2)]  # a row a batch
     before = versions(own, *TABLES)
-    ingest_stream.follow(context, until_stopped=False)
+    ingest_stream.ingest_stream(context, until_stopped=False)
     assert versions(own, *TABLES) == before
     put(tmp_path, "late.jsonl", "4", seconds=86_400)  # written in 1970, arrived now
     put(tmp_path / "inside", "c.jsonl", "5")  # a folder's own files only, as the batch job takes them
     put(tmp_path, "_marker", "6")
-    ingest_stream.follow(context, until_stopped=False)
+    ingest_stream.ingest_stream(context, until_stopped=False)
     assert ids(own) == ["1", "2", "3", "4"]
     files = {row[0] for row in rows_of(own.read(tables.RAW_TEXTS), "file")}
     assert files == {str(tmp_path / name) for name in ("a 1.jsonl", "b.jsonl", "late.jsonl")}
@@ -98,11 +98,11 @@ def test_stream_and_batch_know_of_each_other(lake: Callable[..., Lake], tmp_path
     put(tmp_path, "a.jsonl", "1")
     context = context_for(own, tmp_path)
     assert len(load_plan.plan(context).steps) == 1
-    ingest_stream.follow(context, until_stopped=False)
+    ingest_stream.ingest_stream(context, until_stopped=False)
     assert load_plan.plan(context).steps == ()
     Path(ingest_stream.checkpoint(context)).rename(tmp_path / "_lost")
     before = versions(own, *TABLES)
-    ingest_stream.follow(context, until_stopped=False)
+    ingest_stream.ingest_stream(context, until_stopped=False)
     assert versions(own, *TABLES) == before
 
 
@@ -113,9 +113,9 @@ def test_a_refused_file_ends_the_pass_with_code_4_after_all_else_is_loaded(
     put(tmp_path, "a.jsonl", "1")
     (tmp_path / "b.jsonl.gz").write_bytes(b"")
     with pytest.raises(RefusedError, match=r"b\.jsonl\.gz \(file_empty\)"):
-        ingest_stream.follow(context_for(own, tmp_path), until_stopped=False)
+        ingest_stream.ingest_stream(context_for(own, tmp_path), until_stopped=False)
     assert ids(own) == ["1"]
-    ingest_stream.follow(context_for(own, tmp_path), until_stopped=False)
+    ingest_stream.ingest_stream(context_for(own, tmp_path), until_stopped=False)
     assert own.read(tables.REJECTED).count() == 1
 
 
@@ -123,15 +123,15 @@ def test_a_batch_that_fails_is_taken_again(lake: Callable[..., Lake], tmp_path: 
     own = lake(*TABLES)
     tmp_path.joinpath("a.jsonl").write_text('{"id": "1"}\n{"id": "2", "content": "b", "at": 0}')
     with pytest.raises(DataError, match="max_rejected_share"):
-        ingest_stream.follow(context_for(own, tmp_path), until_stopped=False)
+        ingest_stream.ingest_stream(context_for(own, tmp_path), until_stopped=False)
     assert ids(own) == []
-    ingest_stream.follow(context_for(own, tmp_path, max_rejected_share=0.5), until_stopped=False)
+    ingest_stream.ingest_stream(context_for(own, tmp_path, max_rejected_share=0.5), until_stopped=False)
     assert ids(own) == ["2"]
 
 
 def test_a_folder_that_is_not_there_is_told(lake: Callable[..., Lake], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"sources.app: .*none cannot be followed"):
-        ingest_stream.follow(context_for(lake(*TABLES), tmp_path / "none"), until_stopped=False)
+        ingest_stream.ingest_stream(context_for(lake(*TABLES), tmp_path / "none"), until_stopped=False)
 
 
 def test_a_stream_killed_between_write_and_checkpoint_loads_each_file_once(
@@ -148,7 +148,7 @@ def test_a_stream_killed_between_write_and_checkpoint_loads_each_file_once(
     assert not (log / "commits" / "0").exists()
     assert ids(own) == ["1", "2"]
     put(tmp_path / "in", "b.jsonl", "3")
-    ingest_stream.follow(context, until_stopped=False)
+    ingest_stream.ingest_stream(context, until_stopped=False)
     assert (log / "commits" / "0").exists()
     assert ids(own) == ["1", "2", "3"]
     assert counts_told(own) == [("done", 1), ("done", 2)]  # of the killed run, too
@@ -175,7 +175,7 @@ def test_a_followed_folder_is_loaded_until_the_process_is_told_to_end(
 def _wait(running: subprocess.Popen[str], lake: Lake, wanted: list[str]) -> None:
     for _ in range(600):
         lake.read(tables.RAW_TEXTS)
-        lake.spark.catalog.refreshTable(lake.name(tables.RAW_TEXTS))
+        lake.spark.catalog.refreshTable(lake.catalog.name(tables.RAW_TEXTS))
         if ids(lake) == wanted:
             return
         assert running.poll() is None, running.communicate()[0][-2000:]

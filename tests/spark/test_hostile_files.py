@@ -14,7 +14,8 @@ from pyspark.sql import functions as F
 from jobs.ingestion import ingest, load_plan
 from jobs.lake import stop_points, tables
 from jobs.lake.store import Lake
-from jobs.runtime.job import Context, run
+from jobs.runtime.context import Context
+from jobs.runtime.job import run
 from models.errors import DataError, RefusedError
 from tests.spark.support import context_of, do, rows_of, versions
 
@@ -95,7 +96,7 @@ def test_a_file_that_cannot_be_opened_ends_the_run_and_is_not_forgotten(
     listed = [("app", str(tmp_path / "gone.jsonl"), 1)]
     before = versions(own, *BOTH)
     with pytest.raises(DataError, match=r"nothing was loaded; .*gone.jsonl: cannot be opened"):
-        load_plan.plan_files(context_for(own, tmp_path), listed)
+        load_plan.plan_files(own, context_for(own, tmp_path).settings.sources, listed)
     assert versions(own, *BOTH) == before
 
 

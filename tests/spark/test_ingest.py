@@ -18,7 +18,8 @@ from pyspark.sql import functions as F
 from jobs.ingestion import ingest, load_plan
 from jobs.lake import tables
 from jobs.lake.store import Lake
-from jobs.runtime.job import Context, Done, Work
+from jobs.runtime.context import Context
+from jobs.runtime.job import Done, Work
 from models import digests
 from models.errors import ConflictError, DataError
 from tests.spark.support import context_of, do, rows_of, versions
@@ -193,7 +194,7 @@ def test_a_load_planned_before_another_run_made_it_adds_nothing(loaded: tuple[La
     work = unloaded(context)
     assert len(work.steps) == 3
     with pytest.raises(ConflictError, match=r"another run loaded .*b.csv, .*a.jsonl, .*c.parquet meanwhile"):
-        ingest.execute(context, work)
+        ingest.execute(context, work.required())
     assert versions(lake, *BOTH) == before
 
 
@@ -215,10 +216,13 @@ def test_a_source_without_files_is_told(loaded: tuple[Lake, Done], tmp_path: Pat
 
 def test_the_cut_into_ranges_does_not_show(loaded: tuple[Lake, Done], folder: Path) -> None:
     whole, cut = (context_for(loaded[0], folder, **limits) for limits in ({}, {"split_bytes": 61}))
-    files = unloaded(whole).payload
-    found = rows_of(ingest._read(cut, files))
-    assert len(found) == 18
-    assert found == rows_of(ingest._read(whole, files))
+    files = unloaded(whole).required()
+
+    def read(context: Context) -> list[tuple[Any, ...]]:
+        return rows_of(ingest._read(context.spark, context.settings.sources, context.settings.ingest, files))
+
+    assert len(read(cut)) == 18
+    assert read(cut) == read(whole)
 
 
 def test_a_later_load_takes_only_what_is_new(lake: Callable[..., Lake], tmp_path: Path) -> None:
@@ -233,7 +237,7 @@ def test_a_later_load_takes_only_what_is_new(lake: Callable[..., Lake], tmp_path
     context = context_for(own, tmp_path)
     work = ingest.plan(context)
     assert len(work.steps) == 1
-    assert ingest.execute(context, work).counts == {"read": 2, "raw": 1, "rejected": 1}
+    assert ingest.execute(context, work.required()).counts == {"read": 2, "raw": 1, "rejected": 1}
     assert rows_of(own.read(tables.RAW_TEXTS), "source_id", "text") == [("1", "first"), ("2", "second")]
     assert rows_of(own.read(tables.REJECTED), "reason", "position") == [("duplicate_id", 0)]
     assert ingest.plan(context_for(own, tmp_path)).steps == ()

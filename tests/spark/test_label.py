@@ -10,12 +10,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.labels import label
-from jobs.labels.label import Decider, decide
-from jobs.labels.promote import Promotion
+from jobs.labels.label_decisions import Decider, decide_labels
 from jobs.lake import tables
-from jobs.lake.queries import Model
+from jobs.lake.registry import Promotion, RegisteredModel
 from jobs.lake.store import Lake
-from jobs.runtime.job import Days
+from jobs.runtime.context import Days
 from jobs.settings import Settings
 from models.errors import DataError
 from tests.spark.support import (
@@ -53,12 +52,12 @@ LABELS = {PRAISE: ("asks", "got", "unfair"), FEEDBACK: ("complaint",), MOOD: ("a
 
 def decider(model_id: str, thresholds: Mapping[tuple[str, str], float]) -> Decider:
     task, labels = model_id.split("/")[0], LABELS[model_id]
-    model = Model(model_id, task, "textcnn", "student", labels, None, None, "/nowhere", "1")
+    model = RegisteredModel(model_id, task, "textcnn", "student", labels, None, None, "/nowhere", "1")
     return Decider(Promotion(task, model_id, 3, "test"), model, thresholds)
 
 
 def decided(spark: SparkSession, texts: list[dict[str, Any]], scores: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    found = decide(
+    found = decide_labels(
         frame(spark, tables.TEXTS, *texts),
         frame(spark, tables.STUDENT_SCORES, *scores),
         Settings.model_validate({"tasks": TASKS}).tasks,
@@ -106,7 +105,7 @@ def test_a_rule_that_settles_a_text_as_positive_needs_no_score(spark: SparkSessi
         text_row("failed"),
     ]  # fmt: skip
     scores = frame(spark, tables.STUDENT_SCORES, score_row("failed", PRAISE, None))
-    found = decide(
+    found = decide_labels(
         frame(spark, tables.TEXTS, *texts), scores, Settings.model_validate({"tasks": TASKS}).tasks,
         {"praise": decider(PRAISE, {("*", "asks"): 0.5, ("*", "got"): 0.5, ("*", "unfair"): 0.5})},
     )  # fmt: skip
@@ -122,7 +121,7 @@ def test_a_label_that_the_model_does_not_know_is_decided_by_rules_alone(spark: S
     })  # fmt: skip
     texts = [text_row("ruled", settled=[rule("praise", "positive", "new", "flower")]), text_row("scored")]
     scores = frame(spark, tables.STUDENT_SCORES, score_row("scored", PRAISE, [0.9]))
-    found = decide(frame(spark, tables.TEXTS, *texts), scores, Settings.model_validate({"tasks": tasks}).tasks,
+    found = decide_labels(frame(spark, tables.TEXTS, *texts), scores, Settings.model_validate({"tasks": tasks}).tasks,
                    {"praise": old})  # fmt: skip
     assert rows_of(found, "text_id", "label", "rule", "threshold") == [
         ("ruled", "new", "flower", None), ("scored", "got", None, 0.5),
@@ -140,7 +139,7 @@ def test_scores_of_settled_texts_and_rules_of_other_scenes_do_not_count(spark: S
 
 def test_a_label_without_a_threshold_is_told(spark: SparkSession) -> None:
     with pytest.raises(DataError, match=f"{PRAISE} lacks got, unfair; run `pingti thresholds`"):
-        decide(
+        decide_labels(
             frame(spark, tables.TEXTS), frame(spark, tables.STUDENT_SCORES),
             Settings.model_validate({"tasks": TASKS}).tasks, {"praise": decider(PRAISE, {("*", "asks"): 0.5})},
         )  # fmt: skip
@@ -168,7 +167,7 @@ def house(shared_lake: Callable[..., Lake]) -> Lake:
 
 def test_the_plan_decides_all_that_depend_on_the_task_and_are_promoted(house: Lake) -> None:
     def planned(**asked: Any) -> tuple[str, ...]:
-        return tuple(label.plan(context_of(house, "label", tasks=TASKS, **asked)).payload.tasks)
+        return tuple(label.plan(context_of(house, "label", tasks=TASKS, **asked)).required().tasks)
 
     assert planned(task="feedback") == ("feedback", "praise")
     assert planned(task="praise") == ("praise",)

@@ -12,7 +12,8 @@ import pytest
 from jobs.ingestion import clean, import_annotations, ingest
 from jobs.lake import tables
 from jobs.lake.store import Lake
-from jobs.runtime.job import Context, run
+from jobs.runtime.context import Context
+from jobs.runtime.job import run
 from models.errors import DataError
 from tests.spark.support import context_of, do
 
@@ -77,7 +78,7 @@ def test_no_text_leaves_the_tables_for_a_screen_an_error_a_run_or_a_log(
         {"task": "praise", "label": "asks", "value": CANARY, "annotator": "li", "source": "chat", "text": CANARY},
     ]
     file.write_text("\n".join(json.dumps(record, ensure_ascii=False) for record in records), "utf-8")
-    done = run(import_annotations.JOB, context_for(own, "annotate", folder, file=str(file)))
+    done = run(import_annotations.JOB, context_for(own, "annotate import", folder, file=str(file)))
     assert done is not None
     assert done.counts["set_aside"] == 3
 
@@ -89,7 +90,7 @@ def test_no_text_leaves_the_tables_for_a_screen_an_error_a_run_or_a_log(
     told = [row["detail"] for row in rejected] + [row.asDict() for row in runs]
     assert_nothing_leaked(capfd, printed, *told)
 
-    assert own.root is not None
-    logs = [file.read_text("utf-8") for file in own.root.glob("*/_delta_log/*.json")]
+    assert own.catalog.root is not None
+    logs = [file.read_text("utf-8") for file in own.catalog.root.glob("*/_delta_log/*.json")]
     assert any("minValues" in log for log in logs)
     assert_nothing_leaked(capfd, *logs)

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.labels import promote
-from jobs.lake import tables
+from jobs.lake import registry, tables
 from jobs.lake.store import Lake
-from jobs.runtime.job import Context
+from jobs.runtime.context import Context
 from models.errors import DataError, GateError
 from tests.spark.support import (
     NEW_YEAR,
@@ -53,7 +53,7 @@ def context_for(lake: Lake, **options: str) -> Context:
 
 
 def in_force(lake: Lake, at: datetime | None = None) -> dict[str, tuple[str, int]]:
-    found = promote.live(context_for(lake), at)
+    found = registry.live(lake, at)
     return {name: (one.model_id, one.threshold_version) for name, one in found.items()}
 
 
@@ -130,6 +130,6 @@ def test_a_student_that_lost_or_was_never_judged_holds_up_no_other_task(shared_l
     told = r"0\.500 against the gold `human`.*mood/textcnn/unjudged: its round did not end"
     with pytest.raises(GateError, match=told):
         raise done.error or AssertionError("nothing was refused")
-    assert {name: one.model_id for name, one in promote.live(every).items()} == {"feedback": good}
+    assert {name: one.model_id for name, one in registry.live(every.lake).items()} == {"feedback": good}
     with pytest.raises(GateError):  # again, though there is nothing else to do
         do(promote.JOB, every)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.lake import queries, tables
+from jobs.lake import registry, score_columns, tables, text_queries, threshold_queries
 from jobs.lake.store import Lake
 from models import digests
 from models.errors import DataError
@@ -64,13 +64,15 @@ def asked(shared_lake: Callable[..., Lake]) -> Lake:
 def test_a_part_has_each_distinct_text_once_and_training_none_of_the_held_out(
     asked: Lake, part: Part, texts: list[tuple[str, str]]
 ) -> None:
-    found = queries.distinct_texts(asked, "praise", TASK, LAYOUT, part)
+    found = text_queries.distinct_texts(asked, "praise", TASK, LAYOUT, part)
     assert rows_of(found, "text", "text_id") == texts
     assert {row["text_hash"] for row in found.collect()} == {digests.of_text(text) for text, _ in texts}
 
 
 def test_occurrences_are_counted_by_day_scene_and_text(asked: Lake) -> None:
-    found = queries.occurrences(asked, "praise", TASK, [LAYOUT.threshold, LAYOUT.gate])
+    found = text_queries.occurrences(
+        text_queries.texts_for(asked.read(tables.TEXTS), "praise", TASK), [LAYOUT.threshold, LAYOUT.gate]
+    )
     assert rows_of(found, "dt", "scene", "text", "occurrences") == [
         (day(1), "live_chat", "also threshold", 1), (day(1), "live_chat", "often", 2),
         (day(3), "live_chat", "also gate", 1),
@@ -79,16 +81,16 @@ def test_occurrences_are_counted_by_day_scene_and_text(asked: Lake) -> None:
 
 def test_the_layout_comes_from_the_days_that_have_texts(asked: Lake) -> None:
     settings = RoundSettings(threshold_days=1, test_days=1, gate_days=1, min_train_days=1)
-    assert queries.date_layout(asked, settings) == LAYOUT
+    assert text_queries.date_layout(asked, settings) == LAYOUT
     with pytest.raises(DataError, match="got 4 days"):
-        queries.date_layout(asked, RoundSettings())
+        text_queries.date_layout(asked, RoundSettings())
 
 
 def test_a_draw_by_hash_does_not_depend_on_the_partitioning(spark: SparkSession) -> None:
     keys = spark.range(200).selectExpr("cast(id as string) AS key")
 
     def drawn(partitions: int, seed: int) -> list[str]:
-        order = queries.drawn_by_hash("key", seed)
+        order = text_queries.drawn_by_hash("key", seed)
         return [row["key"] for row in keys.repartition(partitions).orderBy(order).limit(20).collect()]
 
     assert drawn(1, 7) == drawn(3, 7)
@@ -97,21 +99,21 @@ def test_a_draw_by_hash_does_not_depend_on_the_partitioning(spark: SparkSession)
 
 
 def test_a_scene_without_its_own_thresholds_uses_those_of_all(asked: Lake) -> None:
-    found = queries.thresholds(asked, "praise/textcnn/new", 2)
-    assert queries.threshold_row(found, "photo", ["got", "asks"]) == [0.5, 0.6]
-    assert queries.threshold_row(found, "live_chat", ["got", "asks"]) == [0.5, 0.4]
-    assert queries.threshold_version(asked, "praise/textcnn/new") == 2
-    assert queries.threshold_version(asked, "praise/textcnn/old") is None
+    found = threshold_queries.read(asked, "praise/textcnn/new", 2)
+    assert threshold_queries.for_scene(found, "photo", ["got", "asks"]) == [0.5, 0.6]
+    assert threshold_queries.for_scene(found, "live_chat", ["got", "asks"]) == [0.5, 0.4]
+    assert threshold_queries.newest_version(asked, "praise/textcnn/new") == 2
+    assert threshold_queries.newest_version(asked, "praise/textcnn/old") is None
 
 
 def test_the_newest_model_of_a_role_is_found_with_its_labels_in_order(asked: Lake) -> None:
-    newest = queries.require_model(asked, "praise", "student", "train one")
+    newest = registry.newest_student(asked, "praise")
     assert (newest.model_id, newest.labels) == ("praise/textcnn/new", ("got", "asks"))
-    assert queries.require_model(asked, "praise", "teacher", "train one").model_id == "praise/bert/new"
-    with pytest.raises(DataError, match="no student of task feedback; train one"):
-        queries.require_model(asked, "feedback", "student", "train one")
+    assert registry.newest_teacher(asked, "praise").model_id == "praise/bert/new"
+    with pytest.raises(DataError, match="no student of task feedback; run `pingti distil` first"):
+        registry.newest_student(asked, "feedback")
     with pytest.raises(DataError, match="no model praise/lost"):
-        queries.model(asked, "praise/lost")
+        registry.model(asked, "praise/lost")
 
 
 def test_a_class_that_a_model_does_not_know_takes_no_share_and_cannot_win(spark: SparkSession) -> None:
@@ -122,8 +124,10 @@ def test_a_class_that_a_model_does_not_know_takes_no_share_and_cannot_win(spark:
     plain = keep_argmax(probabilities(logits, "multi_class"), "multi_class")
     rows = [(at, [float(row[0]), None, float(row[1])]) for at, row in enumerate(logits)]
     frame = spark.createDataFrame(rows, "at int, logits array<float>")
-    shares = queries.probabilities(frame["logits"], task)
-    found = frame.select(shares.alias("shares"), queries.keep_argmax(shares, task).alias("won"), "at").orderBy("at")
+    shares = score_columns.probabilities(frame["logits"], task.kind)
+    found = frame.select(
+        shares.alias("shares"), score_columns.keep_argmax(shares, task.kind).alias("won"), "at"
+    ).orderBy("at")
     for row, expected in zip(found.collect(), plain, strict=True):
         assert row["shares"][1] is None
         np.testing.assert_allclose(sum(share for share in row["shares"] if share is not None), 1, rtol=1e-6)

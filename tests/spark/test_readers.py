@@ -58,15 +58,15 @@ def lake(shared_lake: Callable[..., Lake]) -> Lake:
 def wanted(lake: Lake) -> list[tuple[Any, ...]]:
     """What our own view says."""
     views.register(lake, {})
-    view = lake.spark.table(f"{lake.schema_name}.current_labels").where("task = 'praise'")
+    view = lake.spark.table(f"{lake.catalog.schema_name}.current_labels").where("task = 'praise'")
     found = sorted(rows_of(view, *COLUMNS), key=lambda row: row[:2])
     assert [row[:2] for row in found] == [("a", "got"), ("a", "thanks"), ("b", "thanks"), ("c", "got")]
     return found
 
 
 def place(lake: Lake) -> Path:
-    assert lake.root is not None
-    return lake.root
+    assert lake.catalog.root is not None
+    return lake.catalog.root
 
 
 def test_delta_rs_reads_current_labels_and_a_day_as_documented(lake: Lake, wanted: list[tuple[Any, ...]]) -> None:
@@ -76,7 +76,7 @@ def test_delta_rs_reads_current_labels_and_a_day_as_documented(lake: Lake, wante
     import pyarrow as pa
 
     current = pa.table(names["current"])
-    (view,) = (text for name, text in views.queries(lake.schema_name, {}).items() if name == "current_labels")
+    (view,) = (text for name, text in views.queries(lake.catalog.schema_name, {}).items() if name == "current_labels")
     columns = lake.spark.sql(view).columns
     assert current.column_names == columns
     assert [tuple(row[name] for name in COLUMNS) for row in current.to_pylist()] == wanted
@@ -90,7 +90,7 @@ def test_duckdb_reads_current_labels_as_documented(lake: Lake, wanted: list[tupl
     exec(script, names)
     assert names["current"] == wanted
     described = names["lake"].execute("DESCRIBE current_labels").fetchall()
-    (view,) = (text for name, text in views.queries(lake.schema_name, {}).items() if name == "current_labels")
+    (view,) = (text for name, text in views.queries(lake.catalog.schema_name, {}).items() if name == "current_labels")
     assert [row[0] for row in described] == lake.spark.sql(view).columns
 
 

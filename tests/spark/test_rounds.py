@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from jobs.lake import queries, tables
+from jobs.lake import registry, tables
 from jobs.lake.store import Lake
-from jobs.rounds import distil, training_data
-from jobs.runtime.job import Context
+from jobs.rounds import distil
+from jobs.rounds.round import Round, decided_by
+from jobs.rounds.sampling import sample
+from jobs.runtime.context import Context
 from models import digests
 from models.rounds.date_layout import DateLayout, Window
-from tests.spark.support import DAY, add, context_of, fill, model_row, round_row, text_row, threshold_row
+from tests.spark.support import DAY, add, context_of, day, fill, model_row, round_row, text_row, threshold_row
 
 pytestmark = pytest.mark.spark
 
@@ -24,12 +26,13 @@ TEACHER, SECOND = "praise/teacher/a", "praise/teacher/b"
 
 def planning(lake: Lake, *, filters: int = 32, rounds: int = 2) -> Context:
     task = TASK | {"student": {"filters": filters}}
-    return context_of(lake, "distil", tasks={"praise": task}, rounds={"rounds": rounds})
+    days = {"threshold_days": 0, "test_days": 1, "gate_days": 0, "min_train_days": 1}
+    return context_of(lake, "distil", tasks={"praise": task}, rounds=days | {"rounds": rounds})
 
 
 def planned(context: Context) -> list[tuple[str, int, str, str]]:
     return [
-        (one.round_id, one.number, one.sampling, one.teacher.model_id) for one in distil.plan(context).payload
+        (one.round_id, one.number, one.sampling, one.teacher.model_id) for one in (distil.plan(context).payload or ())
     ]  # fmt: skip
 
 
@@ -37,14 +40,15 @@ def end(context: Context, round_id: str, number: int, sampling: str, decision: s
     """The row of a round that ended."""
     row = round_row(
         "praise/textcnn/a", round_id, number=number, teacher_id=TEACHER, sampling=sampling, decision=decision,
-        next_sampling=following, settings=distil.decides(context, queries.model(context.lake, TEACHER)),
+        next_sampling=following, settings=decided_by(context.settings.task("praise"), context.settings.rounds),
     )  # fmt: skip
     add(context.lake, tables.ROUNDS, row)
 
 
 def test_rounds_follow_each_other_until_one_ends_them(lake: Callable[..., Lake]) -> None:
-    own = lake(tables.ROUNDS, tables.MODELS)
+    own = lake(tables.ROUNDS, tables.MODELS, tables.TEXTS)
     add(own, tables.MODELS, model_row(TEACHER, ["asks"], kind="bert", role="teacher"))
+    add(own, tables.TEXTS, text_row("a"), text_row("b", dt=day(1)))
     context = planning(own)
     assert planned(context) == [("praise/textcnn/01", 1, "annotated", TEACHER)]
     end(context, "praise/textcnn/01", 1, "annotated", "go_on", "random")
@@ -85,7 +89,8 @@ def test_a_drawn_row_has_the_labels_of_its_teacher_in_the_order_of_the_settings(
     context = context_of(own, "distil", tasks={"praise": task})
     day, none = Window(DAY, DAY), Window(DAY + timedelta(1), DAY)
     layout = DateLayout(train=day, threshold=none, test=none, gate=none)
-    found = training_data.sample(context, "praise/textcnn/02", queries.model(own, TEACHER), "random", layout, 1)
+    declared, teacher = context.settings.task("praise"), registry.model(own, TEACHER)
+    found = sample(own, Round("praise/textcnn/02", declared, 2, "random", teacher, layout, 1), context.settings.rounds)
     assert {row["text"]: (row["reasons"], row["hard"], row["soft"]) for row in found.collect()} == {
         "told": (["annotated"], [1.0, 0.0], [-1.0, 1.0]),
         "drawn": (["random"], [1.0, 0.0], [0.5, -2.0]),
@@ -96,7 +101,7 @@ def test_what_a_model_was_made_from_comes_back_as_a_model_of_its_own(lake: Calla
     own = lake(tables.MODELS)
     names = []
     for month, made_from in enumerate("aaabbaaba", start=1):
-        name, new = queries.model_name(own, "praise", "student", f"praise/textcnn/{made_from}")
+        name, new = registry.free_name(own, "praise", "student", f"praise/textcnn/{made_from}")
         if new:
             add(own, tables.MODELS, model_row(name, ["asks"], created_at=datetime(2026, month, 1, tzinfo=UTC)))
         names.append((name.rpartition("/")[2], new))

@@ -11,9 +11,10 @@ import pytest
 from jobs.lake import tables
 from jobs.lake.commits import Scope
 from jobs.lake.store import Lake
-from jobs.runtime.job import Context, Days, Done, Job, Work, run
+from jobs.runtime.context import Context, Days
+from jobs.runtime.job import Done, Job, Work, run
 from models.errors import DataError
-from tests.spark.support import DAY, context_of, day
+from tests.spark.support import DAY, add, context_of, day, text_row
 from udfs.build import code_version
 
 pytestmark = pytest.mark.spark
@@ -21,15 +22,15 @@ pytestmark = pytest.mark.spark
 
 @pytest.fixture(scope="module")
 def house(shared_lake: Callable[..., Lake]) -> Lake:
-    return shared_lake(tables.RUNS, tables.TEXTS)
+    return shared_lake(tables.RUNS, tables.TEXTS, tables.LABELS)
 
 
 def context_for(lake: Lake, job: str) -> Context:
     return context_of(lake, job, days=Days(DAY, day(1)), task="praise", options={"reason": "why"})
 
 
-def job_that(name: str, execute: Callable[[Context, Work], Done]) -> Job:
-    return Job(name, lambda _: Work(("step",)), execute)
+def job_that(name: str, execute: Callable[[Context, str], Done | None], **touches: Any) -> Job[str]:
+    return Job(name, lambda _: Work(("step",), "payload"), execute, **touches)
 
 
 def rows_for(lake: Lake, job: str) -> list[dict[str, Any]]:
@@ -37,13 +38,24 @@ def rows_for(lake: Lake, job: str) -> list[dict[str, Any]]:
 
 
 def test_a_run_tells_what_it_was_asked_and_what_it_did(house: Lake) -> None:
-    done = Done(counts={"texts": 3}, inputs={"raw_texts": 1}, outputs={"texts": 2}, headline="texts")
-    context = context_for(house, "works")
-    assert run(job_that("works", lambda *_: done), context) == done
+    done = Done(counts={"texts": 3}, headline="texts")
+
+    def execute(_: Context, payload: str) -> Done:
+        assert payload == "payload"
+        add(house, tables.TEXTS, text_row("a"))
+        return done
+
+    context, before = context_for(house, "works"), house.log.version(tables.TEXTS)
+    job = job_that("works", execute, reads=(tables.TEXTS,), writes=(tables.TEXTS, tables.LABELS))
+    assert run(job, context) == done
     (row,) = rows_for(house, "works")
     assert json.loads(row["arguments"]) == {"dt": "2026-03-02..2026-03-03", "task": "praise", "reason": "why"}
     assert (row["run_id"], row["outcome"], row["reason"]) == (context.run_id, "done", None)
-    assert (row["row_counts"], row["inputs"], row["outputs"]) == ({"texts": 3}, {"raw_texts": 1}, {"texts": 2})
+    assert (row["row_counts"], row["inputs"], row["outputs"]) == (
+        {"texts": 3},
+        {"texts": before},
+        {"texts": before + 1},
+    )
     assert row["settings_digest"] == context.settings.digest
     assert row["code_version"] == code_version()
 
@@ -54,6 +66,11 @@ def test_a_run_with_nothing_to_do_leaves_no_row(house: Lake) -> None:
 
     assert run(Job("idle", lambda _: Work(()), execute), context_for(house, "idle")) is None
     assert rows_for(house, "idle") == []
+
+
+def test_a_run_that_finds_nothing_left_leaves_no_row(house: Lake) -> None:
+    assert run(job_that("looks", lambda *_: None), context_for(house, "looks")) is None
+    assert rows_for(house, "looks") == []
 
 
 def test_a_failed_run_keeps_our_reason_and_only_the_kind_of_a_foreign_one(house: Lake) -> None:

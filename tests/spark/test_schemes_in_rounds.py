@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pytest
 from pyspark.sql import functions as F
 
 from jobs.labels import promote, thresholds
-from jobs.lake import queries, tables
+from jobs.lake import registry, tables
 from jobs.lake.store import Lake
 from jobs.reports import sql
 from jobs.rounds import compare, distil, training_data
-from jobs.rounds.training_data import prepared
-from jobs.runtime.job import Context, Job
+from jobs.rounds.round import stored_round
+from jobs.rounds.training_data import TrainingData
+from jobs.runtime.context import Context
+from jobs.runtime.job import Job
 from jobs.scoring import score, score_teacher
 from jobs.teachers import train_teacher
 from models import digests
@@ -71,7 +74,7 @@ def own(shared_lake: Callable[..., Lake]) -> Lake:
     context = context_of(made, **settings("fits"))
     for of_round in ("answer-textcnn-01", "answer-textcnn-010"):  # killed, before its settings changed
         (made.bundles / "training" / f"{of_round}-0-textcnn-char-offline-00000000").mkdir(parents=True)
-    every: tuple[Job, ...] = (
+    every: tuple[Job[Any], ...] = (
         train_teacher.JOB, score_teacher.JOB, distil.JOB, score.JOB, thresholds.JOB, promote.JOB,
     )  # fmt: skip
     for job in every:
@@ -83,8 +86,8 @@ def context(own: Lake, *labels: str, options: dict[str, Any] | None = None, **st
     return context_of(own, options=options, **settings(*(labels or ("fits",)), **student))
 
 
-def newest(own: Lake, role: str) -> queries.Model:
-    found = queries.newest_model(own, TASK, role)
+def newest(own: Lake, role: str) -> registry.RegisteredModel:
+    found = registry.newest_model(own, TASK, role)
     assert found is not None
     return found
 
@@ -92,6 +95,15 @@ def newest(own: Lake, role: str) -> queries.Model:
 def states(own: Lake) -> list[str]:
     """The trainings that were begun and not done."""
     return sorted(folder.name for folder in (own.bundles / "training").iterdir())
+
+
+def data_of(own: Lake, asked: Context) -> AbstractContextManager[TrainingData]:
+    """The first round's training data for the student that is asked for."""
+    declared = asked.settings.task(TASK)
+    round_ = stored_round(own, TASK, declared, f"{TASK}/textcnn/01", 1)
+    return training_data.training_data(
+        own, round_, declared.student, engine="auto", teacher_batch=8, say=asked.reporter.say
+    )
 
 
 def test_pairs_go_through_the_whole_pipeline(own: Lake) -> None:
@@ -120,7 +132,7 @@ def test_another_round_that_makes_the_same_student_keeps_it(own: Lake) -> None:
 
 
 def test_sql_asks_the_student_about_two_raw_texts(own: Lake) -> None:
-    sql.register_functions(context(own))
+    sql.register_functions(own, context(own).settings)
     raw = own.read(tables.TEXTS).selectExpr("text_id", f"student_probs('{TASK}', text, text_b) AS asked")
     both = raw.join(own.read(tables.STUDENT_SCORES), "text_id").where("abs(asked[0] - probs[0]) > 1e-6")
     assert both.isEmpty()
@@ -182,11 +194,10 @@ def test_rows_that_come_in_blocks_are_mapped_from_files_and_the_same(
     own: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = context(own, hint_weight=0.1)
-    student, teacher, first = asked.settings.task(TASK).student, newest(own, "teacher"), f"{TASK}/textcnn/01"
-    with prepared(asked, first, teacher, student) as given:
+    with data_of(own, asked) as given:
         vocabulary, whole = given.vocabulary, given.rows.digest
     monkeypatch.setattr(training_data, "BLOCK", 17)
-    with prepared(asked, first, teacher, student) as given:
+    with data_of(own, asked) as given:
         assert isinstance(given.rows.soft, np.memmap)
         assert (given.vocabulary, given.rows.digest) == (vocabulary, whole)
         place = Path(str(given.rows.soft.filename)).parent
@@ -199,8 +210,7 @@ MIXED: dict[str, Any] = {"scheme": "multi_teacher", "teachers": {"teacher": 1.0,
 def test_past_students_are_teachers(own: Lake) -> None:
     live, soft = newest(own, "student").model_id, []
     for asked in (context(own), context(own, **MIXED)):
-        student = asked.settings.task(TASK).student
-        with prepared(asked, f"{TASK}/textcnn/01", newest(own, "teacher"), student) as given:
+        with data_of(own, asked) as given:
             soft.append(given.rows.soft.copy())
     alone, mixed = soft
     said = own.read(tables.ROUND_SAMPLES).where(F.col("round_id") == f"{TASK}/textcnn/01").join(

@@ -15,19 +15,16 @@ import torch
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import tables
+from jobs.lake import tables, text_queries
 from jobs.lake.store import Lake
-from jobs.runtime.job import Context, Days
+from jobs.runtime.context import Context, Days
 from jobs.scoring import score
+from jobs.scoring.inference import student_scores
 from models.errors import DataError
 from models.export.exporter import export_student
 from models.serving.bundle import BundleFacts, open_bundle, seal
-from models.serving.open_engine import (
-    open_engine,
-)
-from models.students.textcnn import (
-    TextCNN,
-)
+from models.serving.open_engine import open_engine
+from models.students.textcnn import TextCNN
 from models.tasks import StudentSettings
 from models.text.vocabulary import Vocabulary
 from tests.spark.support import (
@@ -104,9 +101,9 @@ def context_for(lake: Lake, **asked: Any) -> Context:
 
 
 def scores_of(lake: Lake, texts: DataFrame) -> DataFrame:
-    context = context_for(lake)
-    students = score.serving(context)
-    return score.score(texts, students, {student.model_id: score._wanted(context, student) for student in students})
+    tasks, students = context_for(lake).settings.tasks, score.serving(lake, tuple(TASKS))
+    wanted = {student.model_id: text_queries.wanted(student.task, tasks[student.task]) for student in students}
+    return student_scores(texts, students, wanted, "auto")
 
 
 def probabilities(scores: DataFrame) -> dict[tuple[str, str], list[float]]:
@@ -178,10 +175,10 @@ def test_nothing_is_left_to_do_until_something_changes(scored: Lake) -> None:
 def test_the_promoted_student_goes_on_scoring_beside_a_newer_one(scored: Lake, bundles: dict[str, Path]) -> None:
     newer = model_row("praise/textcnn/9", ["asks"], path="/nowhere", created_at=NEW_YEAR.replace(month=2))
     add(scored, tables.MODELS, newer)
-    serving = [student.model_id for student in score.serving(context_for(scored, task="praise"))]
+    serving = [student.model_id for student in score.serving(scored, ("praise",))]
     assert serving == ["praise/textcnn/9"]
     add(scored, tables.PROMOTIONS, promotion_row("praise/textcnn/0", NEW_YEAR))
-    serving = [student.model_id for student in score.serving(context_for(scored, task="praise"))]
+    serving = [student.model_id for student in score.serving(scored, ("praise",))]
     assert serving == ["praise/textcnn/0", "praise/textcnn/9"]
 
 
@@ -192,8 +189,8 @@ def test_a_task_without_a_student_is_told(scored: Lake) -> None:
 
 
 def test_scores_are_written_without_a_dictionary_that_would_be_given_up(scored: Lake) -> None:
-    assert scored.root is not None
-    group = pq.ParquetFile(min((scored.root / "student_scores").glob("dt=*/*/*.parquet"))).metadata.row_group(0)
+    assert scored.catalog.root is not None
+    group = pq.ParquetFile(min((scored.catalog.root / "student_scores").glob("dt=*/*/*.parquet"))).metadata.row_group(0)
     columns = [group.column(at) for at in range(group.num_columns)]
     tried = {column.path_in_schema for column in columns if any("DICTIONARY" in one for one in column.encodings)}
     assert {"text_id", "probs.list.element", "scene", "clean_version"} - tried == {"text_id", "probs.list.element"}

@@ -46,17 +46,17 @@ def annotation_row(text_id: str, value: bool, **values: Any) -> dict[str, Any]:
 
 def test_init_makes_what_is_missing_and_nothing_twice(lake: Callable[..., Lake]) -> None:
     own = lake()
-    assert own.init([tables.LABELS, tables.RUNS]) == ["labels", "runs"]
-    assert own.init([tables.LABELS, tables.RUNS]) == []
+    assert own.catalog.make([tables.LABELS, tables.RUNS]) == ["labels", "runs"]
+    assert own.catalog.make([tables.LABELS, tables.RUNS]) == []
     assert versions(own, tables.LABELS, tables.RUNS) == {"labels": 0, "runs": 0}
-    assert set(own.missing()) == set(tables.BY_NAME) - {"labels", "runs"}
-    made = DeltaTable.forName(own.spark, own.name(tables.LABELS)).detail().collect()[0]
+    assert {table.name for table in own.catalog.missing()} == set(tables.BY_NAME) - {"labels", "runs"}
+    made = DeltaTable.forName(own.spark, own.catalog.name(tables.LABELS)).detail().collect()[0]
     assert made["partitionColumns"] == ["dt", "task"]
     assert own.read(tables.LABELS).schema.names == list(tables.LABELS.names)
 
 
 def test_a_table_that_the_catalog_has_elsewhere_is_refused(both: Lake, tmp_path: Path) -> None:
-    settings = LakeSettings(schema_name=both.schema_name, location=str(tmp_path), bundles=str(tmp_path))
+    settings = LakeSettings(schema_name=both.catalog.schema_name, location=str(tmp_path), bundles=str(tmp_path))
     other = Lake(both.spark, settings, "Asia/Shanghai")
     both.read(tables.LABELS)
     with pytest.raises(SettingsError, match=r"the catalog has it at .*/labels, lake.location says .*/labels; choose"):
@@ -71,9 +71,9 @@ def test_a_table_that_init_did_not_make_is_not_read_or_written(both: Lake) -> No
 
 
 def test_another_session_finds_the_tables_and_another_zone_is_refused(both: Lake, spark: SparkSession) -> None:
-    place = LakeSettings(schema_name="elsewhere", location=str(both.root))
+    place = LakeSettings(schema_name="elsewhere", location=str(both.catalog.root))
     try:
-        assert Lake(spark, place, "Asia/Shanghai").version(tables.LABELS) >= 0
+        assert Lake(spark, place, "Asia/Shanghai").log.version(tables.LABELS) >= 0
         spark.sql("DROP SCHEMA elsewhere CASCADE")
         with pytest.raises(SettingsError, match="days of Asia/Shanghai, the settings say UTC"):
             Lake(spark, place, "UTC").read(tables.LABELS)
@@ -83,8 +83,8 @@ def test_another_session_finds_the_tables_and_another_zone_is_refused(both: Lake
 
 def test_another_zone_is_refused_where_the_catalog_knows_the_table_already(both: Lake, spark: SparkSession) -> None:
     both.read(tables.LABELS)
-    place = LakeSettings(schema_name=both.schema_name, location=None)
-    assert Lake(spark, place, "Asia/Shanghai").version(tables.LABELS) >= 0
+    place = LakeSettings(schema_name=both.catalog.schema_name, location=None)
+    assert Lake(spark, place, "Asia/Shanghai").log.version(tables.LABELS) >= 0
     with pytest.raises(SettingsError, match="days of Asia/Shanghai, the settings say UTC"):
         Lake(spark, place, "UTC").read(tables.LABELS)
 
@@ -135,11 +135,11 @@ def test_a_replacement_leaves_everything_outside_its_scope(both: Lake) -> None:
 
 
 def test_rows_outside_the_scope_are_refused_and_nothing_changes(both: Lake) -> None:
-    before = both.version(tables.LABELS)
+    before = both.log.version(tables.LABELS)
     outside = frame(both.spark, tables.LABELS, label_row("in", day(10)), label_row("out", day(11)))
     with pytest.raises(Exception, match="DELTA_REPLACE_WHERE_MISMATCH"):
         both.replace(outside, tables.LABELS, Stamp("run", "test"), Scope(day(10), day(10)))
-    assert both.version(tables.LABELS) == before
+    assert both.log.version(tables.LABELS) == before
 
 
 def test_an_upsert_inserts_updates_and_leaves_equal_rows_alone(both: Lake) -> None:
@@ -164,29 +164,29 @@ def test_a_commit_is_found_again_by_what_it_covers(both: Lake) -> None:
 
     early = replace(20, "praise", "early")
     late = replace(24, "praise", "late")
-    found = both.latest(tables.LABELS, Scope(day(21), day(22), "task", ("praise", "other")))
+    found = both.log.latest(tables.LABELS, Scope(day(21), day(22), "task", ("praise", "other")))
     assert found is not None
     assert (found.version, found.fingerprint, found.rows) == (early, "early", 1)
-    found = both.latest(tables.LABELS, Scope(day(20), day(30)))
+    found = both.log.latest(tables.LABELS, Scope(day(20), day(30)))
     assert found is not None
     assert (found.version, found.fingerprint) == (late, "late")
-    assert both.latest(tables.LABELS, Scope(day(26), day(30), "task", ("praise",))) is None
-    assert both.latest(tables.LABELS, Scope(day(20), day(25), "task", ("feedback",))) is None
+    assert both.log.latest(tables.LABELS, Scope(day(26), day(30), "task", ("praise",))) is None
+    assert both.log.latest(tables.LABELS, Scope(day(20), day(25), "task", ("feedback",))) is None
 
 
 def test_a_null_where_none_is_allowed_is_refused(both: Lake) -> None:
-    before = both.version(tables.PROMOTIONS)
+    before = both.log.version(tables.PROMOTIONS)
     full = frame(both.spark, tables.PROMOTIONS, promotion_row("null/a", NEW_YEAR))
     with pytest.raises(Exception, match="DELTA_NOT_NULL_CONSTRAINT_VIOLATED"):
         both.append(full.withColumn("reason", F.lit(None).cast("string")), tables.PROMOTIONS, Stamp("run", "test"))
-    assert both.version(tables.PROMOTIONS) == before
+    assert both.log.version(tables.PROMOTIONS) == before
 
 
 def test_an_append_only_table_refuses_to_forget(both: Lake) -> None:
     add(both, tables.PROMOTIONS, promotion_row("kept/a", NEW_YEAR))
     for statement in ("DELETE FROM {} WHERE task = 'kept'", "UPDATE {} SET reason = 'x' WHERE task = 'kept'"):
         with pytest.raises(Exception, match="DELTA_CANNOT_MODIFY_APPEND_ONLY"):
-            both.spark.sql(statement.format(both.name(tables.PROMOTIONS)))
+            both.spark.sql(statement.format(both.catalog.name(tables.PROMOTIONS)))
     assert both.read(tables.PROMOTIONS).where("task = 'kept'").count() == 1
 
 
@@ -212,7 +212,7 @@ def test_a_warehouse_path_that_would_end_its_quotes_is_refused(spark: SparkSessi
     place = LakeSettings(schema_name="quoted", location=str(tmp_path / f"a{sign}b"))
     try:
         with pytest.raises(SettingsError, match="choose a plainer path"):
-            Lake(spark, place, "Asia/Shanghai").init([tables.RUNS])
+            Lake(spark, place, "Asia/Shanghai").catalog.make([tables.RUNS])
     finally:
         spark.sql("DROP SCHEMA IF EXISTS quoted CASCADE")
 

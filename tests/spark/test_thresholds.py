@@ -11,7 +11,7 @@ import pytest
 from jobs.labels import thresholds
 from jobs.lake import tables
 from jobs.lake.store import Lake
-from jobs.runtime.job import Context
+from jobs.runtime.context import Context
 from models import digests
 from models.errors import DataError
 from tests.spark.support import (

@@ -13,7 +13,7 @@ from rich.console import Console
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.reports import sql
-from jobs.runtime.job import Context
+from jobs.runtime.context import Context
 from models.errors import SettingsError
 from tests.spark.support import (
     DAY,
@@ -75,7 +75,7 @@ def context_for(lake: Lake) -> Context:
 
 
 def asked(lake: Lake, query: str, as_of: str | None = None) -> list[tuple[Any, ...]]:
-    sql.prepare(context_for(lake), as_of)
+    sql.prepare(lake, context_for(lake).settings, as_of)
     return rows_of(lake.spark.sql(query))
 
 
@@ -166,4 +166,4 @@ def test_a_statement_that_would_change_a_table_is_refused(house: Lake, statement
 
 def test_a_moment_that_is_none_is_told(house: Lake) -> None:
     with pytest.raises(SettingsError, match="--as-of: got 'yesterday'"):
-        sql.prepare(context_for(house), "yesterday")
+        sql.prepare(house, context_for(house).settings, "yesterday")

@@ -9,15 +9,8 @@ import pytest
 
 from models import digests
 from models.errors import BundleError
-from models.folders import (
-    publish,
-)
-from models.serving.bundle import (
-    BundleFacts,
-    Parity,
-    open_bundle,
-    seal,
-)
+from models.folders import publish
+from models.serving.bundle import BundleFacts, Parity, open_bundle, seal
 from models.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("好", "a", "\n"))

@@ -9,12 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.students import table_convolution
-from models.students.architectures import (
-    build_student,
-)
-from models.students.student import (
-    Student,
-)
+from models.students.architectures import build_student
+from models.students.student import Student
 from models.tasks import StudentSettings
 
 WIDTHS = st.lists(st.integers(1, 4), min_size=1, max_size=3, unique=True)

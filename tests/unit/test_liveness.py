@@ -39,7 +39,7 @@ def test_a_run_of_a_neighbour_lives_until_its_process_ends() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 def test_a_process_number_that_was_given_again_is_another_process() -> None:
     host, number, born = liveness.this_process().rsplit(" ", 2)
-    assert not liveness.alive(RUN, f"{host} {number} {int(born) + 1}", NOW)
+    assert not liveness.alive(RUN, f"{host} {number} {float(born) + 60:.2f}", NOW)
 
 
 @pytest.mark.parametrize("process", ["elsewhere/boot 7 1234", None, f"{liveness.this_process().split()[0]} 7 "])

@@ -10,16 +10,8 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from models.evaluation.metrics import Quality
-from models.rounds.date_layout import (
-    PARTS,
-    DateLayout,
-    RoundSettings,
-    lay_out,
-)
-from models.rounds.round_decision import (
-    decide,
-    loses,
-)
+from models.rounds.date_layout import PARTS, DateLayout, RoundSettings, lay_out
+from models.rounds.round_decision import decide, loses
 from models.tasks import Target
 
 SMALL = RoundSettings(threshold_days=1, test_days=2, gate_days=3, min_train_days=2)

@@ -14,12 +14,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from models.errors import DataError
-from models.students.architectures import (
-    build_student,
-)
-from models.students.student import (
-    predict,
-)
+from models.students.architectures import build_student
+from models.students.student import predict
 from models.tasks import JOINT, StudentSettings
 from models.text.vocabulary import Vocabulary
 from models.training.joint_schemes import Joint, scheme_of

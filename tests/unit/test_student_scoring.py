@@ -15,15 +15,11 @@ from hypothesis import strategies as st
 from models.errors import BundleError
 from models.export.exporter import export_student
 from models.serving.fused_engine import FusedEngine
-from models.serving.open_engine import (
-    open_engine,
-)
-from models.students.architectures import (
-    build_student,
-)
+from models.serving.open_engine import open_engine
+from models.students.architectures import build_student
 from models.tasks import StudentSettings
 from models.text.vocabulary import Vocabulary
-from udfs.student_scoring import Served, score_batch, student_scorer
+from udfs.student_scoring import STORED, Served, score_batch, scores_schema, student_scorer
 
 VOCABULARY = Vocabulary(tuple("abc好老师"))
 SIZES = StudentSettings(embedding=4, filters=3, widths=(2, 3), max_length=12)
@@ -100,9 +96,9 @@ def test_scores_are_the_engines_and_null_texts_have_an_error_instead(
 def test_the_columns_are_as_declared(students: dict[str, Served]) -> None:
     (scored,) = score_batch(batch_of([("好", True, True)]), [students["praise"]])
     schema = scored.schema
-    assert schema == pa.schema([
-        ("text_id", pa.string()), ("dt", pa.date32()), ("model_id", pa.string()), ("scene", pa.string()),
-        ("probs", pa.list_(pa.float32())), ("error", pa.string()), ("clean_version", pa.string()),
+    assert schema == scores_schema(STORED) == pa.schema([
+        ("text_id", pa.string()), ("dt", pa.date32()), ("scene", pa.string()), ("clean_version", pa.string()),
+        ("model_id", pa.string()), ("probs", pa.list_(pa.float32())), ("error", pa.string()),
     ])  # fmt: skip
     (nulls,) = score_batch(batch_of([(None, True, True)] * 2), [students["praise"]])
     assert nulls.schema == schema

@@ -6,15 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.students.architectures import (
-    build_student,
-)
-from models.students.student import (
-    Student,
-)
-from models.students.textcnn import (
-    TextCNN,
-)
+from models.students.architectures import build_student
+from models.students.student import Student
+from models.students.textcnn import TextCNN
 from models.tasks import StudentSettings
 
 SETTINGS = StudentSettings(embedding=6, filters=5, widths=(2, 4), dropout=0.5)

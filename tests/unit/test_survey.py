@@ -13,7 +13,7 @@ import pytest
 
 from udfs.readers import survey as surveys
 from udfs.readers.sources import SourceSettings
-from udfs.readers.survey import SURVEY_DDL, UNREADABLE, Survey, survey, surveyor
+from udfs.readers.survey import SURVEYS, UNREADABLE, Survey, survey, surveyor
 
 HEADER = b"t,e\n"
 PACKED = gzip.compress(b'{"t": 1}\n{}\n' * 500)
@@ -124,7 +124,7 @@ def test_the_batch_function_tells_every_file_and_what_could_not_be_opened(tmp_pa
     paths = [str(tmp_path / "a"), str(tmp_path / "none")]
     batch = pa.RecordBatch.from_pylist([{"source_name": "s", "path": path} for path in paths])
     rows = [row for found in surveyor({"s": source("jsonl")})(iter([batch])) for row in found.to_pylist()]
-    assert [list(row) for row in rows] == [[column.split()[0] for column in SURVEY_DDL.split(", ")]] * 2
+    assert [list(row) for row in rows] == [SURVEYS.names] * 2
     assert [(row["path"], row["records"], row["refused"]) for row in rows] == [
         (paths[0], 1, None),
         (paths[1], 0, UNREADABLE),

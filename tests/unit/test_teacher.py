@@ -10,28 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    BertConfig,
-    BertForSequenceClassification,
-)
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from models.errors import BundleError, DataError, SettingsError
 from models.tasks import TeacherSettings
-from models.teachers.fine_tuning import (
-    fine_tune,
-)
-from models.teachers.fine_tuning_rows import (
-    FineTuningRows,
-)
+from models.teachers.fine_tuning import fine_tune
+from models.teachers.fine_tuning_rows import FineTuningRows
 from models.teachers.pretraining import SPECIALS, build_tokenizer, mask_tokens, pretrain
-from models.teachers.projection import (
-    project,
-)
-from models.teachers.teacher import (
-    Teacher,
-)
+from models.teachers.projection import project
+from models.teachers.teacher import Teacher
 
 SETTINGS = TeacherSettings(
     layers=1,

@@ -16,13 +16,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from models.errors import BundleError
 from models.teachers.pretraining import build_tokenizer
-from models.teachers.projection import (
-    PROJECTION_VERSION,
-    project,
-)
-from models.teachers.teacher import (
-    Teacher,
-)
+from models.teachers.projection import PROJECTION_VERSION, project
+from models.teachers.teacher import Teacher
 from udfs.teacher_scoring import PROJECTION_SEED, teacher_scorer
 
 TEXTS = ["好", "老师", "ab", "老师好", "abc", "好好好好", "a" * 9, "老师讲得好", "", "b" * 13, "师" * 20]

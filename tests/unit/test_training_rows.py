@@ -10,9 +10,7 @@ import pytest
 
 from models.errors import DataError
 from models.evaluation.predictions import probabilities
-from models.students.architectures import (
-    build_student,
-)
+from models.students.architectures import build_student
 from models.tasks import StudentSettings, TaskKind
 from models.text.vocabulary import Encoded
 from models.training.trainer import start_at_base_rates

@@ -24,11 +24,6 @@ from udfs.readers.record_spans import MAX_RAW_BYTES, MAX_RECORD_BYTES, Found, Lo
 from udfs.readers.records import RejectedError, values_of
 from udfs.readers.sources import IngestSettings, SourceSettings
 
-RECORD_DDL = (
-    "file string, position bigint, length bigint, sha256 string, reason string, detail string, raw binary, "
-    "text_id string, source string, source_id string, scene string, text string, text_b string, "
-    "event_time timestamp, load_id string"
-)
 RECORDS = pa.schema([
     ("file", pa.string()), ("position", pa.int64()), ("length", pa.int64()), ("sha256", pa.string()),
     ("reason", pa.string()), ("detail", pa.string()), ("raw", pa.binary()), ("text_id", pa.string()),
@@ -44,7 +39,7 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def record_reader(sources: Mapping[str, SourceSettings], limits: IngestSettings) -> Callable[[Batches], Batches]:
-    """A batch function from file ranges (`RANGES_DDL`) to records (`RECORD_DDL`)."""
+    """A batch function from file ranges (`RANGES_DDL`) to records (`RECORDS`)."""
 
     def read(batches: Batches) -> Batches:
         for batch in batches:

@@ -21,10 +21,7 @@ from udfs.readers.reading import parquet_batches
 from udfs.readers.records import RejectedError
 from udfs.readers.sources import DELIMITERS, UTF_8, SourceSettings
 
-SURVEY_DDL = (
-    "source_name string, path string, sha256 string, size bigint, records bigint, refused string, detail string"
-)
-_SURVEYS = pa.schema([
+SURVEYS = pa.schema([
     ("source_name", pa.string()), ("path", pa.string()), ("sha256", pa.string()), ("size", pa.int64()),
     ("records", pa.int64()), ("refused", pa.string()), ("detail", pa.string()),
 ])  # fmt: skip
@@ -49,7 +46,7 @@ class Survey:
 
 
 def surveyor(sources: Mapping[str, SourceSettings]) -> Callable[[Batches], Batches]:
-    """A batch function from (source_name, path) to surveys (`SURVEY_DDL`)."""
+    """A batch function from (source_name, path) to surveys (`SURVEYS`)."""
 
     def look(batches: Batches) -> Batches:
         for batch in batches:
@@ -58,7 +55,7 @@ def surveyor(sources: Mapping[str, SourceSettings]) -> Callable[[Batches], Batch
                     found = survey(row["path"], sources[row["source_name"]])
                 except DataError as error:
                     found = Survey(row["path"], "", 0, 0, UNREADABLE, str(error))
-                yield pa.RecordBatch.from_pylist([{"source_name": row["source_name"], **asdict(found)}], _SURVEYS)
+                yield pa.RecordBatch.from_pylist([{"source_name": row["source_name"], **asdict(found)}], SURVEYS)
 
     return look
 

@@ -1,0 +1,88 @@
+"""The demo's commands: `pingti generate` and `pingti demo`. The command line adds them by one line."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from jobs.runtime.launch import EXIT_CODES, PlanOption, SettingsOption, context_for, load_settings
+from models.errors import SettingsError
+
+if TYPE_CHECKING:
+    from jobs.demo.corpus_settings import CorpusSettings
+
+demo_app = typer.Typer()
+
+
+@demo_app.command(epilog=EXIT_CODES)
+def generate(
+    out: Annotated[Path, typer.Option(help="Folder for the corpus.")],
+    texts: Annotated[int, typer.Option(help="Records in all.")] = 200_000,
+    days: Annotated[int, typer.Option(help="Days they spread over.")] = 63,
+    last_day: Annotated[str, typer.Option(help="The last of them.")] = "2026-03-01",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    processes: Annotated[int, typer.Option(help="0: one a core. Changes the time only.")] = 0,
+    rates: Annotated[
+        Path | None, typer.Option(help="YAML of rates: noise by source, shares, annotators.", metavar="FILE")
+    ] = None,
+    plan: PlanOption = False,
+) -> None:
+    """Write the demo corpus: texts of three sources, annotations, and the truth apart."""
+    corpus = _corpus_settings(texts, days, last_day, seed, processes, rates)
+    if plan:
+        typer.echo(f"would write {texts:,} records of {days} days to {out}")
+        return
+    from jobs.demo import generate as job
+    from jobs.runtime.progress import Reporter
+
+    manifest = job.run(corpus, out, Reporter())
+    typer.echo(f"{out / 'manifest.json'}: {len(manifest)} figures of the corpus")
+
+
+@demo_app.command(epilog=EXIT_CODES)
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the corpus, the warehouse and the summary.")] = Path(
+        "build/demo"
+    ),
+    texts: Annotated[int, typer.Option(help="Records of the corpus.")] = 200_000,
+    days: Annotated[int, typer.Option(help="Days they spread over.")] = 63,
+    seed: Annotated[int, typer.Option(help="Of the corpus.")] = 1,
+    speed_seconds: Annotated[float, typer.Option(help="How long BERT-base is timed; 0 leaves the speeds out.")] = 10.0,
+    settings: SettingsOption = None,
+    plan: PlanOption = False,
+) -> None:
+    """The main job end to end on the demo corpus."""
+    from jobs.demo.demo_settings import demo_settings
+
+    loaded = load_settings(settings, demo_settings(out))
+    corpus = _corpus_settings(texts, days, "2026-03-01", seed, 0)
+    if plan:
+        typer.echo(f"would run the whole job on {texts:,} demo texts in {out}")
+        return
+    context = context_for("demo", loaded)
+    from jobs.demo import demo as job
+
+    job.write_settings(loaded, out)
+    found = job.run_demo(context, corpus, out, speed_seconds)
+    job.show(found, out, Console())
+
+
+def _corpus_settings(
+    texts: int, days: int, last_day: str, seed: int, processes: int, rates: Path | None = None
+) -> CorpusSettings:
+    from pydantic import ValidationError
+
+    from jobs.demo.corpus_settings import CorpusSettings
+    from jobs.settings import read_yaml
+
+    given = read_yaml(rates) if rates else {}
+    try:
+        last = date.fromisoformat(last_day)
+        own = {"texts": texts, "days": days, "last_day": last, "seed": seed, "processes": processes}
+        return CorpusSettings.model_validate(given | own)
+    except (ValidationError, ValueError) as error:
+        raise SettingsError(f"generate: {error}") from None

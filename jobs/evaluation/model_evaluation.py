@@ -1,0 +1,123 @@
+"""What a model is worth on an evaluation set: thresholds from the threshold days, counts by slice on the test days."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.evaluation.evaluation_set import EvaluationSet
+from jobs.lake.registry import RegisteredModel
+from models.evaluation.metrics import Quality
+from models.evaluation.predictions import decide, first_threshold, keep_argmax, probabilities
+from models.evaluation.sliced_metrics import Cell, Evidence, macro_of, search_thresholds, tally
+from models.evaluation.threshold_search import Found
+from models.rounds.date_layout import Window
+from models.tasks import TaskKind, TaskSettings
+
+
+class EvaluationKey(NamedTuple):
+    """Whose decisions were counted, against which gold, on which part of the days."""
+
+    model: str  # student, undistilled or teacher
+    model_id: str
+    gold: str
+    part: str
+
+
+Counts: TypeAlias = dict[EvaluationKey, list[Cell]]
+"""Counts by day, scene and label."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvaluation:
+    """A model's thresholds, in the labels' order, and its counts."""
+
+    thresholds: tuple[Found, ...]
+    counts: Counts
+
+    def on_test_days(self, gold: str, part: str = "test") -> list[Cell]:
+        """The counts against one gold; none where it says nothing."""
+        return next((cells for key, cells in self.counts.items() if (key.gold, key.part) == (gold, part)), [])
+
+
+def evaluate_model(
+    evaluation: EvaluationSet, task: TaskSettings, model: str, model_id: str, scores: NDArray[np.float32]
+) -> ModelEvaluation:
+    """Search a model's thresholds on the threshold days, and count its decisions against each gold on the test days.
+
+    Args:
+        evaluation: The texts.
+        task: The task with the labels that are scored.
+        model: What the model is called in `rounds`.
+        model_id: What it is called in `evaluations`.
+        scores: Its probabilities of the distinct texts, (texts, labels).
+    """
+    of_rows = scores[evaluation.text_of_row]
+    targets = [settings.target for settings in task.labels.values()]
+    fallback = first_threshold(task.kind, len(targets))
+    before = ~evaluation.testing
+    thresholds = search_thresholds(
+        keep_argmax(of_rows, task.kind)[before], evaluation.golds["teacher"].where(before), targets, fallback
+    )
+    decisions = decide(of_rows, np.array([one.value for one in thresholds], np.float32), task.kind)
+    return ModelEvaluation(thresholds, count_decisions(evaluation, task, model, model_id, decisions, evaluation.golds))
+
+
+def evaluate_teacher(evaluation: EvaluationSet, task: TaskSettings, teacher: RegisteredModel) -> Counts:
+    """The teacher's counts against the annotators."""
+    gold, humans = evaluation.golds["teacher"], evaluation.golds["human"]
+    both = replace(humans, known=humans.known & gold.known)
+    return count_decisions(evaluation, task, "teacher", teacher.model_id, gold.gold, {"human": both})
+
+
+def count_decisions(
+    evaluation: EvaluationSet, task: TaskSettings, model: str, model_id: str, decisions: NDArray[np.bool_],
+    golds: Mapping[str, Evidence],
+) -> Counts:  # fmt: skip
+    """A model's decisions (rows, labels) against each gold on each part of the days, where the gold says anything."""
+    return {
+        EvaluationKey(model, model_id, gold, part): tally(decisions[rows], evidence.where(rows), task.label_names)
+        for gold, evidence in golds.items()
+        for part, rows in evaluation.parts.items()
+        if evidence.known[rows].any()
+    }
+
+
+def first_decisions(logits: NDArray[np.float32], kind: TaskKind) -> NDArray[np.bool_]:
+    """What a model decides where no threshold was searched yet: (rows, labels)."""
+    return decide(probabilities(logits, kind), first_threshold(kind, logits.shape[1]), kind)
+
+
+def metrics_of(counts: Counts) -> list[dict[str, Any]]:
+    """The macro averages of all counts, as `rounds.metrics` has them."""
+    averages = ((key, macro_of(cells)) for key, cells in counts.items())
+    return [
+        {"model": key.model, "gold": key.gold, "part": key.part} | as_row(quality)
+        for key, quality in averages
+        if quality is not None
+    ]
+
+
+def threshold_row(model_id: str, label: str, scene: str, version: int, found: Found, window: Window) -> dict[str, Any]:
+    """A row of `thresholds` with its evidence; what says who made it when is the writer's."""
+    quality = as_row(found.counts.quality)
+    low_high = ("low", "high")
+    intervals = {f"precision_{end}": value for end, value in zip(low_high, found.precision_interval, strict=True)}
+    intervals |= {f"recall_{end}": value for end, value in zip(low_high, found.recall_interval, strict=True)}
+    return {
+        "model_id": model_id, "label": label, "scene": scene, "version": version, "value": found.value,
+        "method": found.method, "gold": "teacher", "first_dt": window.first, "last_dt": window.last,
+        "positives": found.counts.positives, "precision": quality["precision"], "recall": quality["recall"],
+        "worst_precision": found.worst_precision, "worst_recall": found.worst_recall, **intervals,
+    }  # fmt: skip
+
+
+def as_row(quality: Quality | None) -> dict[str, float | None]:
+    """Precision, recall and F1 by name; null where there is nothing to be good at."""
+    if quality is None:
+        return dict.fromkeys(("precision", "recall", "f1"))
+    return {"precision": quality.precision, "recall": quality.recall, "f1": quality.f1}

@@ -1,0 +1,177 @@
+"""The registry of models: teachers and students by name, the newest of each task, and what is in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake import tables
+from jobs.lake.commits import Commit, Scope, Stamp
+from jobs.lake.store import Lake
+from models.errors import DataError
+
+TRAIN_TEACHER, DISTIL = "run `pingti train-teacher` first", "run `pingti distil` first"
+CONTENT = "content"
+"""The digest, among a teacher's in `models`, of the teacher itself."""
+_CHECKPOINT = "checkpoint/"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A row of `models`: what it is called, where it lies, and the order of its scores."""
+
+    model_id: str
+    task: str
+    kind: str
+    role: str
+    labels: tuple[str, ...]
+    teacher_id: str | None
+    round_id: str | None
+    path: str
+    clean_version: str
+    digests: Mapping[str, str] = field(default_factory=dict)
+    base: str | None = None  # what a teacher began as: a folder or a hub name
+
+    @property
+    def intermediate_checkpoints(self) -> tuple[RegisteredModel, ...]:
+        """A teacher as it was at points of its training, the earliest first; none where none were kept."""
+        names = sorted(
+            (name for name in self.digests if name.startswith(_CHECKPOINT)), key=lambda name: int(name.split("/")[1])
+        )
+        folder = Path(self.path).parent
+        return tuple(
+            replace(
+                self, path=str(folder / teacher_folder(self.model_id, name, self.digests[name])),
+                digests={CONTENT: self.digests[name]},
+            )
+            for name in names
+        )  # fmt: skip
+
+
+def checkpoint_name(number: int) -> str:
+    """What the digest of a teacher's intermediate checkpoint is called in `models`, counted from 1."""
+    return f"{_CHECKPOINT}{number}"
+
+
+def teacher_folder(model_id: str, name: str, digest: str) -> str:
+    """What the folder of a teacher, or of one of its checkpoints, is called; it says what it holds."""
+    suffix = "" if name == CONTENT else f"-{name.replace('/', '-')}"
+    return f"{model_id.replace('/', '-')}{suffix}-{digest[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A model and the version of its thresholds that are put in force for a task, and why."""
+
+    task: str
+    model_id: str
+    threshold_version: int
+    reason: str
+
+    def same_as(self, other: Promotion | None) -> bool:
+        """Whether both put the same model and thresholds in force."""
+        return other is not None and (self.model_id, self.threshold_version) == (
+            other.model_id,
+            other.threshold_version,
+        )
+
+
+def live(lake: Lake, at: datetime | None = None) -> dict[str, Promotion]:
+    """What is in force for each task, now or at a moment."""
+    promotions = lake.read(tables.PROMOTIONS)
+    if at is not None:
+        promotions = promotions.where(F.col("from_ts") <= F.lit(at))
+    latest = promotions.groupBy("task").agg(
+        F.max_by(F.struct("model_id", "threshold_version", "reason"), "from_ts").alias("row")
+    )
+    return {row["task"]: Promotion(row["task"], *row["row"]) for row in latest.collect()}
+
+
+def model(lake: Lake, model_id: str) -> RegisteredModel:
+    """The model of this name, or `DataError`."""
+    rows = lake.read(tables.MODELS).where(F.col("model_id") == model_id).collect()
+    if not rows:
+        raise DataError(
+            f"{lake.catalog.name(tables.MODELS)}: no model {model_id}; `pingti sql 'SELECT model_id FROM models'` "
+            "lists them"
+        )
+    return _model(rows[0].asDict())
+
+
+def newest_model(lake: Lake, task: str, role: str) -> RegisteredModel | None:
+    """The task's latest teacher or student."""
+    rows = _newest_first(lake, task, role).limit(1).collect()
+    return _model(rows[0].asDict()) if rows else None
+
+
+def newest_teacher(lake: Lake, task: str) -> RegisteredModel:
+    """The task's latest teacher, or `DataError` saying which job makes one."""
+    return _required(lake, task, "teacher", TRAIN_TEACHER)
+
+
+def newest_student(lake: Lake, task: str) -> RegisteredModel:
+    """The task's latest student, or `DataError` saying which job makes one."""
+    return _required(lake, task, "student", DISTIL)
+
+
+def _required(lake: Lake, task: str, role: str, remedy: str) -> RegisteredModel:
+    newest = newest_model(lake, task, role)
+    if newest is None:
+        raise DataError(f"{lake.catalog.name(tables.MODELS)}: no {role} of task {task}; {remedy}")
+    return newest
+
+
+def free_name(lake: Lake, task: str, role: str, content_name: str) -> tuple[str, bool]:
+    """The name of a model whose `content_name` says what it is made from, and whether it is yet to be made.
+
+    The newest model is in force, and a name stands for one row. So what an earlier model was made from (settings
+    changed, and changed back) comes back as a model of its own, with a number behind the name.
+    """
+    names = [row["model_id"] for row in _newest_first(lake, task, role).select("model_id").collect()]
+    same = [name for name in names if name == content_name or name.startswith(f"{content_name}-")]
+    if same and same[0] == names[0]:
+        return same[0], False
+    return (f"{content_name}-{len(same) + 1}" if same else content_name), True
+
+
+def register(lake: Lake, new: RegisteredModel, *, settings: str, stamp: Stamp) -> Commit:
+    """Add the model's row, once; from then on it is its task's newest.
+
+    Args:
+        lake: The tables.
+        new: The model, whose files are in their place.
+        settings: What it was made by, as JSON.
+        stamp: Of the run.
+    """
+    row = {name: getattr(new, name) for name in RegisteredModel.__slots__}
+    row |= {"labels": list(new.labels), "digests": dict(new.digests)}
+    row |= {"settings": settings, "created_at": datetime.now(UTC), "run_id": stamp.run_id}
+    scope = scope_of_teachers(new.task) if new.role == "teacher" else Scope(column="model_id", values=(new.model_id,))
+    return lake.append_rows(tables.MODELS, [row], stamp, once=new.model_id, scope=scope)
+
+
+def scope_of_teachers(task: str) -> Scope:
+    """What a commit of a task's new teacher covers: the names that its teachers have."""
+    return Scope(column="model_id", values=(f"{task}/teacher/*",))
+
+
+def _newest_first(lake: Lake, task: str, role: str) -> DataFrame:
+    rows = lake.read(tables.MODELS).where((F.col("task") == task) & (F.col("role") == role))
+    return rows.orderBy(F.col("created_at").desc(), "model_id")
+
+
+def _model(row: Mapping[str, Any]) -> RegisteredModel:
+    values = {name: row[name] for name in RegisteredModel.__slots__}
+    return RegisteredModel(**values | {"labels": tuple(row["labels"])})
+
+
+def aligned_labels(own: Sequence[str], wanted: Sequence[str]) -> list[int | None]:
+    """Where each wanted label stands among a model's own; None for one that it does not know."""
+    place = {label: at for at, label in enumerate(own)}
+    return [place.get(label) for label in wanted]

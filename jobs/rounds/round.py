@@ -1,0 +1,126 @@
+"""A round: one value that says all that it is made from; and which round is a task's next."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import functions as F
+
+from jobs.lake import registry, tables, text_queries
+from jobs.lake.commits import Scope
+from jobs.lake.registry import RegisteredModel
+from jobs.lake.store import Lake
+from models.errors import DataError
+from models.rounds.date_layout import PARTS, DateLayout, RoundSettings, Window
+from models.tasks import StudentSettings, TaskSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One distillation iteration: plan, sample, train, evaluate, decide.
+
+    Attributes:
+        round_id: task/student/nn.
+        declared: The task as the settings declare it.
+        number: Among the rounds of this teacher.
+        sampling: The strategy that draws its rows (`jobs.rounds.sampling`).
+        teacher: Whom the student learns from.
+        layout: Its days.
+        seed: Of its draws and trainings.
+    """
+
+    round_id: str
+    declared: TaskSettings
+    number: int
+    sampling: str
+    teacher: RegisteredModel
+    layout: DateLayout
+    seed: int
+
+    @property
+    def task_name(self) -> str:
+        """The task."""
+        return self.teacher.task
+
+    @property
+    def task(self) -> TaskSettings:
+        """The task with the labels that the teacher knows, in the settings' order: nobody could teach the others."""
+        return self.declared.of(self.teacher.labels)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the round's student."""
+        return self.task.label_names
+
+    @property
+    def student(self) -> StudentSettings:
+        """The student's settings."""
+        return self.declared.student
+
+    @property
+    def scope(self) -> Scope:
+        """What its commits replace."""
+        return Scope(column="round_id", values=(self.round_id,))
+
+
+def decided_by(task: TaskSettings, rounds: RoundSettings) -> str:
+    """What of the settings decides a round's student, as JSON. `task` has the labels that its teacher knows."""
+    decides = {
+        "student": task.student.model_dump(mode="json"),
+        "rounds": rounds.model_dump(mode="json", exclude={"twin_margin"}),  # `promote` looks again
+        "targets": {label: one.target.model_dump(mode="json") for label, one in task.labels.items()},
+    }
+    return json.dumps(decides, sort_keys=True)
+
+
+def next_round(lake: Lake, name: str, declared: TaskSettings, settings: RoundSettings) -> Round | None:
+    """A task's next round: where the last one asked to go on, or there is a new teacher, or other settings."""
+    teacher = registry.newest_teacher(lake, name)
+    kind = declared.student.kind
+    columns = ("round_id", "teacher_id", "number", "sampling", "decision", "next_sampling", "settings")
+    rounds = lake.read(tables.ROUNDS).where((F.col("task") == name) & (F.col("student") == kind))
+    rows = rounds.select(*columns).collect()
+    of_teacher = [row for row in rows if row["teacher_id"] == teacher.model_id]
+    last = max(of_teacher, key=lambda row: int(row["round_id"].rpartition("/")[2]), default=None)
+    if last is None:
+        number, sampling = 1, "annotated"
+    elif last["decision"] == "go_on":
+        number, sampling = last["number"] + 1, last["next_sampling"]
+    elif last["settings"] != decided_by(declared.of(teacher.labels), settings):
+        number, sampling = last["number"], last["sampling"]  # ended, but by other settings: the same round by these
+    else:
+        return None
+    layout = text_queries.date_layout(lake, settings)
+    return Round(f"{name}/{kind}/{len(rows) + 1:02d}", declared, number, sampling, teacher, layout, settings.seed)
+
+
+def stored_round(lake: Lake, name: str, declared: TaskSettings, round_id: str | None, seed: int) -> Round:
+    """A round that ended, by its name or a task's newest, as something to train on again.
+
+    Raises:
+        DataError: There is none, or its rows have other labels than the settings.
+    """
+    rounds = lake.read(tables.ROUNDS).where(F.col("task") == name)
+    if round_id is not None:
+        rounds = rounds.where(F.col("round_id") == round_id)
+    row = rounds.orderBy(F.col("run_id").desc(), F.col("round_id").desc()).first()
+    if row is None:
+        raise DataError(f"compare: no round {round_id or ''} of {name}; run `pingti distil`, or name one that ended")
+    layout = DateLayout(**{part: Window(*row["layout"][part]) for part in PARTS})
+    teacher = registry.model(lake, row["teacher_id"])
+    found = Round(row["round_id"], declared, row["number"], row["sampling"], teacher, layout, seed)
+    own = registry.model(lake, row["model_id"]).labels
+    if own != found.labels:
+        raise DataError(
+            f"compare: the rows of {found.round_id} have the labels {', '.join(own)}, the settings have "
+            f"{', '.join(found.labels)}; run `pingti distil` for a round of these"
+        )
+    return found
+
+
+def layout_row(layout: DateLayout) -> dict[str, dict[str, Any]]:
+    """A layout as `rounds.layout` has it."""
+    windows = {part: layout.window(part) for part in PARTS}
+    return {part: {"first": window.first, "last": window.last} for part, window in windows.items()}

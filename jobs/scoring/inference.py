@@ -1,0 +1,65 @@
+"""Students' and teachers' scores of a frame of texts, by the executors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake import tables
+from jobs.lake.registry import CONTENT, RegisteredModel
+from jobs.runtime.executors import map_batches
+from models.serving.engine import EngineKind
+from models.tasks import TaskSettings
+from udfs.student_scoring import STORED, Served, scores_schema, student_scorer
+from udfs.teacher_scoring import TEACHER_SCORES, teacher_scorer
+
+
+def student_scores(
+    texts: DataFrame, students: Sequence[RegisteredModel], wanted: Mapping[str, Column], engine: EngineKind,
+    keep: pa.Schema = STORED,
+) -> DataFrame:  # fmt: skip
+    """Scores of the texts, a row a text and student that wants it; one read of the texts for all students.
+
+    Args:
+        texts: With text, text_b and the columns of `keep`.
+        students: Who scores.
+        wanted: By model id, which rows are a student's own.
+        engine: Which engine.
+        keep: The columns of the texts to keep.
+    """
+    served = [Served(student.model_id, student.path, f"wanted_{i}") for i, student in enumerate(students)]
+    flags = {one.wanted: wanted[one.model_id] for one in served}
+    columns = dict.fromkeys([*keep.names, "text", "text_b", *flags])
+    flagged = texts.withColumns(flags).select(*columns).where(reduce(Column.__or__, [F.col(name) for name in flags]))
+    return map_batches(flagged, student_scorer(served, engine, keep), scores_schema(keep))
+
+
+def teacher_scores(
+    teacher: RegisteredModel, task: TaskSettings, texts: DataFrame, *, batch: int, tasks: int
+) -> DataFrame:
+    """A teacher's scores of distinct texts (text_hash, text, text_b, bucket), whole buckets in fixed batches.
+
+    Args:
+        teacher: Who scores.
+        task: Its task's settings.
+        texts: The texts.
+        batch: Texts a forward pass.
+        tasks: Spark's tasks that share the buckets.
+    """
+    pairs = task.kind == "pair"
+    scorer = teacher_scorer(
+        teacher.path, teacher.model_id, teacher.digests[CONTENT], batch=batch, projection=task.teacher.projection,
+        pairs=pairs,
+    )  # fmt: skip
+    columns = ["text_hash", "bucket", "text", *(["text_b"] if pairs else [])]
+    whole = texts.repartition(tasks, "bucket").sortWithinPartitions("bucket", F.length("text"), "text_hash")
+    return map_batches(whole.select(*columns), scorer, TEACHER_SCORES)
+
+
+def bucket() -> Column:
+    """The bucket of a text: its hash modulo their number."""
+    return F.pmod(F.xxhash64("text_hash"), F.lit(tables.BUCKETS)).cast("int")
