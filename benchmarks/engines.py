@@ -28,7 +28,7 @@ from models.export.exporter import to_onnx
 from models.export.folded_graph import fold, folded_graph
 from models.serving.bundle import open_bundle
 from models.serving.fused_engine import FusedEngine
-from models.serving.onnx_engine import OnnxEngine, session_of
+from models.serving.onnx_engine import OnnxEngine, inference_session
 
 ROWS = 20_000
 BATCHES, PLAIN = (16, 32, 64), (16, 64, 256)
@@ -89,8 +89,8 @@ def main() -> int:
         student, vocabulary, bundle = random_student.seal(Path(folder) / "bundle", column)
         fused, onnx = FusedEngine.of(open_bundle(bundle)), OnnxEngine.of(open_bundle(bundle))
     encoded, every = fused.encode(column), np.arange(len(texts))
-    plain = replace(onnx, session=session_of(to_onnx(student)))
-    exact = replace(onnx, session=session_of(folded_graph(fold(student), "float32")))
+    plain = replace(onnx, session=inference_session(to_onnx(student)))
+    exact = replace(onnx, session=inference_session(folded_graph(fold(student), "float32")))
     found = {
         "decode": rates(lambda: fused.encode(column), len(texts)),
         "kernel": rates(lambda: fused.network.probabilities(encoded, every), len(texts)),

@@ -32,7 +32,7 @@ from jobs.demo.composing import compose
 from jobs.demo.corpus_plan import stream
 from jobs.demo.corpus_settings import CorpusSettings
 from models.evaluation.metrics import count, macro
-from models.evaluation.predictions import logits_of
+from models.evaluation.predictions import to_logits
 from models.students.student import predict
 from models.tasks import StudentKind, StudentSettings, TaskKind
 from models.text.normalisation import clean
@@ -132,7 +132,7 @@ def plain(rows: TrainingRows, settings: StudentSettings, size: int, seed: int) -
     network = Plain(settings, size, labels)
     rates = rows.base_rates(np.arange(len(rows)), KIND, soft=True)
     with torch.no_grad():
-        network.head.bias.copy_(torch.from_numpy(logits_of(rates, KIND)))
+        network.head.bias.copy_(torch.from_numpy(to_logits(rates, KIND)))
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.01)
     names = ("hard", "hard_mask", "soft", "soft_mask", "weight")
     tensors = {name: torch.from_numpy(getattr(rows, name)) for name in names}

@@ -146,7 +146,7 @@ def compare(
         str,
         typer.Option(
             help="By commas: offline, multi_teacher, joint_isolated, joint_coupled, joint_summed; each also with +hints"
-            " and, but for joint_summed, +route. The student without distillation is always there."
+            " and, but for joint_summed, +curriculum. The student without distillation is always there."
         ),
     ] = "offline",
     seeds: Annotated[str, typer.Option(help="Numbers, by commas.")] = "1",

@@ -44,6 +44,6 @@ def of_text(text: str, text_b: str | None = None) -> str:
     return of_bytes(f"\0{len(text)}:{text}{text_b}".encode("utf-8", "surrogatepass"))[:TEXT_HASH_CHARS]
 
 
-def of_source(source: str, own: str) -> str:
+def of_source(source: str, source_id: str) -> str:
     """The `text_id` of a text: a hash of its source and of what the source calls it, the source's length in front."""
-    return of_bytes(f"{len(source)}:{source}{own}".encode("utf-8", "surrogatepass"))[:TEXT_HASH_CHARS]
+    return of_bytes(f"{len(source)}:{source}{source_id}".encode("utf-8", "surrogatepass"))[:TEXT_HASH_CHARS]

@@ -48,12 +48,12 @@ def order(tasks: Mapping[str, TaskSettings]) -> tuple[Label, ...]:
 
 def excluders(tasks: Mapping[str, TaskSettings]) -> dict[Label, tuple[Label, ...]]:
     """For each label, the labels that remove it when they hold."""
-    found: dict[Label, list[Label]] = {}
+    removed_by: dict[Label, list[Label]] = {}
     for name, task in tasks.items():
         for label, settings in task.labels.items():
             for reference in settings.excludes:
-                found.setdefault(resolve(name, reference), []).append((name, label))
-    return {label: tuple(others) for label, others in found.items()}
+                removed_by.setdefault(resolve(name, reference), []).append((name, label))
+    return {label: tuple(others) for label, others in removed_by.items()}
 
 
 def task_order(tasks: Mapping[str, TaskSettings]) -> tuple[str, ...]:
@@ -69,11 +69,11 @@ def dependents(tasks: Mapping[str, TaskSettings], changed: str) -> frozenset[str
             reads[name] |= {resolve(name, reference)[0] for reference in label.requires}
             for reference in label.excludes:
                 reads[resolve(name, reference)[0]].add(name)
-    found, frontier = {changed}, {changed}
+    reached, frontier = {changed}, {changed}
     while frontier:
-        frontier = {name for name, sources in reads.items() if sources & frontier} - found
-        found |= frontier
-    return frozenset(found)
+        frontier = {name for name, sources in reads.items() if sources & frontier} - reached
+        reached |= frontier
+    return frozenset(reached)
 
 
 class Truth(Protocol):

@@ -67,7 +67,7 @@ class TeacherSettings(Frozen):
     batch: PositiveInt = 32
     learning_rate: PositiveFloat = 5e-4
     projection: PositiveInt = 32  # width of the stored [CLS] projection
-    checkpoints: Annotated[int, Field(ge=0)] = 0  # states on the way that are kept, for students that learn by route
+    checkpoints: Annotated[int, Field(ge=0)] = 0  # intermediate checkpoints that are kept, for a student's curriculum
 
 
 class StudentSettings(Frozen):
@@ -97,16 +97,16 @@ class StudentSettings(Frozen):
     teachers: Mapping[str, PositiveFloat] = Field(default_factory=dict)  # of multi_teacher: weights by model or role
     feedback_weight: NonNegativeFloat = 1.0  # of joint_coupled: the student's soft loss in the teacher's update
     feedback_learning_rate: PositiveFloat = 0.03  # of plain descent: a step is as long as its gradient
-    hint_weight: NonNegativeFloat = 0.0  # above 0: the student's features also learn to tell the teacher's [CLS]
+    hint_weight: NonNegativeFloat = 0.0  # above 0: the student's features also learn to predict the teacher's [CLS]
     hint_layer: int = -1  # of the joint schemes: whose [CLS]; stored scores have the last layer's
-    route: bool = False  # learn from the teacher's states on its way, the easiest first
+    curriculum: bool = False  # learn from the teacher's intermediate checkpoints, the earliest first
 
     @model_validator(mode="after")
     def _scheme_fits(self) -> StudentSettings:
         if self.teachers and self.scheme != "multi_teacher":
             raise ValueError(f"teachers are of the scheme multi_teacher, the scheme is {self.scheme}")
-        if self.route and self.scheme == "joint_summed":
-            raise ValueError("route: the teacher and the student of joint_summed make each step together")
+        if self.curriculum and self.scheme == "joint_summed":
+            raise ValueError("curriculum: the teacher and the student of joint_summed make each step together")
         if self.hint_layer != -1 and self.scheme not in JOINT:
             raise ValueError(f"hint_layer: {self.scheme} reads stored scores, which have the last layer (-1) alone")
         return self
@@ -129,4 +129,6 @@ class TaskSettings(Frozen):
 
     def of(self, labels: Collection[str]) -> TaskSettings:
         """The task with those of its labels alone that are among these; there may be none."""
-        return self.model_copy(update={"labels": {name: one for name, one in self.labels.items() if name in labels}})
+        return self.model_copy(
+            update={"labels": {name: label for name, label in self.labels.items() if name in labels}}
+        )

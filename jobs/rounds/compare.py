@@ -108,11 +108,13 @@ def contenders_of(base: StudentSettings, students: Sequence[str], schemes: Seque
 
 def _by(student: StudentSettings, scheme: str) -> StudentSettings:
     name, *extras = scheme.split("+")
-    if name not in get_args(Scheme) or extras not in (["hints"], ["route"], ["hints", "route"], []):
+    if name not in get_args(Scheme) or extras not in (["hints"], ["curriculum"], ["hints", "curriculum"], []):
         known = ", ".join(get_args(Scheme))
-        raise SettingsError(f"--schemes: got {scheme!r}, expected one of {known}, with +hints, +route or +hints+route")
+        raise SettingsError(
+            f"--schemes: got {scheme!r}, expected one of {known}, with +hints, +curriculum or +hints+curriculum"
+        )
     changed = {
-        "scheme": name, "route": "route" in extras,
+        "scheme": name, "curriculum": "curriculum" in extras,
         "hint_weight": (student.hint_weight or HINT_WEIGHT) if "hints" in extras else 0.0,
         "teachers": student.teachers if name == "multi_teacher" else {},
         "hint_layer": student.hint_layer if name in JOINT else -1,

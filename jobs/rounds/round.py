@@ -69,7 +69,7 @@ def decided_by(task: TaskSettings, rounds: RoundSettings) -> str:
     """What of the settings decides a round's student, as JSON. `task` has the labels that its teacher knows."""
     decides = {
         "student": task.student.model_dump(mode="json"),
-        "rounds": rounds.model_dump(mode="json", exclude={"twin_margin"}),  # `promote` looks again
+        "rounds": rounds.model_dump(mode="json", exclude={"undistilled_margin"}),  # `promote` looks again
         "targets": {label: one.target.model_dump(mode="json") for label, one in task.labels.items()},
     }
     return json.dumps(decides, sort_keys=True)

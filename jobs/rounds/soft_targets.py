@@ -41,7 +41,7 @@ def with_soft_targets(
         scores = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == round_.teacher.model_id)
         frame, computed = frame.join(scores.select("text_hash", "cls"), "text_hash", "left"), True
     checkpoints = 0
-    if student.route and student.scheme not in JOINT:
+    if student.curriculum and student.scheme not in JOINT:
         frame, checkpoints = _with_checkpoints(lake, round_, frame, teacher_batch)
         computed = True
     return (frame.localCheckpoint(eager=True) if computed else frame), checkpoints
@@ -53,7 +53,7 @@ def _with_checkpoints(lake: Lake, round_: Round, frame: DataFrame, batch: int) -
     checkpoints = teacher.intermediate_checkpoints
     if not checkpoints:
         raise DataError(
-            f"student.route: {teacher.model_id} kept no intermediate checkpoints; set teacher.checkpoints and "
+            f"student.curriculum: {teacher.model_id} kept no intermediate checkpoints; set teacher.checkpoints and "
             "train it again"
         )
     texts = frame.select("text_hash", "text", "text_b").withColumn("bucket", bucket())

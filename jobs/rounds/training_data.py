@@ -126,10 +126,10 @@ def training_rows(
     more: dict[str, Any] = {}
     if "cls" in rows.column_names:
         widths = [len(vector) for vector in rows.column("cls").drop_null()[:1].to_pylist()]
-        more["states"] = to_matrix(rows.column("cls"), (widths or [1])[0])
+        more["cls_states"] = to_matrix(rows.column("cls"), (widths or [1])[0])
     if checkpoints:
         logits = [to_matrix(rows.column(f"checkpoint_{number}"), labels) for number in range(checkpoints)]
-        more["route"] = np.nan_to_num(np.stack(logits, axis=1))
+        more["curriculum"] = np.nan_to_num(np.stack(logits, axis=1))
     return TrainingRows(
         texts=vocabulary.encode(encoded_column(task, student, rows), student.max_length),
         hard=np.nan_to_num(hard), hard_mask=~np.isnan(hard), soft=np.nan_to_num(soft), soft_mask=~np.isnan(soft),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.predictions import Floats, logits_of
+from models.evaluation.predictions import Floats, to_logits
 from models.tasks import TaskKind
 
 
@@ -32,7 +32,7 @@ def averaged(
     share = np.asarray(weights, np.float64)[:, None, None] * ~np.isnan(stacked)
     if kind == "multi_class":
         stacked = _scaled(stacked, share)
-    return logits_of(_mean(stacked, share), kind).astype(np.float32)
+    return to_logits(_mean(stacked, share), kind).astype(np.float32)
 
 
 def _mean(stacked: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -56,11 +56,11 @@ def _scaled(stacked: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray
     return scaled
 
 
-def in_order(values: Floats, own: Sequence[str], wanted: Sequence[str]) -> Floats:
-    """Columns of a model's own labels in the order wanted; NaN for labels it does not know."""
-    place = {label: column for column, label in enumerate(own)}
-    found = np.full_like(values, np.nan, shape=(len(values), len(wanted)))
+def in_order(values: Floats, labels: Sequence[str], wanted: Sequence[str]) -> Floats:
+    """Columns of a model's labels in the order wanted; NaN for labels it does not know."""
+    place = {label: column for column, label in enumerate(labels)}
+    ordered = np.full_like(values, np.nan, shape=(len(values), len(wanted)))
     for column, label in enumerate(wanted):
         if label in place:
-            found[:, column] = values[:, place[label]]
-    return found
+            ordered[:, column] = values[:, place[label]]
+    return ordered

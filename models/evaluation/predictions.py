@@ -1,4 +1,4 @@
-"""From a model's logits to what it says: probabilities, and which of them may become a label.
+"""Predictions: a model's logits as probabilities, and which of these may become a label.
 
 In a `multi_label` task every label is judged by itself; in a `multi_class` task the labels of a text compete, and only
 the likeliest can hold. After `keep_argmax` both are one thing: a label holds where its score reaches its threshold.
@@ -24,16 +24,19 @@ def probabilities(logits: NDArray[np.float32], kind: TaskKind) -> NDArray[np.flo
     """
     exact = logits.astype(np.float64)
     if kind != "multi_class":
-        alone: NDArray[np.float64] = 1 / (1 + np.exp(-np.maximum(exact, -700.0)))  # beyond, float64 overflows
-        return alone
+        sigmoid: NDArray[np.float64] = 1 / (1 + np.exp(-np.maximum(exact, -700.0)))  # beyond, float64 overflows
+        return sigmoid
     largest = np.fmax.reduce(exact, axis=1, keepdims=True, initial=-np.inf)
     shifted = np.exp(exact - np.where(np.isfinite(largest), largest, 0.0))
-    among: NDArray[np.float64] = shifted / np.nansum(shifted, axis=1, keepdims=True)
-    return among
+    softmax: NDArray[np.float64] = shifted / np.nansum(shifted, axis=1, keepdims=True)
+    return softmax
 
 
-def logits_of(probabilities: NDArray[np.float64], kind: TaskKind) -> NDArray[np.float64]:
-    """The way back, but for a constant in each row of classes, which their softmax does not see. NaN stays NaN."""
+def to_logits(probabilities: NDArray[np.float64], kind: TaskKind) -> NDArray[np.float64]:
+    """The inverse of `probabilities`, up to a constant in each row of classes, which cancels in their softmax.
+
+    NaN stays NaN.
+    """
     if kind == "multi_class":
         return np.log(np.clip(probabilities, _LEAST, 1))
     inside = np.clip(probabilities, _LEAST, 1 - _LEAST)
@@ -72,8 +75,8 @@ def first_threshold(kind: TaskKind, labels: int) -> float:
     return FIRST_THRESHOLD / labels if kind == "multi_class" else FIRST_THRESHOLD
 
 
-def complete_class_labels(said: NDArray[np.float32], kind: TaskKind) -> NDArray[np.float32]:
-    """Answers (rows, labels) of 1, 0 or NaN with what they imply: a class that holds denies the others."""
+def complete_class_labels(labels: NDArray[np.float32], kind: TaskKind) -> NDArray[np.float32]:
+    """Labels (rows, labels) of 1, 0 or NaN; where one class holds, the unknown others are made 0."""
     if kind != "multi_class":
-        return said
-    return np.where((said == 1).any(axis=1, keepdims=True) & np.isnan(said), np.float32(0), said)
+        return labels
+    return np.where((labels == 1).any(axis=1, keepdims=True) & np.isnan(labels), np.float32(0), labels)

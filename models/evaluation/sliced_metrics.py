@@ -54,10 +54,10 @@ def search_thresholds(
     scores: NDArray[np.float32], evidence: Evidence, targets: Sequence[Target], fallback: float = FIRST_THRESHOLD
 ) -> tuple[Found, ...]:
     """A threshold for each label over all scenes. Scores (n, labels), targets in the labels' order."""
-    found = []
+    thresholds = []
     for column, target in enumerate(targets):
         rows = evidence.known[:, column]
-        found.append(
+        thresholds.append(
             search(
                 scores[rows, column],
                 evidence.gold[rows, column],
@@ -67,7 +67,7 @@ def search_thresholds(
                 fallback,
             )
         )
-    return tuple(found)
+    return tuple(thresholds)
 
 
 def tally(decisions: NDArray[np.bool_], evidence: Evidence, labels: Sequence[str]) -> list[Cell]:

@@ -1,6 +1,6 @@
 """From a trained student to a sealed bundle: ONNX graph, parity checks, seal.
 
-The checks come before the seal: a student whose graph answers otherwise than its network never leaves here.
+The checks come before the seal: a student whose graph differs from its network is never sealed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from models.export.network_graph import can_draw, network_graph
 from models.export.onnx_graph import INPUTS, OPSET, OUTPUT
 from models.export.parity import Grid
 from models.serving.bundle import BundleFacts, Folding, Parity, Precision, seal
-from models.serving.onnx_engine import session_of
+from models.serving.onnx_engine import inference_session
 from models.students.architectures import export_form
 from models.students.bow import BOW
 from models.students.student import Student, as_probabilities
@@ -76,7 +76,7 @@ def export_student(
         model_id: Name of the model; None makes it from the content (`model_id_of`).
         extra: Lineage for the manifest, JSON-like.
         outcome: The task's kind: how its logits become probabilities.
-        precision: Of the tables; where integers change the answers too much, the bundle gets float tables.
+        precision: Of the tables; where integers change the probabilities too much, the bundle gets float tables.
 
     Returns:
         `folder`.
@@ -90,9 +90,9 @@ def export_student(
     grid = Grid(len(vocabulary), student.min_length, max_length, outcome)
     if export_form(student) == "tables":
         assert isinstance(student, TextCNN | BOW)  # what `fold` knows
-        model, compared, folding = _folded(student, grid, precision, str(folder))
+        model, compared, folding = _folded_form(student, grid, precision, str(folder))
     else:
-        model, compared, folding = _as_it_is(student, grid, str(folder))
+        model, compared, folding = _network_form(student, grid, str(folder))
     facts = BundleFacts(
         model_id=model_id
         or model_id_of(student, task=task, kind=kind, labels=labels, vocabulary=vocabulary, precision=precision),
@@ -114,38 +114,39 @@ def export_student(
 _Exported = tuple[bytes, Parity, Folding | None]
 
 
-def _as_it_is(student: Student, grid: Grid, where: str) -> _Exported:
+def _network_form(student: Student, grid: Grid, where: str) -> _Exported:
     model = network_graph(student, grid.outcome) if can_draw(student) else to_onnx(student, grid.outcome)
-    network, graph = parity.of_network(student, grid.outcome), parity.of_session(session_of(model))
+    network, graph = parity.network_scorer(student, grid.outcome), parity.session_scorer(inference_session(model))
     return model, parity.check_parity(grid, network, graph, where=where), None
 
 
-def _folded(student: TextCNN | BOW, grid: Grid, precision: Precision, where: str) -> _Exported:
-    """The first graph whose answers are right: with the tables asked for, else with float tables."""
+def _folded_form(student: TextCNN | BOW, grid: Grid, precision: Precision, where: str) -> _Exported:
+    """The graph with the tables asked for where it passes parity, else the one with float tables."""
     exact = fold(student)
     model = folded_graph(exact, "float32", grid.outcome)
-    graph = parity.of_session(session_of(model))
-    compared = parity.check_parity(grid, parity.of_network(student, grid.outcome), graph, where=where)
-    found = parity.Compared(0.0, "", 0.0, grid.compare(graph, graph).decisions)
+    graph = parity.session_scorer(inference_session(model))
+    compared = parity.check_parity(grid, parity.network_scorer(student, grid.outcome), graph, where=where)
+    precision_loss = parity.Compared(0.0, "", 0.0, grid.compare(graph, graph).decisions)
     if precision != "float32":
         smaller = folded_graph(quantised(exact, precision), precision, grid.outcome)
-        found_smaller = grid.compare(graph, parity.of_session(session_of(smaller)))
-        if found_smaller.difference <= parity.OF_PRECISION and found_smaller.changed <= parity.CHANGED:
-            model, found = smaller, found_smaller
+        smaller_loss = grid.compare(graph, parity.session_scorer(inference_session(smaller)))
+        if smaller_loss.difference <= parity.PRECISION_TOLERANCE and smaller_loss.changed <= parity.MAX_CHANGED:
+            model, precision_loss = smaller, smaller_loss
         else:
             _log.warning(
                 "%s: %s tables move a probability by %.2g and change %.2g of the decisions (allowed %g and %g): "
                 "sealed with float tables",
-                where, precision, found_smaller.difference, found_smaller.changed, parity.OF_PRECISION, parity.CHANGED,
+                where, precision, smaller_loss.difference, smaller_loss.changed, parity.PRECISION_TOLERANCE,
+                parity.MAX_CHANGED,
             )  # fmt: skip
             precision = "float32"
     folding = Folding(
         precision=precision,
         widths=exact.widths,
         filters=exact.filters,
-        max_difference=found.difference,
-        changed=found.changed,
-        decisions=found.decisions,
+        max_difference=precision_loss.difference,
+        changed=precision_loss.changed,
+        decisions=precision_loss.decisions,
         pooling=exact.pooling,
     )
     parity.check_engines(grid, model, folding, labels=student.labels, where=where)

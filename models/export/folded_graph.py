@@ -20,7 +20,7 @@ from models.tasks import TaskKind
 
 
 def fold(student: TextCNN | BOW) -> Folded:
-    """What each filter answers to each character at each place of its window, PAD's included; summed in doubles."""
+    """Each filter's response to each character at each place of its window, PAD's included; summed in doubles."""
     vectors = student.embedding.weight.detach().double()
     widths: tuple[int, ...] = (1,)
     if isinstance(student, BOW):
@@ -32,7 +32,7 @@ def fold(student: TextCNN | BOW) -> Folded:
 
     def places(weight: torch.Tensor, width: int) -> tuple[NDArray[np.float32], ...]:
         by_place = weight.view(many, width, size).unbind(1)
-        return tuple((vectors @ own.T).float().numpy() for own in by_place)
+        return tuple((vectors @ at_place.T).float().numpy() for at_place in by_place)
 
     return Folded(
         widths,
@@ -70,28 +70,28 @@ def quantised(folded: Folded, precision: Precision) -> Folded:
 def folded_graph(folded: Folded, precision: Precision, outcome: TaskKind = "multi_label") -> bytes:
     """The served graph: ids (batch, length) and lengths (batch,) to probabilities (batch, labels)."""
     graph = Graph()
-    features = look_up(graph, folded, precision, *INPUTS)
+    features = folded_features(graph, folded, precision, *INPUTS)
     return graph.finished(features, HEAD, folded.head, HEAD_BIAS, folded.head_bias, outcome)
 
 
-def look_up(graph: Graph, folded: Folded, precision: Precision, ids: str, lengths: str) -> str:
+def folded_features(graph: Graph, folded: Folded, precision: Precision, ids: str, lengths: str) -> str:
     """The nodes from ids (batch, length) and lengths (batch,) to features (batch, width), which are named.
 
     A text is as long as its characters, but at least as long as the widest filter. Windows that end beyond it are
     masked in floating point: by minus infinity, which is absorbing for a maximum, or by 0 for a sum; whole numbers
     would wrap round.
     """
-    least = max(folded.widths)
+    min_length = max(folded.widths)
     if folded.pooling == "sum":
         (table,) = folded.tables[0]
-        found = graph.add("Gather", graph.constant(table_name(1, 0), table), ids)
+        looked_up = graph.add("Gather", graph.constant(table_name(1, 0), table), ids)
         if precision != "float32":
-            found = graph.add("Cast", found, to=TensorProto.FLOAT)
-        own = graph.masked(found, ids, lengths, least, 0.0)
-        answers = graph.add("ReduceSum", own, graph.number(1), keepdims=0)
+            looked_up = graph.add("Cast", looked_up, to=TensorProto.FLOAT)
+        masked = graph.masked(looked_up, ids, lengths, min_length, 0.0)
+        responses = graph.add("ReduceSum", masked, graph.number(1), keepdims=0)
     else:
-        mask = graph.mask(ids, lengths, least)
-        answers = graph.add(
+        mask = graph.mask(ids, lengths, min_length)
+        responses = graph.add(
             "Concat",
             *[
                 _strongest(graph, ids, width, places, mask, precision)
@@ -100,14 +100,14 @@ def look_up(graph: Graph, folded: Folded, precision: Precision, ids: str, length
             axis=1,
         )
     if precision != "float32":
-        answers = graph.add("Mul", answers, graph.constant(SCALE, folded.scale))
-    return graph.add("Relu", graph.add("Add", answers, graph.constant(BIAS, folded.bias)))
+        responses = graph.add("Mul", responses, graph.constant(SCALE, folded.scale))
+    return graph.add("Relu", graph.add("Add", responses, graph.constant(BIAS, folded.bias)))
 
 
 def _strongest(
     graph: Graph, ids: str, width: int, places: tuple[NDArray[Any], ...], mask: str, precision: Precision
 ) -> str:
-    """The strongest answers of one width's filters, without scale and bias: (batch, filters)."""
+    """The largest responses of one width's filters, without scale and bias: (batch, filters)."""
     total = ""
     for place, table in enumerate(places):
         part = graph.slice(ids, place, place - width + 1 or END)

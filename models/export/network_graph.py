@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from torch import nn
 
-from models.export.folded_graph import fold, look_up
+from models.export.folded_graph import fold, folded_features
 from models.export.onnx_graph import INPUTS, Graph
 from models.serving.folded_tables import HEAD, HEAD_BIAS
 from models.students.bow import BOW
@@ -29,8 +29,8 @@ _GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}
 
 
 def can_draw(student: Student) -> bool:
-    """Whether this module has a graph for it; a class made from one of ours may answer otherwise."""
-    return type(student) in {Recurrent, TextCNN, BOW} or (type(student) is Pair and can_draw(student.one))
+    """Whether this module draws its graph; of a class derived from ours it does not, for that may compute otherwise."""
+    return type(student) in {Recurrent, TextCNN, BOW} or (type(student) is Pair and can_draw(student.encoder))
 
 
 def network_graph(student: Student, outcome: TaskKind) -> bytes:
@@ -44,14 +44,14 @@ def network_graph(student: Student, outcome: TaskKind) -> bytes:
 
 def _features(graph: Graph, student: Student, ids: str, lengths: str) -> str:
     if isinstance(student, Pair):
-        parts = graph.split(ids, lengths, student.one.min_length)
-        first, second = (_features(graph, student.one, *part) for part in parts)
+        parts = graph.split(ids, lengths, student.encoder.min_length)
+        first, second = (_features(graph, student.encoder, *part) for part in parts)
         distance = graph.add("Abs", graph.add("Sub", first, second))
         return graph.add("Concat", first, second, distance, graph.add("Mul", first, second), axis=1)
     if isinstance(student, Recurrent):
         return _largest_states(graph, student, ids, lengths)
     assert isinstance(student, TextCNN | BOW)
-    return look_up(graph, fold(student), "float32", ids, lengths)
+    return folded_features(graph, fold(student), "float32", ids, lengths)
 
 
 def _largest_states(graph: Graph, student: Recurrent, ids: str, lengths: str) -> str:
@@ -66,8 +66,8 @@ def _largest_states(graph: Graph, student: Recurrent, ids: str, lengths: str) ->
         kind, steps, *weights, ends, direction="bidirectional", hidden_size=student.cell.hidden_size, **options
     )
     flat = graph.add("Reshape", graph.add("Transpose", states, perm=(2, 0, 1, 3)), graph.constant("flat", _FLAT))
-    own = graph.masked(flat, ids, lengths, 1, float("-inf"))
-    return graph.add("ReduceMax", own, graph.number(1), keepdims=0)
+    masked = graph.masked(flat, ids, lengths, 1, float("-inf"))
+    return graph.add("ReduceMax", masked, graph.number(1), keepdims=0)
 
 
 _FLAT = np.array([0, 0, -1], np.int64)  # (batch, length, ways, hidden) -> (batch, length, ways * hidden)
@@ -81,9 +81,9 @@ def _weights(cell: nn.RNNBase, kind: str) -> list[tuple[str, NDArray[np.float32]
         return torch.cat([parts[at] for at in _GATES[kind]])
 
     ways = ("", "_reverse")
-    found = {
+    stacked = {
         "input": torch.stack([ordered(f"weight_ih_l0{way}") for way in ways]),
         "state": torch.stack([ordered(f"weight_hh_l0{way}") for way in ways]),
         "bias": torch.stack([torch.cat([ordered(f"bias_ih_l0{way}"), ordered(f"bias_hh_l0{way}")]) for way in ways]),
     }
-    return [(name, value.numpy()) for name, value in found.items()]
+    return [(name, value.numpy()) for name, value in stacked.items()]

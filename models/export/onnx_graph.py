@@ -52,29 +52,29 @@ class Graph:
         length = self.add("Squeeze", self.add("Shape", ids, start=1, end=2))
         return self.add("Range", self.number(0, shape=()), length, self.number(1, shape=()))
 
-    def own(self, ids: str, lengths: str, least: int) -> str:
-        """Bool (batch, length): True at a text's own characters, and its fillings up to `least`."""
+    def inside(self, ids: str, lengths: str, min_length: int) -> str:
+        """Bool (batch, length): True at a text's own characters, and its fillings up to `min_length`."""
         columns = self.columns(ids)
-        ends = self.add("Unsqueeze", self.add("Max", lengths, self.number(least)), self.number(1))
+        ends = self.add("Unsqueeze", self.add("Max", lengths, self.number(min_length)), self.number(1))
         return self.add("Less", columns, ends)
 
-    def mask(self, ids: str, lengths: str, least: int) -> str:
+    def mask(self, ids: str, lengths: str, min_length: int) -> str:
         """(batch, length, 1): 0 at a text's own characters and fillings, minus infinity beyond."""
-        inside = self.own(ids, lengths, least)
-        own, beyond = (
+        inside = self.inside(ids, lengths, min_length)
+        zero, beyond = (
             self.constant(name, np.float32(value).reshape(1)) for name, value in (("own", 0), ("beyond", -np.inf))
         )
-        return self.add("Unsqueeze", self.add("Where", inside, own, beyond), self.number(2))
+        return self.add("Unsqueeze", self.add("Where", inside, zero, beyond), self.number(2))
 
-    def masked(self, name: str, ids: str, lengths: str, least: int, value: float) -> str:
+    def masked(self, name: str, ids: str, lengths: str, min_length: int, value: float) -> str:
         """`name` (batch, length, width) with this value beyond a text's own characters."""
-        own = self.add("Unsqueeze", self.own(ids, lengths, least), self.number(2))
-        return self.add("Where", own, name, self.constant(f"beyond.{value}", np.float32(value).reshape(1)))
+        inside = self.add("Unsqueeze", self.inside(ids, lengths, min_length), self.number(2))
+        return self.add("Where", inside, name, self.constant(f"beyond.{value}", np.float32(value).reshape(1)))
 
-    def split(self, ids: str, lengths: str, least: int) -> tuple[tuple[str, str], tuple[str, str]]:
-        """Rows of `first SEPARATOR second` as two of ids and lengths: `models.students.student.split_pair`."""
+    def split(self, ids: str, lengths: str, min_length: int) -> tuple[tuple[str, str], tuple[str, str]]:
+        """Rows of `first SEPARATOR second` as two of ids and lengths: `models.students.pair.split_pair`."""
         zero, one = self.number(0), self.number(1)
-        pads = self.constant(f"pads.{least}", np.array([0, 0, 0, least], np.int64))
+        pads = self.constant(f"pads.{min_length}", np.array([0, 0, 0, min_length], np.int64))
         wide = self.add("Pad", ids, pads, self.number(0, shape=()))
         columns = self.columns(wide)
         inside = self.add("Less", columns, self.add("Unsqueeze", lengths, one))

@@ -26,7 +26,9 @@ class RoundSettings(Frozen):
     gate_days: NonNegativeInt = 7
     min_train_days: PositiveInt = 14  # two weeks: the training window has to see the week's rhythm repeat
     random_texts: PositiveInt = 24_000  # rows that round 2 draws by hash
-    twin_margin: Share = 0.01  # macro F1 by which a student may lie below the same one without distillation: noise
+    undistilled_margin: Share = (
+        0.01  # macro F1 by which a student may lie below the same one without distillation: noise
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class DateLayout:
 
     def window(self, part: Part) -> Window:
         """The window of one part."""
-        found: Window = getattr(self, part)
-        return found
+        window: Window = getattr(self, part)
+        return window
 
 
 def lay_out(days: Sequence[date], settings: RoundSettings) -> DateLayout:

@@ -39,14 +39,16 @@ def decide(
     why = lost or f"below target on the test days: {', '.join(sorted(short))}"
     if number < settings.rounds:
         return Decision("go_on", "random", why)
-    told = why if lost else f"still below target: {', '.join(sorted(short))}"
-    return Decision("stop", None, f"after {number} rounds {told}")
+    reason = why if lost else f"still below target: {', '.join(sorted(short))}"
+    return Decision("stop", None, f"after {number} rounds {reason}")
 
 
 def loses(metrics: Iterable[Mapping[str, Any]], row_counts: Mapping[str, int], settings: RoundSettings) -> str | None:
-    """Why a student must not be promoted: its macro F1 on the test days lies below its twin's by more than noise.
+    """Why a student must not be promoted: its macro F1 on the test days lies below its undistilled baseline's.
 
-    Against the teacher, who answers for every text, `twin_margin` is noise. Annotators answer for few, and for some
+    It may lie below by noise.
+
+    Against the teacher, which scores every text, `undistilled_margin` is noise. Annotators label few, and for some
     that training has seen, which are left out; two standard errors are noise too: of a share of n positives
     1 / sqrt(n) at most, of the mean of labels as below.
 
@@ -67,14 +69,15 @@ def loses(metrics: Iterable[Mapping[str, Any]], row_counts: Mapping[str, int], s
             return None  # the teacher finds no positive there: both have nothing to find
         return "its teacher scored no text of the test days: `pingti score-teacher`, then `pingti distil`"
     for gold, part, margin in (
-        ("teacher", "test", settings.twin_margin),
-        ("human", "test_unseen", max(settings.twin_margin, humans)),
+        ("teacher", "test", settings.undistilled_margin),
+        ("human", "test_unseen", max(settings.undistilled_margin, humans)),
     ):
-        own, twin = f1.get(("student", gold, part), 1.0), f1.get(("undistilled", gold, part), 0.0)
-        if own < twin - margin:
+        f1_distilled, f1_baseline = f1.get(("student", gold, part), 1.0), f1.get(("undistilled", gold, part), 0.0)
+        if f1_distilled < f1_baseline - margin:
             return (
-                f"macro F1 {own:.3f} against the gold `{gold}` is below the {twin:.3f} of the same student without "
-                f"distillation by more than {margin:.3f} (rounds.twin_margin {settings.twin_margin:g})"
+                f"macro F1 {f1_distilled:.3f} against the gold `{gold}` is below the {f1_baseline:.3f} of the same "
+                f"student without distillation by more than {margin:.3f} (rounds.undistilled_margin "
+                f"{settings.undistilled_margin:g})"
             )
     return None
 

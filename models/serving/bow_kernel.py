@@ -1,4 +1,4 @@
-"""The fused engine's kernel for students that add up their characters: from ids to logits. Compiled by Numba."""
+"""The fused engine's kernel for BOW students, which add up their characters. Compiled by Numba."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.serving.textcnn_kernel import activate, finish
+from models.serving.textcnn_kernel import activate, dense
 
 
-def add_up(
+def bow_logits(
     ids: NDArray[np.int32],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
@@ -43,12 +43,12 @@ def add_up(
         if starts[row] == ends[row]:
             sums += table[0]
         for place in range(starts[row], ends[row]):
-            known = ids[place]
-            usual = (known >= 0) & (known < len(table))
+            character = ids[place]
+            usual = (character >= 0) & (character < len(table))
             fine &= usual
-            numbers = table[known if usual else 0]
+            numbers = table[character if usual else 0]
             for feature in range(len(sums)):
                 sums[feature] += numbers[feature]
         activate(sums, scale, bias, active)
-        finish(active, head, head_bias, logits[row])
+        dense(active, head, head_bias, logits[row])
     return fine

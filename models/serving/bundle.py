@@ -1,7 +1,7 @@
 """The sealed folder of one exported student: written whole or not at all, opened only if nothing changed.
 
 `model.onnx`, `vocabulary.json`, `labels.json` and `manifest.json`, which holds the SHA-256 of the other
-three and of itself. A bundle says which texts it fits (cleaner version, length) and how far its answers were
+three and of itself. A bundle says which texts it fits (cleaner version, length) and how far its probabilities were
 from the trained student's when it was exported.
 """
 
@@ -44,7 +44,7 @@ class Folding(Frozen):
     max_difference: float = Field(ge=0)  # of a probability
     changed: float = Field(ge=0, le=1)  # share of the decisions by first thresholds that came out otherwise
     decisions: PositiveInt  # how many were compared
-    pooling: Literal["max", "sum"] = "max"  # what is kept of a filter's answers to a text's windows
+    pooling: Literal["max", "sum"] = "max"  # what is kept of a filter's responses to a text's windows
 
 
 class BundleFacts(Frozen):
@@ -74,19 +74,19 @@ class Manifest(BundleFacts):
 
     def own_digest(self) -> str:
         """What `digest` has to be."""
-        return digests.of_json(self.model_dump(mode="json", exclude={"digest": True, **self.unsaid}))
+        return digests.of_json(self.model_dump(mode="json", exclude={"digest": True, **self.omitted_fields}))
 
     @property
-    def unsaid(self) -> dict[str, Any]:
+    def omitted_fields(self) -> dict[str, Any]:
         """Fields that the file leaves out: bundles older than they are have the digest of a manifest without them."""
-        unsaid: dict[str, Any] = {}
+        omitted_fields: dict[str, Any] = {}
         if self.folding is None:
-            unsaid["folding"] = True
+            omitted_fields["folding"] = True
         elif self.folding.pooling == "max":
-            unsaid["folding"] = {"pooling"}
+            omitted_fields["folding"] = {"pooling"}
         if self.outcome == "multi_label":
-            unsaid["outcome"] = True
-        return unsaid
+            omitted_fields["outcome"] = True
+        return omitted_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def seal(folder: Path, *, model: bytes, vocabulary: AnyVocabulary, facts: Bundle
         files={name: digests.of_bytes(data) for name, data in parts.items()},
     )
     manifest = manifest.model_copy(update={"digest": manifest.own_digest()})
-    parts[MANIFEST] = (manifest.model_dump_json(indent=1, exclude=manifest.unsaid) + "\n").encode()
+    parts[MANIFEST] = (manifest.model_dump_json(indent=1, exclude=manifest.omitted_fields) + "\n").encode()
 
     def write(staging: Path) -> None:
         for name, data in parts.items():
@@ -155,14 +155,14 @@ def _check_names(path: Path) -> None:
     if not path.is_dir():
         raise BundleError(f"{path}: no such folder, expected a sealed bundle; check the path or export the model")
     expected = {*PARTS, MANIFEST}
-    found = {item.name: item for item in path.iterdir()}
-    if missing := sorted(expected - found.keys()):
+    present = {item.name: item for item in path.iterdir()}
+    if missing := sorted(expected - present.keys()):
         raise BundleError(f"{path}: {', '.join(missing)} is missing; copy the bundle again or export the model")
-    if surplus := sorted(found.keys() - expected):
+    if surplus := sorted(present.keys() - expected):
         raise BundleError(
             f"{path}: holds {', '.join(surplus)}, which no bundle has; remove it or copy the bundle again"
         )
-    for name, item in found.items():
+    for name, item in present.items():
         if item.is_symlink() or not item.is_file():
             raise BundleError(f"{path}: {name} is not a plain file; copy the bundle again, following links")
 

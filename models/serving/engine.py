@@ -36,12 +36,12 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def answers(self, encoded: Encoded, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """What the student answers to the named rows, in their order: (rows, labels) float32, not looked at yet."""
+    def probabilities_unchecked(self, encoded: Encoded, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Probabilities of the named rows, in their order: (rows, labels) float32, of any value."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels, in the order of the columns of every answer."""
+        """The labels, in the order of the probabilities' columns."""
         return self.bundle.manifest.labels
 
     @property
@@ -80,15 +80,15 @@ class Engine(ABC):
             (texts, labels) float32, each 0 to 1.
 
         Raises:
-            BundleError: The student answered with something that is no probability.
+            BundleError: The student gave something that is no probability.
             DataError: The column holds no strings, or bytes that are not UTF-8.
         """
         if pa.types.is_dictionary(texts.type):  # a null may also be among the dictionary's entries
             texts = texts.cast(texts.type.value_type)
-        answers = self.probabilities_encoded(self.encode(texts))
+        probabilities = self.probabilities_encoded(self.encode(texts))
         if texts.null_count:
-            answers[texts.is_null().to_numpy(zero_copy_only=False)] = np.nan
-        return answers
+            probabilities[texts.is_null().to_numpy(zero_copy_only=False)] = np.nan
+        return probabilities
 
     def probabilities_encoded(self, encoded: Encoded, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Score texts that are ids already; there are no nulls among ids.
@@ -101,13 +101,13 @@ class Engine(ABC):
             (rows, labels) float32, each 0 to 1.
 
         Raises:
-            BundleError: The student answered with something that is no probability.
+            BundleError: The student gave something that is no probability.
         """
-        answers = self.answers(encoded, np.arange(len(encoded)) if rows is None else rows)
+        probabilities = self.probabilities_unchecked(encoded, np.arange(len(encoded)) if rows is None else rows)
         # Written so that NaN fails too.
-        if not ((answers >= 0) & (answers <= 1)).all():
+        if not ((probabilities >= 0) & (probabilities <= 1)).all():
             raise BundleError(
                 f"{self.bundle.path}: model {self.bundle.manifest.model_id} answered with something that is "
                 "no probability, expected 0 to 1; take it out of use and train it again"
             )
-        return answers
+        return probabilities

@@ -1,6 +1,6 @@
 """A TextCNN or BOW as tables: what a sealed folded graph holds, read and checked.
 
-A filter's answer to a window is linear in its characters: the sum, over the window's places, of a number that depends
+A filter's response to a window is linear in its characters: the sum, over the window's places, of a number that depends
 on the character and the place alone. Those numbers are the tables; they replace the embedding and the convolution.
 """
 
@@ -36,7 +36,7 @@ class Folded:
         bias: (widths * filters,).
         head: (labels, widths * filters), the last layer.
         head_bias: (labels,).
-        pooling: What is kept of a filter's answers to a text's windows: the largest, or their sum (width 1 alone).
+        pooling: What is kept of a filter's responses to a text's windows: the largest, or their sum (width 1 alone).
     """
 
     widths: tuple[int, ...]
@@ -74,17 +74,17 @@ def read_folded(model: bytes, folding: Folding, *, vocabulary_size: int, labels:
     """
     if folding.pooling == "sum" and folding.widths != (1,):
         raise BundleError(f"{where}: sums over windows of {folding.widths}, expected (1,); export the model again")
-    found = read_initializers(model, where)
+    initializers = read_initializers(model, where)
     width_filters = len(folding.widths) * folding.filters
 
     def take(name: str, kind: np.dtype[Any], *shape: int) -> NDArray[Any]:
-        return _checked(found, name, kind, shape, where)
+        return _checked(initializers, name, kind, shape, where)
 
     def table(width: int, place: int) -> NDArray[Any]:
         name = table_name(width, place)
         numbers = take(name, DTYPES[folding.precision], vocabulary_size, folding.filters)
         if folding.precision != "float32":
-            _check_room(numbers, head_room(folding.precision, width), f"{where}: initialiser {name}")
+            _check_room(numbers, head_room(folding.precision, width), f"{where}: initializer {name}")
         return numbers
 
     single = np.dtype("<f4")
@@ -102,22 +102,22 @@ def read_folded(model: bytes, folding: Folding, *, vocabulary_size: int, labels:
 
 
 def _checked(
-    found: Mapping[str, NDArray[Any]], name: str, kind: np.dtype[Any], shape: tuple[int, ...], where: str
+    initializers: Mapping[str, NDArray[Any]], name: str, kind: np.dtype[Any], shape: tuple[int, ...], where: str
 ) -> NDArray[Any]:
-    if name not in found:
-        raise BundleError(f"{where}: has no initialiser {name}, which a folded graph needs; export the model again")
-    numbers = found[name]
+    if name not in initializers:
+        raise BundleError(f"{where}: has no initializer {name}, which a folded graph needs; export the model again")
+    numbers = initializers[name]
     if (numbers.dtype, numbers.shape) != (kind, shape):
         raise BundleError(
-            f"{where}: initialiser {name} is {numbers.dtype} of shape {numbers.shape}, "
+            f"{where}: initializer {name} is {numbers.dtype} of shape {numbers.shape}, "
             f"expected {kind} of shape {shape}; export the model again"
         )
     if not np.isfinite(numbers).all():
-        raise BundleError(f"{where}: initialiser {name} holds something that is no number; train the model again")
+        raise BundleError(f"{where}: initializer {name} holds something that is no number; train the model again")
     return numbers
 
 
 def _check_room(numbers: NDArray[Any], limit: int, where: str) -> None:
-    """Larger numbers would wrap round in a sum of 16 bits, and turn a strong answer into a weak one."""
+    """Larger numbers would wrap round in a sum of 16 bits, and turn a strong response into a weak one."""
     if numbers.max(initial=0) > limit or numbers.min(initial=0) < -limit:
         raise BundleError(f"{where} goes beyond ±{limit}, so that sums would overflow; export the model again")

@@ -39,26 +39,26 @@ class OnnxEngine(Engine):
             BundleError: ONNX Runtime cannot read the graph.
         """
         try:
-            return cls(bundle, session_of(bundle.model.read_bytes(), threads))
+            return cls(bundle, inference_session(bundle.model.read_bytes(), threads))
         except Exception as error:  # onnxruntime has a dozen error classes without a common base
             raise BundleError(
                 f"{bundle.path}: ONNX Runtime {ort.__version__} refuses the model ({type(error).__name__}), "
                 f"expected to run opset {bundle.manifest.opset}; install a newer onnxruntime or export again"
             ) from error
 
-    def answers(self, encoded: Encoded, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """See `Engine.answers`."""
-        answers = np.empty((len(rows), len(self.labels)), np.float32)
+    def probabilities_unchecked(self, encoded: Encoded, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See `Engine.probabilities_unchecked`."""
+        probabilities = np.empty((len(rows), len(self.labels)), np.float32)
         # By length, so that hardly any padding is computed.
         order = np.argsort(encoded.lengths[rows], kind="stable")
         for start in range(0, len(order), self.batch):
             places = order[start : start + self.batch]
             ids, lengths = encoded.padded(rows[places], at_least=self.bundle.manifest.min_length)
-            answers[places] = self.session.run(None, {"ids": ids, "lengths": lengths})[0]
-        return answers
+            probabilities[places] = self.session.run(None, {"ids": ids, "lengths": lengths})[0]
+        return probabilities
 
 
-def session_of(model: bytes, threads: int = 1) -> ort.InferenceSession:
+def inference_session(model: bytes, threads: int = 1) -> ort.InferenceSession:
     """An ONNX Runtime session that keeps to its threads and leaves them idle between runs."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

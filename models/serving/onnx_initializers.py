@@ -47,10 +47,10 @@ def _tensor(fields: list[_Field], where: str) -> tuple[str, NDArray[Any]]:
     name = bytes(single.get(_NAME, b"")).decode("utf-8", "replace")
     raw, kind = single.get(_RAW), _DTYPES.get(single.get(_TYPE, 0))
     if kind is None or not isinstance(raw, memoryview):
-        raise BundleError(f"{where}: initialiser {name} is not stored as raw int8, int16, int64 or float32 numbers")
+        raise BundleError(f"{where}: initializer {name} is not stored as raw int8, int16, int64 or float32 numbers")
     shape = tuple(size for number, value in fields if number == _DIMS for size in _sizes(value))
     if prod(shape) * kind.itemsize != len(raw):
-        raise BundleError(f"{where}: initialiser {name} has {len(raw)} bytes, expected {kind} of shape {shape}")
+        raise BundleError(f"{where}: initializer {name} has {len(raw)} bytes, expected {kind} of shape {shape}")
     return name, np.frombuffer(raw, kind).reshape(shape)
 
 

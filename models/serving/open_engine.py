@@ -20,7 +20,7 @@ def open_engine(bundle_path: Path | str, kind: EngineKind = "auto", threads: int
     Args:
         bundle_path: The sealed folder.
         kind: Which engine. `auto` takes the fused one where the bundle is folded and Numba is installed, else ONNX
-            Runtime; the log says which. Their answers are equal within 1e-5.
+            Runtime; the log says which. Their probabilities are equal within 1e-5.
         threads: Threads of one run in ONNX Runtime; the fused engine always keeps to the caller's.
 
     Raises:

@@ -75,11 +75,11 @@ def _strongest(typing: Any, places: Any, base: Any, steps: Any, at: Any, windows
     return signature, generate
 
 
-def score(
+def textcnn_logits(
     ids: NDArray[np.int32],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
-    least: int,
+    min_length: int,
     tables: tuple[tuple[NDArray[Any], ...], ...],
     maxima: NDArray[Any],
     scale: NDArray[np.float32],
@@ -94,7 +94,7 @@ def score(
         ids: All texts' ids.
         starts: Where each text starts among the ids.
         ends: Where it ends.
-        least: The widest filter; shorter texts are filled up to it with PAD, which is id 0.
+        min_length: The widest filter; shorter texts are filled up to it with PAD, which is id 0.
         tables: By width and place: (parts, vocabulary, lanes).
         maxima: Room for a block of texts, (block, features) flattened.
         scale: (features,), as the others: filters that only fill up a part have zeros everywhere.
@@ -105,20 +105,20 @@ def score(
     """
     features, size, lanes = len(scale), tables[0][0].shape[1], tables[0][0].shape[2]
     block = len(maxima) // features
-    steps = np.empty(block * max(least, _longest(starts, ends)), np.int32)
+    steps = np.empty(block * max(min_length, _longest(starts, ends)), np.int32)
     at = np.zeros(block + 1, np.int64)
     active = np.empty(features, np.float32)
     fine = True  # no early return: Numba cannot type an unrolled loop beside one
     for first in range(0, len(starts), block):
         last = min(first + block, len(starts))
-        fine &= _lay(ids, starts[first:last], ends[first:last], least, size, lanes, steps, at)
+        fine &= _lay(ids, starts[first:last], ends[first:last], min_length, size, lanes, steps, at)
         column = np.int64(0)
         for places in literal_unroll(tables):
-            _look_up(places, steps, at[: last - first + 1], maxima, features, column)
+            _max_pool(places, steps, at[: last - first + 1], maxima, features, column)
             column += features // len(tables)
         for row in range(last - first):
             activate(maxima[row * features : (row + 1) * features], scale, bias, active)
-            finish(active, head, head_bias, logits[first + row])
+            dense(active, head, head_bias, logits[first + row])
     return fine
 
 
@@ -135,13 +135,13 @@ def _lay(
     ids: NDArray[np.int32],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
-    least: int,
+    min_length: int,
     size: int,
     lanes: int,
     steps: NDArray[np.int32],
     at: NDArray[np.int64],
 ) -> bool:
-    """Lay a block's texts end to end, filled up to `least`: `steps[at[row]:at[row + 1]]`.
+    """Lay a block's texts end to end, filled up to `min_length`: `steps[at[row]:at[row + 1]]`.
 
     False if there was a strange id, which is read as PAD.
     """
@@ -149,19 +149,19 @@ def _lay(
     for row in range(len(starts)):
         length = ends[row] - starts[row]
         for place in range(length):
-            known = ids[starts[row] + place]
-            usual = (known >= 0) & (known < size)
+            character = ids[starts[row] + place]
+            usual = (character >= 0) & (character < size)
             fine &= usual
-            steps[fill + place] = known * lanes if usual else 0
-        for place in range(length, least):
+            steps[fill + place] = character * lanes if usual else 0
+        for place in range(length, min_length):
             steps[fill + place] = 0
-        fill += max(length, least)
+        fill += max(length, min_length)
         at[row + 1] = fill
     return fine
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
-def _look_up(
+def _max_pool(
     places: tuple[NDArray[Any], ...],
     steps: NDArray[np.int32],
     at: NDArray[np.int64],
@@ -180,17 +180,17 @@ def _look_up(
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
 def activate(
-    answers: NDArray[Any], scale: NDArray[np.float32], bias: NDArray[np.float32], active: NDArray[np.float32]
+    sums: NDArray[Any], scale: NDArray[np.float32], bias: NDArray[np.float32], active: NDArray[np.float32]
 ) -> None:
     """Scale, bias and ReLU."""
     for feature in range(len(active)):
-        answer = np.float32(answers[feature]) * scale[feature] + bias[feature]
-        active[feature] = answer if answer > 0 else np.float32(0)
+        response = np.float32(sums[feature]) * scale[feature] + bias[feature]
+        active[feature] = response if response > 0 else np.float32(0)
 
 
 # Sums over features may be taken in any order, as the matrix product of any other engine does.
 @njit(nogil=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
-def finish(
+def dense(
     active: NDArray[np.float32],
     head: NDArray[np.float32],
     head_bias: NDArray[np.float32],

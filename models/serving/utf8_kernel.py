@@ -9,11 +9,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 
-def decode(
+def decode_utf8(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
-    known: NDArray[np.int32],
-    most: int,
+    ids_by_code_point: NDArray[np.int32],
+    max_length: int,
     ids: NDArray[np.int32],
     ends: NDArray[np.int64],
 ) -> int:
@@ -22,12 +22,12 @@ def decode(
     Args:
         data: The bytes.
         offsets: (texts + 1,), where each text starts among the bytes.
-        known: Id by code point; the last entry stands for every code point beyond.
-        most: Characters kept of a text.
+        ids_by_code_point: Ids; the last entry stands for every code point beyond.
+        max_length: Characters kept of a text.
         ids: Written; room for as many ids as bytes.
         ends: (texts + 1,), written: where each text starts among the ids.
     """
-    last = len(known) - 1
+    last = len(ids_by_code_point) - 1
     fill = 0
     ends[0] = 0
     for row in range(len(offsets) - 1):
@@ -37,8 +37,8 @@ def decode(
             code, size = _character(data, at, end)
             if size == 0:
                 return -1
-            if fill - begin < most:
-                ids[fill] = known[min(code, last)]
+            if fill - begin < max_length:
+                ids[fill] = ids_by_code_point[min(code, last)]
                 fill += 1
             at += size
         ends[row + 1] = fill
@@ -56,8 +56,8 @@ def _character(data: NDArray[np.uint8], at: int, end: int) -> tuple[Any, int]:
         code = (lead & 15) << 12 | (second & 63) << 6 | third & 63
         right = (second & 0xC0 == 0x80) & (third & 0xC0 == 0x80) & (code >= 0x800)
         return code, 3 if right else 0
-    rare: tuple[Any, int] = _rare_character(data, at, end)
-    return rare
+    decoded: tuple[Any, int] = _rare_character(data, at, end)
+    return decoded
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]

@@ -53,7 +53,7 @@ def build_student(
 def export_form(student: Student) -> ExportForm:
     """How a student is exported.
 
-    By its very class: one derived from a registered network may answer otherwise than its parent's tables.
+    By its very class: one derived from a registered network may differ from its parent's tables.
     """
     for architecture in ARCHITECTURES.values():
         if type(student) is architecture.network:

@@ -29,8 +29,8 @@ class BOW(Student):
         self.add_head(settings.dropout)
 
     def features(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """The layer's answers to the sum after ReLU; an empty text is one PAD."""
+        """The layer's outputs after ReLU; an empty text is one PAD."""
         effective = lengths.clamp(min=1)
-        own = ids[~beyond(ids, effective)]  # text after text
-        sums = F.embedding_bag(own, self.embedding.weight, effective.cumsum(0) - effective, mode="sum")
+        characters = ids[~beyond(ids, effective)]  # text after text
+        sums = F.embedding_bag(characters, self.embedding.weight, effective.cumsum(0) - effective, mode="sum")
         return torch.relu(self.layer(sums))

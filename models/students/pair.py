@@ -17,23 +17,23 @@ class Pair(Student):
     A row without a separator is a first text with an empty second.
     """
 
-    def __init__(self, one: Student, dropout: float) -> None:
-        super().__init__(one.labels, 1, 4 * one.width)
-        one.head = nn.Identity()  # type: ignore[assignment]  # it has no answer of its own
-        self.one = one
-        self.padded = one.padded
+    def __init__(self, encoder: Student, dropout: float) -> None:
+        super().__init__(encoder.labels, 1, 4 * encoder.width)
+        encoder.head = nn.Identity()  # type: ignore[assignment]  # the pair's head reads both
+        self.encoder = encoder
+        self.padded = encoder.padded
         self.add_head(dropout)
 
     def features(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """First, second, distance and product: (batch, 4 * width of the one)."""
-        first, second = (self.one.features(*part) for part in split_pair(ids, lengths, self.one.min_length))
+        """First, second, distance and product: (batch, 4 * width of the encoder)."""
+        first, second = (self.encoder.features(*part) for part in split_pair(ids, lengths, self.encoder.min_length))
         return torch.cat([first, second, (first - second).abs(), first * second], dim=1)
 
 
-def split_pair(ids: Tensor, lengths: Tensor, least: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Rows of `first SEPARATOR second` as two batches of ids and lengths, each at least `least` wide."""
-    columns = torch.arange(ids.shape[1] + least, device=ids.device)[None, :]
-    wide = F.pad(ids, (0, least), value=PAD)
+def split_pair(ids: Tensor, lengths: Tensor, min_length: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Rows of `first SEPARATOR second` as two batches of ids and lengths, each at least `min_length` wide."""
+    columns = torch.arange(ids.shape[1] + min_length, device=ids.device)[None, :]
+    wide = F.pad(ids, (0, min_length), value=PAD)
     separators = (wide == SEPARATOR) & (columns < lengths[:, None])
     at = torch.where(separators.any(1), separators.int().argmax(1), lengths)
     rest = (lengths - at - 1).clamp(min=0)

@@ -1,6 +1,6 @@
-"""What every student network is: its contract, its probabilities, and its logits of many texts.
+"""The base of every student network: its contract, its probabilities, and its logits of many texts.
 
-The contract of all of them: a text's answer never depends on the texts beside it in its batch. A text is as
+The contract: a text's logits never depend on the texts beside it in its batch. A text is as
 long as its characters, but at least as long as the widest filter; the difference is filled with the padding
 symbol, which has an embedding of its own and is learnt like any other. What a batch adds beyond is masked.
 """
@@ -41,7 +41,7 @@ class Student(nn.Module):
         self.head = nn.Linear(self.width, self.labels)
 
     def features(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """What is known of each text before the last layer: (batch, width); the arguments are those of `forward`."""
+        """The features before the last layer, (batch, width); the arguments are those of `forward`."""
         raise NotImplementedError(f"{type(self).__name__} has no features")
 
     def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,6 +78,6 @@ def predict(student: Student, encoded: Encoded, batch: int = 256) -> NDArray[np.
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
             ids, lengths = encoded.padded(rows, at_least=student.min_length)
-            answer, _ = student(torch.from_numpy(ids).to(where), torch.from_numpy(lengths).to(where))
-            logits[rows] = answer.float().cpu().numpy()
+            output, _ = student(torch.from_numpy(ids).to(where), torch.from_numpy(lengths).to(where))
+            logits[rows] = output.float().cpu().numpy()
     return logits

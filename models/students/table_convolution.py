@@ -1,7 +1,7 @@
-"""Training a convolution over characters by tables: what a filter answers to each character, computed once a batch.
+"""A convolution over characters trained by tables: a filter's products with each character, computed once a batch.
 
-A filter's answer to a window is the sum, over the window's characters, of its answer to each at that place. A batch
-has far fewer distinct characters than characters, so the products are made once a distinct character and added up by
+A filter's response to a window is the sum, over the window's characters, of its product with each at that place. A
+batch has far fewer distinct characters than characters, so the products are made once a distinct character and added by
 look-up. Backwards, the maximum over time lets one window a filter through: the rest has no gradient, and gets no work.
 The same sums as the convolution itself, in another order.
 """
@@ -22,7 +22,7 @@ Ints = NDArray[np.int32]
 
 
 def strongest(embedding: nn.Embedding, filters: Sequence[nn.Linear], ids: Tensor, effective: Tensor) -> Tensor:
-    """The largest answer of each filter over a text's own windows, on the CPU.
+    """The largest response of each filter over a text's own windows, on the CPU.
 
     Args:
         embedding: Characters to vectors (vocabulary, d).
@@ -41,11 +41,11 @@ def strongest(embedding: nn.Embedding, filters: Sequence[nn.Linear], ids: Tensor
     weights = torch.cat(by_place).reshape(sum(widths) * many, size)
     distinct, local = np.unique(ids.numpy(), return_inverse=True)
     table = embedding(torch.from_numpy(distinct)) @ weights.t()
-    maxima: Tensor = _LookUp.apply(table, local.reshape(ids.shape).astype(np.int32), effective.numpy(), widths)
+    maxima: Tensor = _TableMaxPool.apply(table, local.reshape(ids.shape).astype(np.int32), effective.numpy(), widths)
     return maxima + torch.cat([layer.bias for layer in filters])
 
 
-class _LookUp(torch.autograd.Function):
+class _TableMaxPool(torch.autograd.Function):
     """Look up, add, keep the largest: (distinct, places * filters) and a batch's rows -> (batch, widths * filters)."""
 
     @staticmethod
@@ -53,24 +53,24 @@ class _LookUp(torch.autograd.Function):
         many = table.shape[1] // sum(widths)
         maxima = np.empty((len(rows), many * len(widths)), np.float32)
         winners = np.empty(maxima.shape, np.int32)
-        _look_up(table.numpy(), rows, ends, widths, maxima, winners)
-        ctx.kept = rows, widths, winners, table.shape
+        _max_pool(table.numpy(), rows, ends, widths, maxima, winners)
+        ctx.forwarded = rows, widths, winners, table.shape
         return torch.from_numpy(maxima)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        rows, widths, winners, shape = ctx.kept
+        rows, widths, winners, shape = ctx.forwarded
         grad = np.zeros(shape, np.float32)
-        _hand_back(grads[0].contiguous().numpy(), rows, widths, winners, grad)
+        _max_pool_backward(grads[0].contiguous().numpy(), rows, widths, winners, grad)
         return torch.from_numpy(grad), None, None, None
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
-def _look_up(
+def _max_pool(
     table: Floats, rows: Ints, ends: NDArray[np.int64], widths: tuple[int, ...], maxima: Floats, winners: Ints
 ) -> None:
     many = maxima.shape[1] // len(widths)
-    answer = np.empty(many, np.float32)
+    response = np.empty(many, np.float32)
     for row in range(len(rows)):
         place = 0
         for nth in range(len(widths)):
@@ -80,20 +80,20 @@ def _look_up(
             best[:] = -np.inf
             where[:] = 0
             for start in range(ends[row] - width + 1):
-                answer[:] = table[rows[row, start], place * many : (place + 1) * many]
+                response[:] = table[rows[row, start], place * many : (place + 1) * many]
                 for step in range(1, width):
                     part = table[rows[row, start + step], (place + step) * many : (place + step + 1) * many]
                     for at in range(many):
-                        answer[at] += part[at]
+                        response[at] += part[at]
                 for at in range(many):  # selections, not branches: the compiler makes vectors of them
-                    better = answer[at] > best[at]
+                    better = response[at] > best[at]
                     where[at] = start if better else where[at]
-                    best[at] = answer[at] if better else best[at]
+                    best[at] = response[at] if better else best[at]
             place += width
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
-def _hand_back(grads: Floats, rows: Ints, widths: tuple[int, ...], winners: Ints, grad: Floats) -> None:
+def _max_pool_backward(grads: Floats, rows: Ints, widths: tuple[int, ...], winners: Ints, grad: Floats) -> None:
     many = grads.shape[1] // len(widths)
     for row in range(len(rows)):
         place = 0

@@ -13,10 +13,10 @@ from models.tasks import StudentSettings
 
 
 class TextCNN(Student):
-    """Filters over character n-grams, each remembered by its strongest answer (Kim 2014, arXiv:1408.5882).
+    """Filters over character n-grams, each remembered by its largest response (Kim 2014, arXiv:1408.5882).
 
-    Where it is trained on a CPU, a convolution is a look-up in tables (`folding`). Elsewhere it is one matrix product
-    over windows of neighbouring embeddings: the same sums as `Conv1d`.
+    Where it is trained on a CPU, a convolution is a look-up in tables (`table_convolution`). Elsewhere it is one matrix
+    product over windows of neighbouring embeddings: the same sums as `Conv1d`.
     """
 
     def __init__(self, settings: StudentSettings, vocabulary_size: int, labels: int) -> None:
@@ -46,10 +46,10 @@ class TextCNN(Student):
 
 
 def _strongest(embedded: Tensor, effective: Tensor, width: int, layer: nn.Module) -> Tensor:
-    """The largest answer of each filter over a text's own windows: (batch, length, d) -> (batch, filters)."""
+    """The largest response of each filter over a text's own windows: (batch, length, d) -> (batch, filters)."""
     windows = embedded.shape[1] - width + 1
     unfolded = torch.cat([embedded[:, offset : offset + windows] for offset in range(width)], dim=2)
-    answers: Tensor = layer(unfolded)
+    responses: Tensor = layer(unfolded)
     # Window i covers the characters i to i + width - 1: it is the text's own iff it ends within the text.
     outside = torch.arange(windows, device=embedded.device)[None, :] + width > effective[:, None]
-    return answers.masked_fill(outside[:, :, None], float("-inf")).amax(dim=1)
+    return responses.masked_fill(outside[:, :, None], float("-inf")).amax(dim=1)

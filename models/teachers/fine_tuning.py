@@ -27,7 +27,7 @@ WEIGHT_DECAY = 0.01
 
 def fine_tune(
     base: str | Path,
-    lesson: FineTuningRows,
+    rows: FineTuningRows,
     settings: TeacherSettings,
     *,
     seed: int,
@@ -35,16 +35,16 @@ def fine_tune(
     progress: Progress | None = None,
     keep: Callable[[Teacher], None] | None = None,
 ) -> Teacher:
-    """Teach a pretrained transformer some labels.
+    """Fine-tune a pretrained transformer on annotated texts.
 
     Args:
         base: A local Hugging Face folder, or the name of a model on the hub.
-        lesson: Texts and answers.
+        rows: Texts and their targets.
         settings: Schedule and longest text.
         seed: For the new last layer, the order and the dropout.
         max_steps: Stop after so many batches; None for all epochs.
         progress: Called after each batch with rows done, rows in total and the batch's loss.
-        keep: Called with the teacher as it is on its way, `settings.checkpoints` times at equal distances.
+        keep: Called with the teacher at each intermediate checkpoint, `settings.checkpoints` times at equal distances.
 
     Raises:
         DataError: There are no texts, or arrays of other shapes.
@@ -52,22 +52,22 @@ def fine_tune(
         EnvError: The hub cannot be reached or does not have it.
     """
     with reproducible(seed):
-        learner = TeacherInTraining.of(base, lesson, settings)
+        learner = TeacherInTraining.of(base, rows, settings)
         plan = _plan(learner.tokens.encoded, settings, seed, max_steps)
-        _FineTuning(learner, lesson, settings).run(plan, progress, keep)
+        _FineTuning(learner, rows, settings).run(plan, progress, keep)
     return learner.teacher()
 
 
 class _FineTuning:
     """The fine-tuning loop's state."""
 
-    def __init__(self, learner: TeacherInTraining, lesson: FineTuningRows, settings: TeacherSettings) -> None:
+    def __init__(self, learner: TeacherInTraining, rows: FineTuningRows, settings: TeacherSettings) -> None:
         self.learner = learner
-        self.kind: TaskKind = lesson.kind
-        self.targets = torch.from_numpy(lesson.targets.astype(np.float32)).to(learner.module.device)
-        self.mask = torch.from_numpy(lesson.mask).to(learner.module.device)
+        self.kind: TaskKind = rows.kind
+        self.targets = torch.from_numpy(rows.targets.astype(np.float32)).to(learner.module.device)
+        self.mask = torch.from_numpy(rows.mask).to(learner.module.device)
         self.rate = settings.learning_rate
-        self.stations = settings.checkpoints
+        self.checkpoints = settings.checkpoints
         self.optimiser = AdamW(learner.module.parameters(), lr=self.rate, weight_decay=WEIGHT_DECAY, fused=True)
 
     def run(
@@ -76,21 +76,21 @@ class _FineTuning:
         """Train through the planned batches."""
         self.learner.module.train()
         total, done = sum(map(len, plan)), 0
-        stations = {len(plan) * nth // (self.stations + 1) for nth in range(1, self.stations + 1)}
-        for step, rows in enumerate(plan):
-            if keep is not None and step in stations:
+        checkpoints = {len(plan) * nth // (self.checkpoints + 1) for nth in range(1, self.checkpoints + 1)}
+        for step, batch in enumerate(plan):
+            if keep is not None and step in checkpoints:
                 keep(self.learner.teacher())
                 self.learner.module.train()
             self.optimiser.param_groups[0]["lr"] = self.rate * ramp((step + 0.5) / len(plan))
-            loss = self._step(rows)
-            done += len(rows)
+            loss = self._step(batch)
+            done += len(batch)
             if progress is not None:
                 progress(done, total, loss)
 
-    def _step(self, rows: NDArray[np.int64]) -> float:
+    def _step(self, batch: NDArray[np.int64]) -> float:
         self.optimiser.zero_grad(set_to_none=True)
-        chosen = torch.from_numpy(rows).to(self.targets.device)
-        logits, _ = self.learner.answer(rows)
+        chosen = torch.from_numpy(batch).to(self.targets.device)
+        logits, _ = self.learner.logits_and_cls(batch)
         loss = hard_loss(logits, self.targets[chosen], self.mask[chosen], kind=self.kind)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.learner.module.parameters(), 1.0)

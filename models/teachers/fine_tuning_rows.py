@@ -1,4 +1,4 @@
-"""What a teacher is fine-tuned on: texts, and the answers that are known of them."""
+"""The rows that a teacher is fine-tuned on: texts, and the targets that are known of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from models.tasks import TaskKind
 
 @dataclass(frozen=True)
 class FineTuningRows:
-    """What a teacher learns from.
+    """Texts and their targets, label by label.
 
     Attributes:
         texts: Clean texts.
         targets: (texts, labels), 0 to 1, read where `mask` is True.
-        mask: (texts, labels) bool, True where the answer is known.
+        mask: (texts, labels) bool, True where the target is known.
         labels: Label names, in the order of the columns.
         kind: The task's kind, which decides the loss.
         second: Of pairs, the second texts.

@@ -1,4 +1,4 @@
-"""Teachers: fine-tuned transformers that answer several yes-or-no questions about a text.
+"""Teachers: fine-tuned transformers that give a text one logit per label.
 
 Weights are read from safetensors files only, and no code that comes with a model is ever run.
 """
@@ -96,7 +96,7 @@ class Teacher:
         with torch.inference_mode():
             for start in range(0, len(texts), batch):
                 rows = np.arange(start, min(start + batch, len(texts)))
-                answer = forward(self.model, self.tokenizer, tokens, rows, output_hidden_states=True)
-                logits[rows] = answer.logits.float().cpu().numpy()
-                states[rows] = answer.hidden_states[-1][:, 0].float().cpu().numpy()
+                output = forward(self.model, self.tokenizer, tokens, rows, output_hidden_states=True)
+                logits[rows] = output.logits.float().cpu().numpy()
+                states[rows] = output.hidden_states[-1][:, 0].float().cpu().numpy()
         return logits, states

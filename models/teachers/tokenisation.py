@@ -51,9 +51,9 @@ def forward(model: Any, tokenizer: Any, tokens: Tokens, rows: NDArray[np.int64],
     ids, lengths = tokens.encoded.padded(rows, at_least=1)
     attention = np.arange(ids.shape[1]) < lengths[:, None]
     ids[~attention] = tokenizer.pad_token_id
-    given = {"input_ids": ids, "attention_mask": attention.astype(np.int64)}
+    inputs = {"input_ids": ids, "attention_mask": attention.astype(np.int64)}
     if tokens.pairs and getattr(model.config, "type_vocab_size", 0) > 1:
         ends = ids == tokenizer.sep_token_id
-        given["token_type_ids"] = (ends.cumsum(1) - ends > 0).astype(np.int64)  # 1 from the second text on
+        inputs["token_type_ids"] = (ends.cumsum(1) - ends > 0).astype(np.int64)  # 1 from the second text on
     with half_precision(model.device):
-        return model(**{name: torch.from_numpy(value).to(model.device) for name, value in given.items()}, **options)
+        return model(**{name: torch.from_numpy(value).to(model.device) for name, value in inputs.items()}, **options)

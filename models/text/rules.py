@@ -92,11 +92,11 @@ class Cleaner:
             return (EMPTY,)
         if not any(sieve.fullmatch(text) for sieve in self._sieves):
             return ()
-        found: dict[str, Settled] = {}
+        by_task: dict[str, Settled] = {}
         for pattern, settled in self._rules:
-            if settled.task not in found and EVERY_TASK not in found and pattern.fullmatch(text):
-                found[settled.task] = settled
-        return tuple(found.values())
+            if settled.task not in by_task and EVERY_TASK not in by_task and pattern.fullmatch(text):
+                by_task[settled.task] = settled
+        return tuple(by_task.values())
 
 
 def _sieves(patterns: Sequence[re.Pattern[str]]) -> list[re.Pattern[str]]:

@@ -72,17 +72,17 @@ class WordVocabulary:
         rows = [self._ids(text)[:max_length] for text in as_large_string(texts).to_pylist()]
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
-        return Encoded(np.fromiter((one for row in rows for one in row), np.int32, int(offsets[-1])), offsets)
+        return Encoded(np.fromiter((word_id for row in rows for word_id in row), np.int32, int(offsets[-1])), offsets)
 
     def _ids(self, text: str) -> list[int]:
-        found: list[int] = []
+        ids: list[int] = []
         for word in cut(text):
             known = self._by_word.get(word)
             if known is None:
-                found += [self._by_word.get(char, UNKNOWN) for char in word]
+                ids += [self._by_word.get(char, UNKNOWN) for char in word]
             else:
-                found.append(known)
-        return found
+                ids.append(known)
+        return ids
 
     @cached_property
     def _by_word(self) -> dict[str, int]:
@@ -105,21 +105,21 @@ def read_vocabulary(path: Path) -> AnyVocabulary:
     """The vocabulary of a file, of whichever unit; `BundleError` for anything else."""
     data = path.read_bytes()
     try:
-        found = json.loads(data)
+        content = json.loads(data)
     except ValueError as error:
         raise BundleError(f"{path}: not JSON, expected a vocabulary; export the model again") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         return Vocabulary.from_json(data, str(path))
-    words = found.get("words")
-    if found.get("unit") != "word" or not isinstance(words, list) or not all(isinstance(one, str) for one in words):
+    words = content.get("words")
+    if content.get("unit") != "word" or not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise BundleError(f"{path}: expected words in a JSON object of the unit word; export the model again")
     return WordVocabulary(tuple(words))
 
 
 def cut(text: str) -> list[str]:
     """The words of a text by jieba's dictionary: joined they are the text."""
-    found: list[str] = _jieba().lcut(text, HMM=False)
-    return found
+    words: list[str] = _jieba().lcut(text, HMM=False)
+    return words
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Early stopping: a part of the training rows is kept back, and the epoch that answers it best stays."""
+"""Early stopping: a part of the training rows validates each epoch, and the best epoch's weights stay."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def hold_out(rows: int, settings: StudentSettings, seed: int) -> tuple[NDArray[n
 class EarlyStopping:
     """Judges a student after each epoch by its macro F1 on the rows kept back, and remembers the best weights.
 
-    Nothing stops before the epoch `first`, with which a route's last teacher begins to speak. Of epochs of equal F1
-    (rare labels may all be missed at first) the one with the smaller loss is the better.
+    Nothing stops before the epoch `first`, the first of a curriculum that learns from the finished teacher. Of epochs
+    of equal F1 (rare labels may all be missed at first) the one with the smaller loss is the better.
 
     Attributes:
-        scores: Macro F1 after each epoch, 0 where none of the rows has a positive answer.
+        scores: Macro F1 after each epoch, 0 where no label holds in any of the rows.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class EarlyStopping:
         self.scores: list[float] = []
         self._losses: list[float] = []
         self._texts = rows.texts.take(held)
-        self._hard, self._known = rows.hard[held], rows.hard_mask[held]
-        self._soft, self._said = rows.soft[held], rows.soft_mask[held]
+        self._hard, self._hard_mask = rows.hard[held], rows.hard_mask[held]
+        self._soft, self._soft_mask = rows.soft[held], rows.soft_mask[held]
         self._patience = patience
         self._first = first
         self._kind: TaskKind = kind
@@ -53,7 +53,7 @@ class EarlyStopping:
         student.train()
         self.scores.append(score)
         self._losses.append(loss)
-        ranks = [(one, -other) for one, other in zip(self.scores, self._losses, strict=True)]
+        ranks = [(f1, -loss) for f1, loss in zip(self.scores, self._losses, strict=True)]
         best = ranks.index(max(ranks))
         if best == len(ranks) - 1:
             self._best = {name: tensor.detach().clone() for name, tensor in student.state_dict().items()}
@@ -73,22 +73,22 @@ class EarlyStopping:
             student.load_state_dict(self._best)
 
     def _judge(self, student: Student) -> tuple[float, float]:
-        """Macro F1 against the answers; and the loss against them, or, where there are none, against the teacher."""
+        """Macro F1 against the hard targets; and the loss against them, or without any against the teacher."""
         logits = predict(student, self._texts)
         scores = keep_argmax(probabilities(logits, self._kind), self._kind)
         decisions = scores >= first_threshold(self._kind, student.labels)
         qualities = []
         for label in range(student.labels):
-            known = self._known[:, label]
+            known = self._hard_mask[:, label]
             counts = count(decisions[known, label], self._hard[known, label] >= 0.5)
             if counts.quality is not None:
                 qualities.append(counts.quality)
-        found = macro(qualities)
-        return found.f1 if found else 0.0, self._loss(torch.from_numpy(logits))
+        average = macro(qualities)
+        return average.f1 if average else 0.0, self._loss(torch.from_numpy(logits))
 
     def _loss(self, logits: Tensor) -> float:
-        if self._known.any():
-            answers = torch.from_numpy(self._hard), torch.from_numpy(self._known)
-            return float(hard_loss(logits, *answers, kind=self._kind))
-        said = torch.from_numpy(self._soft), torch.from_numpy(self._said)
-        return float(soft_loss(logits, *said, temperature=1.0, kind=self._kind))
+        if self._hard_mask.any():
+            hard = torch.from_numpy(self._hard), torch.from_numpy(self._hard_mask)
+            return float(hard_loss(logits, *hard, kind=self._kind))
+        soft = torch.from_numpy(self._soft), torch.from_numpy(self._soft_mask)
+        return float(soft_loss(logits, *soft, temperature=1.0, kind=self._kind))

@@ -33,8 +33,8 @@ def soft_loss(
     Args:
         student: Logits (rows, labels).
         teacher: Logits (rows, labels); they get a gradient too, unless they are detached.
-        mask: bool (rows, labels), True where the teacher has spoken.
-        temperature: Divides both logits; above 1 it shows more of what the teacher thinks of the unlikely.
+        mask: bool (rows, labels), True where the teacher has a logit.
+        temperature: Divides both logits; above 1 the unlikely outcomes weigh more.
         weight: Row weights (rows,), None for equal ones.
         kind: The task's kind. Of classes only those in the mask compete: a teacher that does not know one says
             nothing of it, and the mean is over the rows with two or more.
@@ -55,12 +55,12 @@ def soft_loss(
 def hard_loss(
     logits: Tensor, targets: Tensor, mask: Tensor, weight: Tensor | None = None, kind: TaskKind = "multi_label"
 ) -> Tensor:
-    """Cross-entropy against given answers: binary for each label, or over a row's classes.
+    """Cross-entropy against hard targets: binary for each label, or over a row's classes.
 
     Args:
         logits: (rows, labels).
         targets: (rows, labels), 0 to 1.
-        mask: bool (rows, labels), True where the answer is known.
+        mask: bool (rows, labels), True where the target is known.
         weight: Row weights (rows,), None for equal ones.
         kind: The task's kind. Of classes, a row counts where one of the known ones holds.
     """
@@ -85,20 +85,20 @@ def distil_loss(
 ) -> Tensor:
     """`soft_weight` times the soft loss plus the rest times the hard loss, each a mean of its own."""
     from_teacher = soft_loss(logits, soft, soft_mask, temperature=temperature, weight=weight, kind=kind)
-    from_answers = hard_loss(logits, hard, hard_mask, weight, kind)
-    return soft_weight * from_teacher + (1 - soft_weight) * from_answers
+    from_labels = hard_loss(logits, hard, hard_mask, weight, kind)
+    return soft_weight * from_teacher + (1 - soft_weight) * from_labels
 
 
-def hint_loss(told: Tensor, states: Tensor, weight: Tensor) -> Tensor:
-    """The mean squared error between what a student's features tell of the teacher's states and the states.
+def hint_loss(predicted: Tensor, cls_states: Tensor, weight: Tensor) -> Tensor:
+    """The mean squared error between the teacher's [CLS] states and their prediction from a student's features.
 
     Args:
-        told: (rows, width).
-        states: (rows, width); a row with NaN has none, and does not count.
+        predicted: (rows, width).
+        cls_states: (rows, width); a row with NaN has none, and does not count.
         weight: Row weights (rows,).
     """
-    mask = ~torch.isnan(states)
-    return _masked_mean((told - torch.where(mask, states, 0.0)) ** 2, mask, weight)
+    mask = ~torch.isnan(cls_states)
+    return _masked_mean((predicted - torch.where(mask, cls_states, 0.0)) ** 2, mask, weight)
 
 
 def _class_log_shares(logits: Tensor, mask: Tensor) -> Tensor:

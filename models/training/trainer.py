@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models import digests
 from models.errors import DataError
-from models.evaluation.predictions import logits_of
+from models.evaluation.predictions import to_logits
 from models.students.architectures import build_student
 from models.students.student import Student
 from models.tasks import StudentSettings, TaskKind
@@ -22,8 +22,8 @@ from models.training.batching import CHUNK, length_batches
 from models.training.checkpoints import Checkpoints
 from models.training.devices import device, reproducible
 from models.training.early_stopping import EarlyStopping, hold_out
-from models.training.joint_schemes import JointTeacher, scheme_of
-from models.training.offline_scheme import Alone
+from models.training.joint_schemes import JointTeacher, make_scheme
+from models.training.offline_scheme import OfflineScheme
 from models.training.training_rows import TrainingRows
 
 Progress: TypeAlias = Callable[[int, int, float], None]
@@ -77,7 +77,7 @@ def train_student(
         labels: Labels there are.
         seed: For the first weights, the order of rows and the dropout.
         kind: The task's kind, which decides the losses.
-        distil: False leaves the teacher aside: the same student without distillation.
+        distil: False trains the undistilled baseline: the same student, no teacher's logits.
         teacher: Of the joint schemes: the one that learns too. It is changed by the training.
         max_steps: Stop after so many batches; None for all epochs.
         progress: Called after each batch with rows done, rows in total and the batch's loss.
@@ -96,25 +96,25 @@ def train_student(
         learnt, held = hold_out(len(rows), settings, seed)
         start_at_base_rates(student, rows.base_rates(learnt, kind, soft=distil), kind)
         plan = _Plan(rows.texts.lengths[learnt], learnt, settings, seed, max_steps, CHUNK if student.padded else 1)
-        scheme = scheme_of(
+        scheme = make_scheme(
             student.to(device()), rows, settings, kind=kind, distil=distil, teacher=teacher, learnt=learnt,
             steps=plan.steps, seed=seed,
         )  # fmt: skip
-        watch = EarlyStopping(rows, held, settings.patience, kind, scheme.last_stage) if len(held) else None
-        run = _Run(scheme, plan, watch, after_epoch)
-        kept = None
+        stopping = EarlyStopping(rows, held, settings.patience, kind, scheme.last_stage) if len(held) else None
+        run = _Run(scheme, plan, stopping, after_epoch)
+        saved = None
         if checkpoints is not None:
             decides = [settings.model_dump(mode="json"), rows.digest, vocabulary_size, labels, seed, kind, distil]
             decides += [max_steps, torch.get_num_threads(), device().type, torch.__version__]
-            kept = Checkpoints(
+            saved = Checkpoints(
                 checkpoints, digests.of_json([*decides, teacher.digest if teacher is not None else None])
             )
-        run.epochs(progress, kept)
-        if watch is not None:
-            watch.restore(student)
-        if kept is not None:
-            kept.clear()
-    validation = tuple(watch.scores) if watch is not None else ()
+        run.epochs(progress, saved)
+        if stopping is not None:
+            stopping.restore(student)
+        if saved is not None:
+            saved.clear()
+    validation = tuple(stopping.scores) if stopping is not None else ()
     return TrainedStudent(student.cpu().eval(), tuple(run.losses), validation, run.seconds, run.done / run.seconds)
 
 
@@ -154,13 +154,13 @@ class _Plan:
 
 
 def start_at_base_rates(student: Student, rates: NDArray[np.float64], kind: TaskKind) -> None:
-    """Let the untrained student answer with each label's frequency.
+    """Set the last layer's bias so that the untrained student gives each label its frequency.
 
     Most labels are rare. From an even start the first hundreds of batches would teach nothing but that,
     through gradients that drown what tells the positives apart (Lin et al. 2017, arXiv:1708.02002, 4.1).
     """
     with torch.no_grad():
-        student.head.bias.copy_(torch.from_numpy(logits_of(rates, kind)))
+        student.head.bias.copy_(torch.from_numpy(to_logits(rates, kind)))
 
 
 class _Run:
@@ -168,39 +168,39 @@ class _Run:
 
     def __init__(
         self,
-        scheme: Alone,
+        scheme: OfflineScheme,
         plan: _Plan,
-        watch: EarlyStopping | None,
-        told: Callable[[int, float, float | None], None] | None,
+        stopping: EarlyStopping | None,
+        after_epoch: Callable[[int, float, float | None], None] | None,
     ) -> None:
-        self.told = told
+        self.after_epoch = after_epoch
         self.scheme = scheme
         self.plan = plan
-        self.watch = watch
+        self.stopping = stopping
         self.losses: list[float] = []
         self.step = self.done = 0  # batches, rows
         self.seconds = 0.0
         self.stopped = False
 
-    def epochs(self, progress: Progress | None, kept: Checkpoints | None) -> None:
-        """Train through the planned batches, or until the watch says to stop."""
+    def epochs(self, progress: Progress | None, checkpoints: Checkpoints | None) -> None:
+        """Train through the planned batches, or until early stopping ends it."""
         self.scheme.student.train()
-        before = kept.load() if kept is not None else None
+        before = checkpoints.load() if checkpoints is not None else None
         if before is not None:
             self._restore(before)
         for epoch, batches in enumerate(self.plan.epochs()):
             if epoch < len(self.losses) or self.stopped:
                 continue  # learnt before the training was interrupted
             self._epoch(epoch, batches, progress)
-            self.stopped = self.watch is not None and self.watch.after_epoch(self.scheme.student)
-            if self.told is not None:
-                self.told(epoch + 1, self.losses[-1], self.watch.scores[-1] if self.watch is not None else None)
-            if kept is not None:
-                kept.save(self._state())
+            self.stopped = self.stopping is not None and self.stopping.after_epoch(self.scheme.student)
+            if self.after_epoch is not None:
+                self.after_epoch(epoch + 1, self.losses[-1], self.stopping.scores[-1] if self.stopping else None)
+            if checkpoints is not None:
+                checkpoints.save(self._state())
 
     def _epoch(self, epoch: int, batches: Batches, progress: Progress | None) -> None:
         started, before = time.perf_counter(), self.seconds
-        self.scheme.begin((self.step + len(batches)) / self.plan.steps)
+        self.scheme.before_epoch((self.step + len(batches)) / self.plan.steps)
         losses: list[float] = []
         for batch in batches:
             losses.append(self.scheme.learn(batch, epoch, (self.step + 0.5) / self.plan.steps))
@@ -210,29 +210,30 @@ class _Run:
                 progress(self.done, self.plan.total, losses[-1])
         self.losses.append(float(np.mean(losses)))
         for name, parameter in self.scheme.student.named_parameters():
-            if not bool(torch.isfinite(parameter).all()):  # a look-up's maximum hides what is no number from the loss
+            if not bool(torch.isfinite(parameter).all()):  # a maximum hides what is no number from the loss
                 raise DataError(f"training: {name} has values that are not finite; lower student.learning_rate")
 
     def _state(self) -> dict[str, Any]:
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return {
             "losses": self.losses, "step": self.step, "done": self.done, "stopped": self.stopped,
-            "seconds": self.seconds, "taught": self.scheme.taught,
+            "seconds": self.seconds, "teacher_steps": self.scheme.teacher_steps,
             "random": torch.get_rng_state(), "random_cuda": cuda,
             "modules": {name: module.state_dict() for name, module in self.scheme.modules.items()},
-            "steps": {name: steps.optimiser.state_dict() for name, steps in self.scheme.steps.items()},
-            "watch": self.watch.state() if self.watch is not None else None,
+            "optimisers": {name: group.optimiser.state_dict() for name, group in self.scheme.groups.items()},
+            "stopping": self.stopping.state() if self.stopping is not None else None,
         }  # fmt: skip
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.losses, self.step, self.done = list(state["losses"]), state["step"], state["done"]
-        self.stopped, self.seconds, self.scheme.taught = state["stopped"], state["seconds"], state["taught"]
+        self.stopped, self.seconds = state["stopped"], state["seconds"]
+        self.scheme.teacher_steps = state["teacher_steps"]
         for name, module in self.scheme.modules.items():
             module.load_state_dict(state["modules"][name])
-        for name, steps in self.scheme.steps.items():
-            steps.optimiser.load_state_dict(state["steps"][name])
-        if self.watch is not None:
-            self.watch.resume(state["watch"])
+        for name, group in self.scheme.groups.items():
+            group.optimiser.load_state_dict(state["optimisers"][name])
+        if self.stopping is not None:
+            self.stopping.resume(state["stopping"])
         torch.set_rng_state(state["random"])
         if state["random_cuda"]:
             torch.cuda.set_rng_state_all(state["random_cuda"])

@@ -19,7 +19,7 @@ from models.text.vocabulary import Encoded
 _BLOCK = 1 << 16  # rows looked at together where all are
 _TYPES = {
     "hard": np.float32, "hard_mask": np.bool_, "soft": np.float32, "soft_mask": np.bool_, "weight": np.float32,
-    "states": np.float32, "route": np.float32,
+    "cls_states": np.float32, "curriculum": np.float32,
 }  # fmt: skip
 
 
@@ -29,13 +29,14 @@ class TrainingRows:
 
     Attributes:
         texts: The texts as ids.
-        hard: (rows, labels) float32 answers, 0 to 1, read where `hard_mask` is True.
+        hard: (rows, labels) float32 targets, 0 to 1, read where `hard_mask` is True.
         hard_mask: (rows, labels) bool.
         soft: (rows, labels) float32 logits of the teacher, read where `soft_mask` is True.
         soft_mask: (rows, labels) bool.
         weight: (rows,) float32, how much a row counts.
-        states: (rows, width) float32, what the teacher knew of the text ([CLS]), NaN where it has not seen it; or None.
-        route: (rows, steps, labels) float32, the teacher's logits on its way, the earliest first; or None.
+        cls_states: (rows, width) float32, the teacher's [CLS] states, NaN where it has not seen the text; or None.
+        curriculum: (rows, checkpoints, labels) float32, the logits of the teacher's intermediate checkpoints, the
+            earliest first; or None.
     """
 
     texts: Encoded
@@ -44,8 +45,8 @@ class TrainingRows:
     soft: NDArray[np.float32]
     soft_mask: NDArray[np.bool_]
     weight: NDArray[np.float32]
-    states: NDArray[np.float32] | None = None
-    route: NDArray[np.float32] | None = None
+    cls_states: NDArray[np.float32] | None = None
+    curriculum: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -57,10 +58,13 @@ class TrainingRows:
         for name, shape in expected.items():
             if (got := getattr(self, name).shape) != shape:
                 raise DataError(f"training rows: {name} has shape {got}, expected {shape}; join them again")
-        if self.states is not None and (self.states.ndim, len(self.states)) != (2, rows):
-            raise DataError(f"training rows: states have shape {self.states.shape}, expected ({rows}, width)")
-        if self.route is not None and (self.route.ndim, *self.route.shape[::2]) != (3, rows, labels):
-            raise DataError(f"training rows: route has shape {self.route.shape}, expected ({rows}, steps, {labels})")
+        states, curriculum = self.cls_states, self.curriculum
+        if states is not None and (states.ndim, len(states)) != (2, rows):
+            raise DataError(f"training rows: cls_states have shape {states.shape}, expected ({rows}, width)")
+        if curriculum is not None and (curriculum.ndim, *curriculum.shape[::2]) != (3, rows, labels):
+            raise DataError(
+                f"training rows: curriculum has shape {curriculum.shape}, expected ({rows}, checkpoints, {labels})"
+            )
         if rows == 0:
             raise DataError("training rows: got none, expected at least one; widen the training days or the sample")
 
@@ -73,16 +77,16 @@ class TrainingRows:
         return digests.of_json(parts)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "texts"}
-        own |= {"ids": self.texts.ids, "offsets": self.texts.offsets}
-        return {name: np.ascontiguousarray(value) for name, value in own.items() if value is not None}
+        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "texts"}
+        arrays |= {"ids": self.texts.ids, "offsets": self.texts.offsets}
+        return {name: np.ascontiguousarray(value) for name, value in arrays.items() if value is not None}
 
-    def answered(self, learnt: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(labels,) bool, True where one of these rows has a hard answer."""
-        found = np.zeros(self.hard_mask.shape[1], np.bool_)
+    def labels_with_hard_targets(self, learnt: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(labels,) bool, True where one of these rows has a hard target."""
+        known = np.zeros(self.hard_mask.shape[1], np.bool_)
         for start in range(0, len(learnt), _BLOCK):
-            found |= self.hard_mask[learnt[start : start + _BLOCK]].any(0)
-        return found
+            known |= self.hard_mask[learnt[start : start + _BLOCK]].any(0)
+        return known
 
     def base_rates(self, learnt: NDArray[np.int64], kind: TaskKind, *, soft: bool) -> NDArray[np.float64]:
         """How often each label holds among these rows, by weight; never 0 or 1.
@@ -90,7 +94,7 @@ class TrainingRows:
         Args:
             learnt: Row numbers.
             kind: The task's kind.
-            soft: Where no answer is known, the teacher's probability counts as one.
+            soft: Where no hard target is known, the teacher's probability counts as one.
         """
         positives = known = np.zeros(self.hard.shape[1])
         for start in range(0, len(learnt), _BLOCK):
@@ -100,8 +104,8 @@ class TrainingRows:
             known = known + weight @ mask
             if soft:
                 guessed = self.soft_mask[block] & ~mask
-                said = probabilities(np.where(self.soft_mask[block], self.soft[block], np.nan), kind)
-                positives = positives + weight @ np.where(guessed, said, 0)
+                probability = probabilities(np.where(self.soft_mask[block], self.soft[block], np.nan), kind)
+                positives = positives + weight @ np.where(guessed, probability, 0)
                 known = known + weight @ guessed
         rates: NDArray[np.float64] = (positives + 1) / (known + 2)
         return rates
@@ -167,7 +171,7 @@ class RowsWriter:
         return np.memmap(self._folder / name, kind, "r", shape=shape)
 
 
-def spread_of(states: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def mean_and_deviation(states: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and standard deviation of each dimension, (width,) each, over the rows that have no NaN."""
     total, squares, seen = np.zeros(states.shape[1]), np.zeros(states.shape[1]), 0
     for start in range(0, len(states), _BLOCK):

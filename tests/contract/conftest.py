@@ -16,8 +16,8 @@ from tests.contract.support import PRECISIONS, export, make_student
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[Precision, Path]:
     folder = tmp_path_factory.mktemp("engines")
     with pytest.MonkeyPatch.context() as patch:  # int8 is coarse for a student with so few numbers
-        patch.setattr("models.export.parity.OF_PRECISION", 1e-1)
-        patch.setattr("models.export.parity.CHANGED", 1e-1)
+        patch.setattr("models.export.parity.PRECISION_TOLERANCE", 1e-1)
+        patch.setattr("models.export.parity.MAX_CHANGED", 1e-1)
         return {kind: export(make_student(), folder / kind, precision=kind) for kind in PRECISIONS}
 
 

@@ -47,7 +47,7 @@ def resealed(bundle: Path, folder: Path, model: bytes, **changes: Any) -> Path:
     return seal(folder, model=model, vocabulary=VOCABULARY, facts=BundleFacts(**(facts | changes)))
 
 
-def with_initialiser(bundle: Path, name: str, change: Callable[[Any], Any]) -> bytes:
+def with_initializer(bundle: Path, name: str, change: Callable[[Any], Any]) -> bytes:
     model = onnx.load(bundle / "model.onnx")
     (tensor,) = [item for item in model.graph.initializer if item.name == name]
     changed = change(numpy_helper.to_array(tensor).copy())

@@ -37,7 +37,7 @@ from tests.contract.support import (
     make_student,
     resealed,
     run_fresh,
-    with_initialiser,
+    with_initializer,
 )  # fmt: skip
 
 GOLDEN = {"int16": "ff99810965ed7242", "int8": "a2c38e580919d697", "float32": "66e8ce4bb05ca11c"}
@@ -131,7 +131,7 @@ def beyond(numbers: Any) -> Any:
         ("table.3.1", lambda numbers: numbers.astype(np.int32), "table.3.1 is not stored as raw int8"),
         ("table.3.1", lambda numbers: numbers.astype(np.float32), r"table.3.1 is float32 of shape .* expected int16"),
         ("table.2.0", lambda numbers: numbers[:-1], "table.2.0 is int16 of shape"),
-        ("table.4.3", lambda numbers: None, "has no initialiser table.4.3"),
+        ("table.4.3", lambda numbers: None, "has no initializer table.4.3"),
         ("table.3.2", beyond, "table.3.2 goes beyond ±10922"),
         ("scale", lambda numbers: numbers.reshape(1, -1), r"scale is float32 of shape \(1, 210\), expected"),
         ("bias", typed, "bias is not stored as raw"),
@@ -140,10 +140,10 @@ def beyond(numbers: Any) -> Any:
         ("head.bias", lambda numbers: numbers.astype(np.float16), "head.bias is not stored as raw"),
     ],
 )
-def test_a_damaged_initialiser_is_refused_by_name(
+def test_a_damaged_initializer_is_refused_by_name(
     bundles: dict[Precision, Path], tmp_path: Path, name: str, change: Callable[[Any], Any], told: str
 ) -> None:
-    model = with_initialiser(bundles["int16"], name, change)
+    model = with_initializer(bundles["int16"], name, change)
     with pytest.raises(BundleError, match=told):
         FusedEngine.of(open_bundle(resealed(bundles["int16"], tmp_path / "broken", model)))
 
@@ -164,7 +164,7 @@ def test_a_file_that_is_no_model_ends_in_a_bundle_error(bundles: dict[Precision,
 
 
 def test_an_answer_that_is_no_probability_is_refused(bundles: dict[Precision, Path], tmp_path: Path) -> None:
-    model = with_initialiser(bundles["int16"], "scale", lambda numbers: numbers * np.float32(3e38))
+    model = with_initializer(bundles["int16"], "scale", lambda numbers: numbers * np.float32(3e38))
     model = onnx.load_from_string(model)
     for item in model.graph.initializer:
         if item.name == "head.weight":

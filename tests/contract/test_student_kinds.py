@@ -159,7 +159,7 @@ def test_the_order_of_a_pair_matters_and_its_neighbours_do_not() -> None:
     assert isinstance(student, Pair)
     ids, lengths = rows([5, 6, SEPARATOR, 7], [7, SEPARATOR, 5, 6])
     logits, features = student(ids, lengths)
-    assert features.shape == (2, 4 * student.one.width)
+    assert features.shape == (2, 4 * student.encoder.width)
     assert not torch.allclose(logits[0], logits[1])
     alone = student(ids[:1], lengths[:1])[0]
     assert torch.allclose(alone[0], logits[0], atol=1e-6)

@@ -42,7 +42,7 @@ def settings(*labels: str, **student: Any) -> dict[str, Any]:
         "teacher": TEACHER, "student": STUDENT | student,
     }  # fmt: skip
     rounds = {
-        "threshold_days": 1, "test_days": 1, "gate_days": 0, "min_train_days": 1, "rounds": 1, "twin_margin": 1,
+        "threshold_days": 1, "test_days": 1, "gate_days": 0, "min_train_days": 1, "rounds": 1, "undistilled_margin": 1,
     }  # fmt: skip
     return {"tasks": {TASK: task}, "rounds": rounds, "teacher_scoring": {"commits": 1}}
 
@@ -141,7 +141,7 @@ def test_sql_asks_the_student_about_two_raw_texts(own: Lake) -> None:
 
 
 def test_every_scheme_and_student_can_be_compared_on_one_round(own: Lake, tmp_path: Path) -> None:
-    schemes = "offline+hints+route,joint_coupled+hints,joint_isolated+route,multi_teacher"
+    schemes = "offline+hints+curriculum,joint_coupled+hints,joint_isolated+curriculum,multi_teacher"
     options = {"round": None, "students": "bow:word", "schemes": schemes, "seeds": "1", "out": tmp_path}
     before, unfinished = own.read(tables.MODELS).count(), states(own)
     assert do(compare.JOB, context(own, options=options)) is not None
@@ -160,7 +160,7 @@ def test_every_scheme_and_student_can_be_compared_on_one_round(own: Lake, tmp_pa
 
 
 def test_a_comparison_trains_what_the_round_trained(own: Lake, tmp_path: Path) -> None:
-    """The same rows, settings and seed: the same F1 as the round's student and its twin."""
+    """The same rows, settings and seed: the same F1 as the round's student and its undistilled baseline."""
     first = f"{TASK}/textcnn/01"
     options = {"round": first, "students": "textcnn", "schemes": "offline", "seeds": "1", "out": tmp_path}
     assert do(compare.JOB, context(own, options=options)) is not None
@@ -179,8 +179,9 @@ def test_what_cannot_be_compared_is_told(own: Lake, tmp_path: Path) -> None:
     good = {"round": None, "students": "textcnn", "schemes": "offline", "seeds": "1", "out": tmp_path}
     for wrong, message in (
         ({"students": "tree"}, "--students"), ({"schemes": "online"}, "--schemes"), ({"seeds": "one"}, "--seeds"),
-        ({"seeds": "-1"}, "--seeds"), ({"students": ""}, "--students"), ({"schemes": "offline+route+hints"}, "--sch"),
-        ({"schemes": "joint_summed+route"}, "route"),
+        ({"seeds": "-1"}, "--seeds"), ({"students": ""}, "--students"),
+        ({"schemes": "offline+curriculum+hints"}, "--sch"),
+        ({"schemes": "joint_summed+curriculum"}, "curriculum"),
     ):  # fmt: skip
         with pytest.raises(SettingsError, match=message):
             compare.plan(context(own, options=good | wrong))
@@ -265,6 +266,6 @@ def test_a_student_that_loses_to_its_twin_is_not_promoted(own: Lake) -> None:
     add(own, tables.MODELS, model_row(worse, ["fits"], created_at=later))
     add(own, tables.THRESHOLDS, threshold_row(worse, "fits", 0.5))
     strict = settings("has_x", "fits")
-    strict["rounds"]["twin_margin"] = 0.01
+    strict["rounds"]["undistilled_margin"] = 0.01
     with pytest.raises(GateError, match=r"0\.700 against the gold `teacher` is below the 0\.750"):
         promote.plan(context_of(own, **strict))

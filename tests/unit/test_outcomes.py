@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.evaluation.predictions import first_threshold, keep_argmax, logits_of, probabilities
+from models.evaluation.predictions import first_threshold, keep_argmax, probabilities, to_logits
 from models.tasks import TaskKind
 
 LOGITS = arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 6)), elements=st.floats(-1e4, 1e4, width=32))
@@ -58,5 +58,5 @@ def test_the_way_back_to_logits_gives_the_same_probabilities(logits: np.ndarray)
     kinds: tuple[TaskKind, ...] = ("multi_label", "multi_class")
     for kind in kinds:
         wanted = probabilities(logits, kind)
-        found = probabilities(logits_of(wanted, kind).astype(np.float32), kind)
+        found = probabilities(to_logits(wanted, kind).astype(np.float32), kind)
         np.testing.assert_allclose(found, wanted, atol=1e-5)

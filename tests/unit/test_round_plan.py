@@ -122,7 +122,7 @@ def test_a_student_loses_where_it_is_below_its_twin_by_more_than_noise(
     metrics: list[dict[str, object]], positives: list[int], lost: str | None
 ) -> None:
     row_counts = {"train": 9} | {f"human_positives/{at}": count for at, count in enumerate(positives)}
-    reason = loses(metrics, row_counts, RoundSettings(twin_margin=0.01))
+    reason = loses(metrics, row_counts, RoundSettings(undistilled_margin=0.01))
     assert (reason is None) == (lost is None)
     assert lost is None or f"against the gold `{lost}`" in str(reason)
 
@@ -137,7 +137,7 @@ def test_where_the_teacher_finds_no_positive_nobody_loses() -> None:
 
 
 def test_a_student_that_lost_to_its_twin_is_not_promoted_though_it_reached_every_target() -> None:
-    first, last = (decide(number, GOOD, TARGETS, SMALL, "worse than its twin") for number in (1, 2))
+    first, last = (decide(number, GOOD, TARGETS, SMALL, "worse than its baseline") for number in (1, 2))
     assert (first.action, last.action) == ("go_on", "stop")
-    assert "worse than its twin" in first.reason
-    assert "worse than its twin" in last.reason
+    assert "worse than its baseline" in first.reason
+    assert "worse than its baseline" in last.reason

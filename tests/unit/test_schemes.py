@@ -18,7 +18,7 @@ from models.students.architectures import build_student
 from models.students.student import predict
 from models.tasks import JOINT, StudentSettings
 from models.text.vocabulary import Vocabulary
-from models.training.joint_schemes import Joint, scheme_of
+from models.training.joint_schemes import JointScheme, make_scheme
 from models.training.trainer import TrainedStudent, train_student
 from models.training.training_rows import TrainingRows
 
@@ -29,7 +29,7 @@ SETTINGS = StudentSettings(
 
 
 def rows(count: int = 480, seed: int = 0) -> TrainingRows:
-    """Label 0: the text holds x. Label 1: it holds ab. The teacher on its way took the first for granted."""
+    """Label 0: the text holds x. Label 1: it holds ab. The teacher's early checkpoints took the first for granted."""
     random = np.random.default_rng(seed)
     texts = ["".join(random.choice(list("abcdefghxy"), random.integers(0, 15))) for _ in range(count)]
     truth = np.array([["x" in text, "ab" in text] for text in texts])
@@ -42,8 +42,8 @@ def rows(count: int = 480, seed: int = 0) -> TrainingRows:
         soft=logits,
         soft_mask=everywhere,
         weight=np.ones(count, np.float32),
-        states=np.repeat(logits, 3, 1),
-        route=np.stack([np.full_like(logits, 0.5), logits / 4], axis=1),
+        cls_states=np.repeat(logits, 3, 1),
+        curriculum=np.stack([np.full_like(logits, 0.5), logits / 4], axis=1),
     )
 
 
@@ -61,10 +61,10 @@ class TinyTeacher:
         return f"{weights(self.module).hex()} {self.learning_rate} {self.epochs}"
 
     @property
-    def state_width(self) -> int:
+    def cls_width(self) -> int:
         return 2
 
-    def answer(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def logits_and_cls(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         seen = self._seen[torch.from_numpy(rows)]
         return self.module(seen), seen
 
@@ -93,8 +93,8 @@ SCHEMES: list[dict[str, Any]] = [
     *({"scheme": scheme} for scheme in JOINT),
     {"scheme": "offline", "hint_weight": 0.3},
     {"scheme": "joint_coupled", "hint_weight": 0.3},
-    {"scheme": "offline", "route": True},
-    {"scheme": "joint_isolated", "route": True},
+    {"scheme": "offline", "curriculum": True},
+    {"scheme": "joint_isolated", "curriculum": True},
 ]
 
 
@@ -108,7 +108,7 @@ def test_each_scheme_solves_a_tiny_problem_by_its_teacher_alone(changes: dict[st
     share = 0.5 if changes["scheme"] == "joint_summed" else 1.0
     result = train(own, TinyTeacher(given) if joint else None, soft_weight=share, **changes)
     assert right(result.student, rows(300, seed=9)) > 0.93
-    if not changes.get("route"):  # a route's epochs have different teachers
+    if not changes.get("curriculum"):  # a curriculum's epochs have different teachers
         assert result.losses[-1] < result.losses[0]
 
 
@@ -166,9 +166,9 @@ def test_a_joint_teacher_goes_through_its_own_epochs_and_batches() -> None:
     asked: list[tuple[bool, NDArray[np.int64]]] = []
 
     class Noted(TinyTeacher):
-        def answer(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        def logits_and_cls(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
             asked.append((self.module.training, rows))
-            return super().answer(rows)
+            return super().logits_and_cls(rows)
 
     train(given, Noted(given, epochs=3), scheme="joint_isolated", epochs=2)
     learning = [rows for training, rows in asked if training]
@@ -180,16 +180,16 @@ def test_a_joint_teacher_goes_through_its_own_epochs_and_batches() -> None:
     assert sum(not training for training, _ in asked) == 10
 
 
-def test_on_a_joint_route_the_teacher_is_ahead_by_an_epoch_and_stands_still() -> None:
+def test_in_a_joint_curriculum_the_teacher_is_ahead_by_an_epoch_and_stands_still() -> None:
     given = rows(160)
     order: list[bool] = []
 
     class Noted(TinyTeacher):
-        def answer(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        def logits_and_cls(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
             order.append(self.module.training)
-            return super().answer(rows)
+            return super().logits_and_cls(rows)
 
-    train(given, Noted(given, epochs=4), scheme="joint_coupled", route=True, epochs=2)
+    train(given, Noted(given, epochs=4), scheme="joint_coupled", curriculum=True, epochs=2)
     assert order == ([True] * 20 + [False] * 5) * 2
 
 
@@ -222,24 +222,24 @@ def gradients_of(scheme: str) -> dict[str, set[str]]:
     student = build_student(SETTINGS, len(VOCABULARY), 2)
     settings = StudentSettings(**(SETTINGS.model_dump() | {"scheme": scheme}))
     everyone = np.arange(len(given))
-    found = scheme_of(
+    found = make_scheme(
         student, given, settings, kind="multi_label", distil=True, teacher=teacher, learnt=everyone, steps=8, seed=1
     )
-    assert isinstance(found, Joint)
+    assert isinstance(found, JointScheme)
     names = {id(p): f"student.{n}" for n, p in student.named_parameters()}
     names |= {id(p): f"teacher.{n}" for n, p in teacher.module.named_parameters()}
     moved: dict[str, set[str]] = {}
-    for name, steps in found.steps.items():
-        original = steps.by
+    for name, group in found.groups.items():
+        original = group.step
 
         def spy(
-            gradients: Any, progress: float, name: str = name, steps: Any = steps, original: Any = original
+            gradients: Any, progress: float, name: str = name, group: Any = group, original: Any = original
         ) -> None:
-            pairs = zip(steps.parameters, gradients, strict=True)
+            pairs = zip(group.parameters, gradients, strict=True)
             moved[name] = {names[id(p)] for p, g in pairs if g is not None and bool(g.abs().sum() > 0)}
             original(gradients, progress)
 
-        found.steps[name] = _Spied(spy, steps.parameters)  # type: ignore[assignment]
+        found.groups[name] = _Spied(spy, group.parameters)  # type: ignore[assignment]
     student.train()
     found.learn(np.arange(32), 0, 0.5)
     return moved
@@ -247,7 +247,7 @@ def gradients_of(scheme: str) -> dict[str, set[str]]:
 
 @dataclasses.dataclass
 class _Spied:
-    by: Any
+    step: Any
     parameters: Any
 
 
@@ -264,25 +264,30 @@ def test_the_gradients_reach_the_parameters_that_the_scheme_says() -> None:
 def test_a_joint_scheme_without_a_teacher_and_hints_without_states_are_refused() -> None:
     with pytest.raises(DataError, match="joint_coupled needs a teacher"):
         train(rows(64), scheme="joint_coupled")
-    with pytest.raises(DataError, match="no states of the teacher"):
-        train(dataclasses.replace(rows(64), states=None), hint_weight=0.1)
-    with pytest.raises(DataError, match="teacher's way"):
-        train(dataclasses.replace(rows(64), route=None), route=True)
+    with pytest.raises(DataError, match=r"no \[CLS\] states of the teacher"):
+        train(dataclasses.replace(rows(64), cls_states=None), hint_weight=0.1)
+    with pytest.raises(DataError, match="intermediate checkpoints"):
+        train(dataclasses.replace(rows(64), curriculum=None), curriculum=True)
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"scheme": "joint_summed", "route": True}, {"teachers": {"live": 1.0}}, {"hint_layer": 1}, {"scheme": "online"}],
+    [
+        {"scheme": "joint_summed", "curriculum": True},
+        {"teachers": {"live": 1.0}},
+        {"hint_layer": 1},
+        {"scheme": "online"},
+    ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         StudentSettings(**changes)
 
 
-def test_on_a_route_the_early_epochs_learn_from_the_early_teacher() -> None:
+def test_in_a_curriculum_the_early_epochs_learn_from_the_early_teacher() -> None:
     given = rows(200)
     early = dataclasses.replace(given, soft=np.full_like(given.soft, np.nan))  # of which the first epochs read nothing
-    settings = {"route": True, "epochs": 6, "soft_weight": 1.0}
+    settings = {"curriculum": True, "epochs": 6, "soft_weight": 1.0}
     assert np.isfinite(train(early, max_steps=4 * 7, **settings).losses).all()
     with pytest.raises(DataError, match="became nan"):
         train(early, **settings)
@@ -363,7 +368,9 @@ def test_epochs_that_find_no_positive_are_told_apart_by_their_loss() -> None:
     assert weights(result.student) == weights(last.student)
 
 
-def test_on_a_route_nothing_stops_before_the_last_teacher_speaks() -> None:
+def test_in_a_curriculum_nothing_stops_before_the_last_teacher_speaks() -> None:
     given = rows(200)
-    result = train(given, route=True, soft_weight=1.0, epochs=9, validation_share=0.3, patience=1, learning_rate=1e-9)
+    result = train(
+        given, curriculum=True, soft_weight=1.0, epochs=9, validation_share=0.3, patience=1, learning_rate=1e-9
+    )
     assert len(result.validation) >= 7

@@ -14,7 +14,7 @@ from models.students.architectures import build_student
 from models.tasks import StudentSettings, TaskKind
 from models.text.vocabulary import Encoded
 from models.training.trainer import start_at_base_rates
-from models.training.training_rows import RowsWriter, TrainingRows, spread_of
+from models.training.training_rows import RowsWriter, TrainingRows, mean_and_deviation
 from tests.unit.test_schemes import rows, train, weights
 
 
@@ -53,26 +53,26 @@ def test_blocks_of_other_shapes_are_refused(tmp_path: Path) -> None:
     with RowsWriter(tmp_path) as writer:
         writer.add(given)
         with pytest.raises(DataError, match="states has rows of"):
-            writer.add(dataclasses.replace(given, states=np.zeros((20, 2), np.float32)))
+            writer.add(dataclasses.replace(given, cls_states=np.zeros((20, 2), np.float32)))
 
 
 def test_empty_texts_can_be_mapped(tmp_path: Path) -> None:
     given = dataclasses.replace(
-        rows(3), texts=Encoded(np.zeros(0, np.int32), np.zeros(4, np.int64)), states=None, route=None
+        rows(3), texts=Encoded(np.zeros(0, np.int32), np.zeros(4, np.int64)), cls_states=None, curriculum=None
     )
     with RowsWriter(tmp_path) as writer:
         writer.add(given)
         assert writer.finished().texts.lengths.tolist() == [0, 0, 0]
 
 
-def test_the_spread_of_states_is_that_of_the_rows_that_have_some() -> None:
+def test_mean_and_deviation_of_states_are_those_of_the_rows_that_have_some() -> None:
     states = np.random.default_rng(1).normal(5, 3, (100, 4)).astype(np.float32)
     wanted = states[np.arange(100) % 3 != 0]
     states[::3] = np.nan
-    mean, deviation = spread_of(states)
+    mean, deviation = mean_and_deviation(states)
     assert mean == pytest.approx(wanted.mean(0), rel=1e-5)
     assert deviation == pytest.approx(wanted.std(0), rel=1e-5)
-    assert spread_of(np.full((3, 2), np.nan, np.float32))[1].min() > 0  # nothing is divided by 0
+    assert mean_and_deviation(np.full((3, 2), np.nan, np.float32))[1].min() > 0  # nothing is divided by 0
 
 
 def test_base_rates_count_answers_first_and_the_teacher_where_there_is_none() -> None:
@@ -99,7 +99,7 @@ def test_an_untrained_student_answers_with_the_base_rates() -> None:
         assert probabilities(bias, kind)[0] == pytest.approx(rates, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["states", "route"])
+@pytest.mark.parametrize("name", ["cls_states", "curriculum"])
 def test_extra_arrays_that_do_not_fit_are_refused(name: str) -> None:
     given = rows(20)
     with pytest.raises(DataError, match=name):
