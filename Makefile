@@ -75,7 +75,7 @@ format: .venv/.ready ## Format the code
 	@$(RUN) -m ruff format .
 	@$(RUN) -m ruff check --fix .
 
-golden: .venv/.ready ## Rewrite the golden files; read the difference before you commit it
+golden: .venv/.ready ## Rewrite the golden files and docs/settings.md; read the difference before you commit it
 	@$(RUN) tests/golden_update.py
 
 .venv/.bench: .venv/.ready

@@ -25,7 +25,8 @@ from jobs.runtime.chain import Link, run_chain
 from jobs.runtime.context import Request, make_context
 from jobs.runtime.progress import Reporter
 from jobs.scoring import score_teacher
-from jobs.settings import Settings, load, merge
+from jobs.settings import Settings
+from jobs.settings_file import load, merge
 from jobs.teachers import train_teacher
 
 OUT = Path("build/real")

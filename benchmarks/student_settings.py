@@ -21,7 +21,7 @@ from jobs.rounds.training_data import training_data
 from jobs.runtime import session
 from jobs.runtime.context import Context, Request, make_context
 from jobs.runtime.progress import Reporter
-from jobs.settings import load
+from jobs.settings_file import load
 from models.evaluation.predictions import probabilities
 from models.evaluation.sliced_metrics import search_thresholds
 from models.students.student import predict

@@ -32,7 +32,7 @@ from jobs.rounds.training_data import TrainingData, training_data
 from jobs.runtime import session
 from jobs.runtime.context import Request, make_context
 from jobs.runtime.progress import Reporter
-from jobs.settings import load
+from jobs.settings_file import load
 from models.evaluation.ensemble import in_order
 from models.evaluation.predictions import probabilities
 from models.students.student import predict

@@ -27,14 +27,14 @@ JOINT: tuple[Scheme, ...] = ("joint_isolated", "joint_coupled", "joint_summed")
 class Frozen(BaseModel):
     """Base of all settings: read once, never changed, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Target(Frozen):
     """What a label's student must reach against its teacher before it may be promoted."""
 
-    precision: Share = 0.80
-    recall: Share = 0.80
+    precision: Share = Field(0.80, description="The least precision.")
+    recall: Share = Field(0.80, description="The least recall.")
 
 
 class LabelSettings(Frozen):
@@ -44,30 +44,36 @@ class LabelSettings(Frozen):
     where all it requires hold; a label that holds removes the labels it excludes.
     """
 
-    target: Target = Target()
-    requires: tuple[LabelRef, ...] = ()
-    excludes: tuple[LabelRef, ...] = ()
+    target: Target = Field(Target(), description="What its student must reach.")
+    requires: tuple[LabelRef, ...] = Field((), description="Labels that must hold too.")
+    excludes: tuple[LabelRef, ...] = Field((), description="Labels that it removes where it holds.")
 
 
 class TeacherSettings(Frozen):
-    """The teacher: a Hugging Face model by folder or hub name, or (None) a small BERT built and pretrained here."""
+    """The teacher: a Hugging Face model by folder or hub name, or a small BERT built and pretrained here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
-    source: str | None = Field(default=None, alias="from")
-    layers: PositiveInt = 2
-    hidden: PositiveInt = 128
-    heads: PositiveInt = 2
-    max_tokens: Annotated[int, Field(ge=8, le=512)] = 64
-    vocabulary_size: PositiveInt = 6000
-    pretrain_steps: Annotated[int, Field(ge=0)] = 1500
-    pretrain_seconds: PositiveFloat = 90.0  # whichever of steps and seconds comes first ends the pretraining
-    pretrain_texts: PositiveInt = 60_000
-    epochs: PositiveInt = 6
-    batch: PositiveInt = 32
-    learning_rate: PositiveFloat = 5e-4
-    projection: PositiveInt = 32  # width of the stored [CLS] projection
-    checkpoints: Annotated[int, Field(ge=0)] = 0  # intermediate checkpoints that are kept, for a student's curriculum
+    source: str | None = Field(
+        None, alias="from", description="A folder or hub name; `null` builds a small BERT and pretrains it here."
+    )
+    layers: PositiveInt = Field(2, description="Layers of the small BERT.")
+    hidden: PositiveInt = Field(128, description="Width of the small BERT, a multiple of `heads`.")
+    heads: PositiveInt = Field(2, description="Attention heads of the small BERT.")
+    max_tokens: int = Field(64, ge=8, le=512, description="Longer texts are cut to this many tokens.")
+    vocabulary_size: PositiveInt = Field(6000, description="Tokens of the small BERT.")
+    pretrain_steps: int = Field(1500, ge=0, description="Batches of pretraining.")
+    pretrain_seconds: PositiveFloat = Field(
+        90.0, description="Time of pretraining; it ends by steps or by seconds, whichever come first."
+    )
+    pretrain_texts: PositiveInt = Field(60_000, description="Texts that pretraining reads.")
+    epochs: PositiveInt = Field(6, description="Epochs of fine-tuning.")
+    batch: PositiveInt = Field(32, description="Texts a step of fine-tuning.")
+    learning_rate: PositiveFloat = Field(5e-4, description="Of fine-tuning, at the top of its ramp.")
+    projection: PositiveInt = Field(32, description="Width of the stored [CLS] projection.")
+    checkpoints: int = Field(
+        0, ge=0, description="Intermediate checkpoints that are kept, for a student's `curriculum`."
+    )
 
 
 class StudentSettings(Frozen):
@@ -77,29 +83,48 @@ class StudentSettings(Frozen):
     way.
     """
 
-    kind: StudentKind = "textcnn"
-    unit: Unit = "char"  # what becomes one id: a character, or a word as jieba finds it
-    embedding: PositiveInt = 128
-    filters: PositiveInt = 128
-    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (2, 3, 4)
-    hidden: PositiveInt = 64
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    max_length: PositiveInt = 128
-    vocabulary_size: PositiveInt = 6000
-    epochs: PositiveInt = 6
-    validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the training rows, kept back for early stopping
-    patience: PositiveInt = 3  # epochs without a better validation F1 after which training stops
-    batch: PositiveInt = 64
-    learning_rate: PositiveFloat = 2e-3
-    temperature: PositiveFloat = 1.0
-    soft_weight: Share = 0.7  # the soft term's share of the loss, the hard term has the rest
-    scheme: Scheme = "offline"
-    teachers: Mapping[str, PositiveFloat] = Field(default_factory=dict)  # of multi_teacher: weights by model or role
-    feedback_weight: NonNegativeFloat = 1.0  # of joint_coupled: the student's soft loss in the teacher's update
-    feedback_learning_rate: PositiveFloat = 0.03  # of plain descent: a step is as long as its gradient
-    hint_weight: NonNegativeFloat = 0.0  # above 0: the student's features also learn to predict the teacher's [CLS]
-    hint_layer: int = -1  # of the joint schemes: whose [CLS]; stored scores have the last layer's
-    curriculum: bool = False  # learn from the teacher's intermediate checkpoints, the earliest first
+    kind: StudentKind = Field("textcnn", description="The network.")
+    unit: Unit = Field("char", description="What becomes one id: a character, or a word as jieba finds it.")
+    embedding: PositiveInt = Field(128, description="Width of the embedding of a character or word.")
+    filters: PositiveInt = Field(128, description="Of `textcnn`: filters of each width; of `bow`: features.")
+    widths: tuple[PositiveInt, ...] = Field((2, 3, 4), min_length=1, description="Of `textcnn`: widths of its windows.")
+    hidden: PositiveInt = Field(64, description="Of `bilstm` and `bigru`: units in each direction.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Of the features, before the last layer.")
+    max_length: PositiveInt = Field(128, description="Longer texts are cut to this many characters or words.")
+    vocabulary_size: PositiveInt = Field(6000, description="The most characters or words it has ids for.")
+    epochs: PositiveInt = Field(6, description="How often it goes through its rows.")
+    validation_share: float = Field(
+        0.0, ge=0, lt=1, description="Share of the training rows that is kept back for early stopping (0: none)."
+    )
+    patience: PositiveInt = Field(
+        3,
+        description="Epochs without a better macro F1 on these after which training stops; the best epoch is kept.",
+    )
+    batch: PositiveInt = Field(64, description="Rows a step.")
+    learning_rate: PositiveFloat = Field(2e-3, description="At the top of its ramp.")
+    temperature: PositiveFloat = Field(1.0, description="Divides the logits in the soft loss.")
+    soft_weight: Share = Field(0.7, description="The soft loss' share of the loss; the hard one has the rest.")
+    scheme: Scheme = Field("offline", description="How it learns; see [schemes.md](schemes.md).")
+    teachers: Mapping[str, PositiveFloat] = Field(
+        default_factory=dict,
+        description="Of `multi_teacher`: weights by model, or by `teacher`, the newest, and `live`, the student in "
+        "force; these two alike by default.",
+    )
+    feedback_weight: NonNegativeFloat = Field(
+        1.0, description="Of `joint_coupled`: the weight of the student's soft loss in the teacher's update."
+    )
+    feedback_learning_rate: PositiveFloat = Field(
+        0.03, description="Of `joint_coupled`, and of plain descent: a step is as long as its gradient."
+    )
+    hint_weight: NonNegativeFloat = Field(
+        0.0, description="Above 0 the student's features also learn to predict the teacher's [CLS]."
+    )
+    hint_layer: int = Field(
+        -1, description="Of the joint schemes: the layer whose [CLS] it is; stored scores have the last one's."
+    )
+    curriculum: bool = Field(
+        False, description="Learn from the teacher's intermediate checkpoints, the earliest first (not `joint_summed`)."
+    )
 
     @model_validator(mode="after")
     def _scheme_fits(self) -> StudentSettings:
@@ -115,12 +140,16 @@ class StudentSettings(Frozen):
 class TaskSettings(Frozen):
     """A set of labels of one kind, built in one phase, for the scenes it applies to."""
 
-    kind: TaskKind = "multi_label"
-    phase: PositiveInt = 1
-    scenes: Annotated[tuple[Name, ...], Field(min_length=1)]
-    labels: Annotated[dict[Name, LabelSettings], Field(min_length=1)]
-    teacher: TeacherSettings = TeacherSettings()
-    student: StudentSettings = StudentSettings()
+    kind: TaskKind = Field(
+        "multi_label",
+        description="`multi_label`: each label is a yes-or-no question of its own; `multi_class`: a text has exactly "
+        "one of the labels; `pair`: yes-or-no questions about two texts.",
+    )
+    phase: PositiveInt = Field(1, description="The phase in which the task was built.")
+    scenes: tuple[Name, ...] = Field(min_length=1, description="The scenes whose texts it labels.")
+    labels: dict[Name, LabelSettings] = Field(min_length=1, description="Its labels by name, in their order.")
+    teacher: TeacherSettings = Field(TeacherSettings(), description="Its teacher.")
+    student: StudentSettings = Field(StudentSettings(), description="Its student.")
 
     @property
     def label_names(self) -> tuple[str, ...]:

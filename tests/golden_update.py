@@ -1,4 +1,7 @@
-"""Rewrites the golden outputs with what the cleaner answers today; review the change in git.   make golden"""
+"""Rewrites what is made from code: the cleaner's golden outputs, docs/settings.md.   make golden
+
+Review the change in git.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from jobs.settings_doc import page
 from models.text.normalisation import clean
 from models.text.rules import CleaningSettings
 
 GOLDEN = Path(__file__).with_name("golden") / "clean.jsonl"
+SETTINGS_PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -35,3 +40,4 @@ def _shown(character: str) -> str:
 
 if __name__ == "__main__":
     GOLDEN.write_text(render(read(GOLDEN)), "utf-8")
+    SETTINGS_PAGE.write_text(page(), "utf-8")

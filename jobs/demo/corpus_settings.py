@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -13,29 +12,29 @@ from models.tasks import Frozen, Share
 class ChatNoise(Frozen):
     """How pupils type. Each rate is the share of chat texts it touches."""
 
-    repeated_marks: Share = 0.10  # 好的 -> 好的!!!!
-    typo: Share = 0.03  # one character by a homophone, as pinyin keyboards do
-    full_width: Share = 0.01  # abc -> ａｂｃ
-    upper_case: Share = 0.05  # app -> APP, only where there are Latin letters
-    zero_width: Share = 0.005
+    repeated_marks: Share = Field(0.10, description="好的 -> 好的!!!!")
+    typo: Share = Field(0.03, description="One character by a homophone, as pinyin keyboards do.")
+    full_width: Share = Field(0.01, description="abc -> ａｂｃ")
+    upper_case: Share = Field(0.05, description="app -> APP, only where there are Latin letters.")
+    zero_width: Share = Field(0.005, description="One zero-width character inside.")
 
 
 class SpeechNoise(Frozen):
     """How speech recognition errs. Rates ending in `_char` are per character, the others per text."""
 
-    homophone_char: Share = 0.025
-    drop_char: Share = 0.006
-    double_char: Share = 0.006
-    filler: Share = 0.25  # 嗯, 那个, 就是 at the start or inside
-    marks: Share = 0.04  # commas, quotes or a line break from the recogniser's formatting
+    homophone_char: Share = Field(0.025, description="A character by a homophone.")
+    drop_char: Share = Field(0.006, description="A character left out.")
+    double_char: Share = Field(0.006, description="A character said twice.")
+    filler: Share = Field(0.25, description="嗯, 那个, 就是 at the start or inside.")
+    marks: Share = Field(0.04, description="Commas, quotes or a line break from the recogniser's formatting.")
 
 
 class PhotoNoise(Frozen):
     """How character recognition errs. Rates ending in `_char` are per character, the others per text."""
 
-    glyph_char: Share = 0.015
-    broken_line: Share = 0.15
-    stray_space: Share = 0.12
+    glyph_char: Share = Field(0.015, description="A character by one that looks like it.")
+    broken_line: Share = Field(0.15, description="A line break inside.")
+    stray_space: Share = Field(0.12, description="A space inside.")
 
 
 class AnnotationSettings(Frozen):
@@ -44,15 +43,15 @@ class AnnotationSettings(Frozen):
     Shares named `…_per_label` are of `CorpusSettings.annotations_per_label`.
     """
 
-    days_share: Annotated[float, Field(gt=0, le=1)] = 0.45  # only texts of the first days are annotated
-    positives_per_label: Share = 0.75
-    near_per_label: Share = 0.25  # negatives that share the label's words
-    random_per_label: Share = 0.40
-    annotators: Annotated[int, Field(ge=2, le=9)] = 3
-    second_share: Share = 0.05  # texts that a second annotator sees too
-    wrong_share: Share = 0.03  # values that are wrong
-    by_text_share: Share = 0.10  # texts delivered by source and text, without an id
-    unmatched: Annotated[int, Field(ge=0)] = 5  # texts per task that point to an id nobody has
+    days_share: float = Field(0.45, gt=0, le=1, description="The first days, whose texts alone are annotated.")
+    positives_per_label: Share = Field(0.75, description="Positives among the annotated texts.")
+    near_per_label: Share = Field(0.25, description="Negatives that share the label's words.")
+    random_per_label: Share = Field(0.40, description="Texts drawn at random.")
+    annotators: int = Field(3, ge=2, le=9, description="How many annotate.")
+    second_share: Share = Field(0.05, description="Texts that a second annotator sees too.")
+    wrong_share: Share = Field(0.03, description="Values that are wrong.")
+    by_text_share: Share = Field(0.10, description="Texts delivered by source and text, without an id.")
+    unmatched: int = Field(5, ge=0, description="Texts of a task that point to an id nobody has.")
 
 
 class CorpusSettings(Frozen):
@@ -62,21 +61,23 @@ class CorpusSettings(Frozen):
     the time it takes and nothing else.
     """
 
-    seed: Annotated[int, Field(ge=0)] = 1
-    texts: PositiveInt = 200_000
-    days: Annotated[int, Field(ge=1, le=3660)] = 63
-    last_day: date = date(2026, 3, 1)
-    processes: Annotated[int, Field(ge=0)] = 0
-    speech_share: Share = 0.25
-    photo_share: Share = 0.15  # the chat has the rest
-    label_scale: PositiveFloat = 1.0  # multiplies how often every label occurs
-    composed_share: Share = 0.08  # texts made of two utterances in a row
-    broken_share: Annotated[float, Field(ge=0, le=0.2)] = 0.0015
-    annotations_per_label: PositiveInt = 400
-    annotation: AnnotationSettings = AnnotationSettings()
-    chat: ChatNoise = ChatNoise()
-    speech: SpeechNoise = SpeechNoise()
-    photo: PhotoNoise = PhotoNoise()
+    seed: int = Field(1, ge=0, description="The same seed gives the same bytes.")
+    texts: PositiveInt = Field(200_000, description="Records in all three files, broken ones included.")
+    days: int = Field(63, ge=1, le=3660, description="Days they spread over.")
+    last_day: date = Field(date(2026, 3, 1), description="The last of them.")
+    processes: int = Field(0, ge=0, description="0: one a core. Changes the time only.")
+    speech_share: Share = Field(0.25, description="Share of teachers' speech.")
+    photo_share: Share = Field(0.15, description="Share of homework photos; the chat has the rest.")
+    label_scale: PositiveFloat = Field(1.0, description="Multiplies how often every label occurs.")
+    composed_share: Share = Field(0.08, description="Texts made of two utterances in a row.")
+    broken_share: float = Field(0.0015, ge=0, le=0.2, description="Records that are broken.")
+    annotations_per_label: PositiveInt = Field(400, description="Annotated texts a label.")
+    annotation: AnnotationSettings = Field(
+        AnnotationSettings(), description="How annotators are given texts, and how they err."
+    )
+    chat: ChatNoise = Field(ChatNoise(), description="How pupils type.")
+    speech: SpeechNoise = Field(SpeechNoise(), description="How speech recognition errs.")
+    photo: PhotoNoise = Field(PhotoNoise(), description="How character recognition errs.")
 
     @model_validator(mode="after")
     def _shares_leave_room(self) -> CorpusSettings:

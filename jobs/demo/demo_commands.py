@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from jobs.demo.corpus_settings import CorpusSettings
 from jobs.runtime.launch import EXIT_CODES, PlanOption, SettingsOption, context_for, load_settings
 from models.errors import SettingsError
 
-if TYPE_CHECKING:
-    from jobs.demo.corpus_settings import CorpusSettings
-
 demo_app = typer.Typer()
+CORPUS = CorpusSettings.model_fields  # the options mirror some of them
+TextsOption = Annotated[int, typer.Option(help=CORPUS["texts"].description)]
+DaysOption = Annotated[int, typer.Option(help=CORPUS["days"].description)]
+SeedOption = Annotated[int, typer.Option(help=CORPUS["seed"].description)]
 
 
 @demo_app.command(epilog=EXIT_CODES)
 def generate(
     out: Annotated[Path, typer.Option(help="Folder for the corpus.")],
-    texts: Annotated[int, typer.Option(help="Records in all.")] = 200_000,
-    days: Annotated[int, typer.Option(help="Days they spread over.")] = 63,
-    last_day: Annotated[str, typer.Option(help="The last of them.")] = "2026-03-01",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    processes: Annotated[int, typer.Option(help="0: one a core. Changes the time only.")] = 0,
+    texts: TextsOption = CORPUS["texts"].default,
+    days: DaysOption = CORPUS["days"].default,
+    last_day: Annotated[str, typer.Option(help=CORPUS["last_day"].description)] = str(CORPUS["last_day"].default),
+    seed: SeedOption = CORPUS["seed"].default,
+    processes: Annotated[int, typer.Option(help=CORPUS["processes"].description)] = CORPUS["processes"].default,
     rates: Annotated[
         Path | None, typer.Option(help="YAML of rates: noise by source, shares, annotators.", metavar="FILE")
     ] = None,
@@ -48,9 +50,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the corpus, the warehouse and the summary.")] = Path(
         "build/demo"
     ),
-    texts: Annotated[int, typer.Option(help="Records of the corpus.")] = 200_000,
-    days: Annotated[int, typer.Option(help="Days they spread over.")] = 63,
-    seed: Annotated[int, typer.Option(help="Of the corpus.")] = 1,
+    texts: TextsOption = CORPUS["texts"].default,
+    days: DaysOption = CORPUS["days"].default,
+    seed: SeedOption = CORPUS["seed"].default,
     speed_seconds: Annotated[float, typer.Option(help="How long BERT-base is timed; 0 leaves the speeds out.")] = 10.0,
     settings: SettingsOption = None,
     plan: PlanOption = False,
@@ -59,7 +61,7 @@ def demo(
     from jobs.demo.demo_settings import demo_settings
 
     loaded = load_settings(settings, demo_settings(out))
-    corpus = _corpus_settings(texts, days, "2026-03-01", seed, 0)
+    corpus = _corpus_settings(texts, days, str(CORPUS["last_day"].default), seed, 0)
     if plan:
         typer.echo(f"would run the whole job on {texts:,} demo texts in {out}")
         return
@@ -76,8 +78,7 @@ def _corpus_settings(
 ) -> CorpusSettings:
     from pydantic import ValidationError
 
-    from jobs.demo.corpus_settings import CorpusSettings
-    from jobs.settings import read_yaml
+    from jobs.settings_file import read_yaml
 
     given = read_yaml(rates) if rates else {}
     try:

@@ -29,7 +29,7 @@ EXIT_CODES = "Exit codes: 0 done, 1 bug, 2 settings, 3 gate, 4 data, 5 conflict 
 
 def load_settings(file: Path | None, base: Mapping[str, Any] | None = None) -> Settings:
     """The settings of a file laid over `base`, or over the defaults."""
-    from jobs.settings import load
+    from jobs.settings_file import load
 
     return load(file, base)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from models.evaluation.metrics import Counts, count, wilson
 from models.evaluation.predictions import FIRST_THRESHOLD
@@ -16,7 +16,9 @@ from models.tasks import Frozen, Target
 class ThresholdSettings(Frozen):
     """When a scene gets a threshold of its own."""
 
-    min_positives: PositiveInt = 20  # with fewer gold positives a scene uses the threshold of all scenes
+    min_positives: PositiveInt = Field(
+        20, description="With fewer gold positives a scene uses the threshold of all scenes."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from models.errors import DataError
 from models.tasks import Frozen, Share
@@ -19,15 +19,23 @@ PARTS: tuple[Part, ...] = ("train", "threshold", "test", "gate")
 class RoundSettings(Frozen):
     """How rounds are laid out and how many there are."""
 
-    seed: int = 1
-    rounds: PositiveInt = 2
-    threshold_days: NonNegativeInt = 7  # 0: nothing is searched, and every label keeps its first threshold
-    test_days: PositiveInt = 7
-    gate_days: NonNegativeInt = 7
-    min_train_days: PositiveInt = 14  # two weeks: the training window has to see the week's rhythm repeat
-    random_texts: PositiveInt = 24_000  # rows that round 2 draws by hash
-    undistilled_margin: Share = (
-        0.01  # macro F1 by which a student may lie below the same one without distillation: noise
+    seed: int = Field(1, description="Of everything that is drawn or trained.")
+    rounds: PositiveInt = Field(2, description="The most rounds under one teacher.")
+    threshold_days: NonNegativeInt = Field(
+        7, description="Days of the threshold search; 0: nothing is searched, every label keeps its first threshold."
+    )
+    test_days: PositiveInt = Field(7, description="Days of the test.")
+    gate_days: NonNegativeInt = Field(7, description="The most recent days, which promotion looks at.")
+    min_train_days: PositiveInt = Field(
+        14, description="The fewest days of training: two weeks, so that the week's rhythm repeats."
+    )
+    random_texts: PositiveInt = Field(24_000, description="Rows that round 2 draws by hash.")
+    undistilled_margin: Share = Field(
+        0.01,
+        description="A student whose macro F1 lies further below that of the same student without distillation is not "
+        "promoted, and `pingti promote` ends with code 3. It is looked at against the teacher and against annotators; "
+        "of these on texts of the test days that training has not seen, and with a margin of at least two standard "
+        "errors.",
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from models import digests
 from models.tasks import EVERY_TASK, Frozen, Name
@@ -21,11 +21,11 @@ class RuleSettings(Frozen):
     holds. A settled text is never scored for its task.
     """
 
-    name: Name
-    pattern: str
-    outcome: Literal["useless", "negative", "positive"]
-    task: str = EVERY_TASK
-    label: str | None = None
+    name: Name = Field(description="What settled texts name as their reason.")
+    pattern: str = Field(description="A regular expression over the whole clean text.")
+    outcome: Literal["useless", "negative", "positive"] = Field(description="What it settles.")
+    task: str = Field(EVERY_TASK, description="The task it settles; `*` for every task.")
+    label: str | None = Field(None, description="The label that holds, of a positive rule.")
 
     @field_validator("pattern")
     @classmethod
@@ -46,10 +46,13 @@ class RuleSettings(Frozen):
 
 
 class CleaningSettings(Frozen):
-    """How texts are cleaned, and which are settled by rule. The first matching rule of a task wins."""
+    """How texts are cleaned, and which are settled by rule. The first matching rule of a task wins.
 
-    max_chars: PositiveInt = 256
-    rules: tuple[RuleSettings, ...] = ()
+    All of it is part of the `clean_version`.
+    """
+
+    max_chars: PositiveInt = Field(256, description="Longer texts are cut to this many characters.")
+    rules: tuple[RuleSettings, ...] = Field((), description="Rules that settle texts, in their order.")
 
     @property
     def version(self) -> str:

@@ -164,7 +164,7 @@ def survived(cluster: Cluster, spark: SparkSession) -> Cluster:
 
 def open_lake(cluster: Cluster, spark: SparkSession) -> Lake:
     from jobs.lake.store import Lake
-    from jobs.settings import load
+    from jobs.settings_file import load
 
     settings = load(cluster.settings)
     return Lake(spark, settings.lake, settings.session.timezone)

@@ -63,7 +63,7 @@ def test_every_declared_key_is_unique(undisturbed: Ran, open_lake: Open) -> None
 
 def test_one_text_from_its_file_to_its_label(undisturbed: Ran, open_lake: Open) -> None:
     from jobs.lake import tables, views
-    from jobs.settings import load
+    from jobs.settings_file import load
     from models.serving.open_engine import open_engine
 
     lake = open_lake(undisturbed, "undisturbed")
@@ -117,7 +117,7 @@ def test_student_probs_of_the_raw_texts_are_the_tables_scores(undisturbed: Ran, 
     from jobs.lake import tables
     from jobs.lake.registry import live
     from jobs.reports import sql
-    from jobs.settings import load
+    from jobs.settings_file import load
 
     lake = open_lake(undisturbed, "asked")
     settings = load(undisturbed.folder / "demo" / "settings.yaml")

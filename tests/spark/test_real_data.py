@@ -15,7 +15,8 @@ from benchmarks import exam
 from jobs.ingestion import clean, import_annotations, ingest
 from jobs.lake import tables
 from jobs.lake.store import Lake
-from jobs.settings import Settings, load
+from jobs.settings import Settings
+from jobs.settings_file import load
 from tests.spark.support import context_of, do, rows_of
 
 pytestmark = [

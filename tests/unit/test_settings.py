@@ -12,7 +12,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from jobs.demo.demo_settings import demo_settings
-from jobs.settings import MAX_SETTINGS_BYTES, Settings, load, merge
+from jobs.settings import Settings
+from jobs.settings_file import MAX_SETTINGS_BYTES, load, merge
 from models.errors import SettingsError
 
 Write = Callable[[str | bytes], Path]
@@ -76,6 +77,8 @@ def test_all_problems_are_told_at_once_with_file_and_key(write: Write) -> None:
         ("rounds: {seed: 1}\nlake: {}\nrounds: {seed: 2}\n", "key given twice: rounds"),
         ("lake: {schema_name: a, location: b, schema_name: c, location: d}", "key given twice: location, schema_name"),
         ("tasks:\n  a:\n   labels: {x: {}, x: {}}\n", "key given twice: x"),
+        ("lake: &own {location: a}\nsession: *own\n", "got &own; write the value out where it belongs"),
+        ("lake: *own\n", "got *own; write the value out where it belongs"),
         ("a: b: c", "mapping values are not allowed"),
         ("lake: [", "expected"),
         ("{[a]: b}", "no plain text"),
@@ -115,6 +118,41 @@ def test_all_names_that_the_environment_lacks_are_told(write: Write, monkeypatch
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SettingsError, match="the environment lacks PLACE_A, PLACE_B"):
         load(write("lake: {location: '${PLACE_B}', bundles: '${PLACE_A}'}"))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("lake: {locaton: '${SECRET}'}", "lake.locaton: Extra inputs are not permitted"),
+        ("lake: {locaton: ['${SECRET}']}", "(got a list)"),
+        ("rounds: {seed: 'x ${SECRET}'}", "rounds.seed: "),
+        ("scoring: {engine: '${SECRET}'}", "(got a value from the environment)"),
+        ("lake: ['${SECRET}']", "(got a list)"),
+        ("session: {timezone: '${SECRET}'}", "session.timezone: "),
+        ("tasks: {praise: {scenes: ['${SECRET}'], labels: {got: {}}, student: {kind: '${SECRET}'}}}", "student"),
+    ],
+)
+def test_no_message_shows_what_came_from_the_environment(
+    write: Write, monkeypatch: pytest.MonkeyPatch, content: str, problem: str
+) -> None:
+    monkeypatch.setenv("SECRET", "Pa55word")
+    with pytest.raises(SettingsError) as caught:
+        load(write(content))
+    assert problem in str(caught.value)
+    assert "Pa55word" not in str(caught.value)
+
+
+def test_what_a_mistyped_key_holds_is_told_by_its_type(write: Write) -> None:
+    with pytest.raises(SettingsError, match=r"lake\.locaton: .*\(got a str\)$") as caught:
+        load(write("lake: {locaton: Pa55word}"))
+    assert "Pa55word" not in str(caught.value)
+
+
+def test_a_bomb_of_aliases_is_refused_before_it_grows(write: Write) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    with pytest.raises(SettingsError, match="anchors and aliases are not read, got &a0"):
+        load(write("\n".join(lines)))
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from models import digests
 from models.tasks import Frozen
@@ -23,12 +23,20 @@ class SourceSettings(Frozen):
     read in `timezone`. A file whose name ends in `.gz` is decompressed; `encoding` is that of its content.
     """
 
-    path: str
-    format: Literal["jsonl", "csv", "tsv", "parquet"]
-    columns: Mapping[Literal["source_id", "text", "text_b", "event_time", "scene", "source"], str]
-    constants: Mapping[Literal["event_time", "scene", "source"], str] = {}
-    timezone: str = "Asia/Shanghai"
-    encoding: Literal["utf-8", "gbk", "gb18030", "utf-16"] = UTF_8
+    path: str = Field(description="A file, a folder, a glob, or a URI that Arrow opens (`hdfs://`, `s3://`).")
+    format: Literal["jsonl", "csv", "tsv", "parquet"] = Field(description="The format of its files.")
+    columns: Mapping[Literal["source_id", "text", "text_b", "event_time", "scene", "source"], str] = Field(
+        description="Our name of a column to theirs; `text_b` is the second text of a pair."
+    )
+    constants: Mapping[Literal["event_time", "scene", "source"], str] = Field(
+        default_factory=dict,
+        description="Fixed values of ours; each of `text`, `event_time`, `scene` and `source` must come from one of "
+        "the two.",
+    )
+    timezone: str = Field("Asia/Shanghai", description="The zone of times without an offset.")
+    encoding: Literal["utf-8", "gbk", "gb18030", "utf-16"] = Field(
+        UTF_8, description="The encoding of the files; a Parquet file's strings are always UTF-8."
+    )
 
     @field_validator("timezone")
     @classmethod
@@ -73,8 +81,14 @@ class SourceSettings(Frozen):
 class IngestSettings(Frozen):
     """Limits of what is taken in; the rest is rejected with its reason."""
 
-    max_text_chars: PositiveInt = 100_000
-    split_bytes: PositiveInt = 16 << 20  # a JSONL file is read in ranges of this size
-    max_rejected_share: float = 0.02
-    follow_seconds: PositiveFloat = 10.0  # how often `--follow` looks for new files
-    follow_files: PositiveInt = 1000  # new files taken at once by `--follow` and `--new`
+    max_text_chars: PositiveInt = Field(
+        100_000, description="Longer texts are rejected as `too_long`, and so is any record over 8 MiB."
+    )
+    split_bytes: PositiveInt = Field(
+        16 << 20, description="Plain JSONL in UTF-8 is read in ranges of this size, every other file in one."
+    )
+    max_rejected_share: float = Field(
+        0.02, description="Above this share nothing is loaded and the job ends with code 4."
+    )
+    follow_seconds: PositiveFloat = Field(10.0, description="How often `--follow` looks for new files.")
+    follow_files: PositiveInt = Field(1000, description="New files that `--follow` and `--new` take in one batch.")
