@@ -31,9 +31,9 @@ SPARING = {
 # Parsing is told apart from holding: the address space is capped after the imports.
 READ = """
 import json, resource, sys
-from udfs.reading import read_range
-from udfs.sources import IngestSettings, SourceSettings
-from udfs.survey import survey
+from udfs.readers.reading import read_range
+from udfs.readers.sources import IngestSettings, SourceSettings
+from udfs.readers.survey import survey
 path, kind, encoding, allowed = sys.argv[1:]
 given = {"path": "", "format": kind, "columns": {"text": "t", "event_time": "e"}, "encoding": encoding}
 source = SourceSettings.model_validate(given | {"constants": {"scene": "c", "source": "a"}})
