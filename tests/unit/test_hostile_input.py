@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.text.normalisation import clean
-from udfs.readers.reading import MAX_RECORD_BYTES, read_range
+from udfs.readers.reading import read_range
+from udfs.readers.record_spans import MAX_RECORD_BYTES
 from udfs.readers.sources import IngestSettings, SourceSettings
 from udfs.readers.survey import survey
 

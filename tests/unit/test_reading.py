@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from models import digests
 from models.errors import DataError
-from udfs.readers import delimited, reading
-from udfs.readers import record_spans as records_found
+from udfs.readers import delimited, json_lines, parquet, record_spans
 from udfs.readers.reading import RECORDS, read_range, record_reader
 from udfs.readers.sources import IngestSettings, SourceSettings
 from udfs.readers.survey import survey
@@ -52,7 +51,7 @@ def read(tmp_path: Path) -> Read:
         for row in found:
             own = content[row["position"] : row["position"] + row["length"]]
             assert hashlib.sha256(own).hexdigest() == row["sha256"]
-            assert row["raw"] == (own[: reading.MAX_RAW_BYTES] if row["reason"] else None)
+            assert row["raw"] == (own[: record_spans.MAX_RAW_BYTES] if row["reason"] else None)
         assert survey(str(path), source(kind, **changes)).records == len(found)
         return found
 
@@ -181,11 +180,10 @@ def test_any_ranges_read_every_record_exactly_once(
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Records of more than 64 bytes are long, and 8 of their bytes are kept."""
-    for module in (reading, delimited):
+    for module in (json_lines, delimited):
         monkeypatch.setattr(module, "MAX_RECORD_BYTES", 64)
         monkeypatch.setattr(module, "SMALL_BLOCK", 16)
-    for module in (reading, records_found):
-        monkeypatch.setattr(module, "MAX_RAW_BYTES", 8)
+    monkeypatch.setattr(record_spans, "MAX_RAW_BYTES", 8)
 
 
 @pytest.mark.usefixtures("small")
@@ -267,7 +265,7 @@ def test_a_header_without_our_columns_is_no_file_of_this_source(tmp_path: Path, 
 
 
 def test_parquet_rows_are_read_with_their_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_BATCH_ROWS", 2)
+    monkeypatch.setattr(parquet, "_BATCH_ROWS", 2)
     moments = [datetime(2026, 3, 1, 8), datetime(2026, 3, 1, 9), None]
     table = pa.table({"t": ["a", "好" * 11, "c"], "e": moments, "i": [1, 2, None], "s": ["x"] * 3, "other": [[1]] * 3})
     pq.write_table(table, tmp_path / "f")

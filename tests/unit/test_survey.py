@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from udfs.readers import survey as surveys
+from udfs.readers import file_format
 from udfs.readers.sources import SourceSettings
 from udfs.readers.survey import SURVEYS, UNREADABLE, Survey, survey, surveyor
 
@@ -68,7 +68,7 @@ def test_a_parquet_file_with_a_broken_page_under_a_sound_footer_is_refused(tmp_p
 
 
 def test_a_survey_reads_files_of_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surveys, "SMALL_BLOCK", 7)
+    monkeypatch.setattr(file_format, "SMALL_BLOCK", 7)
     assert looked_at(tmp_path, HEADER + b'"a\n\n",b\r\n' * 100, "csv").records == 100
 
 

@@ -5,60 +5,59 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from io import BufferedReader
 from typing import Any
 
 from models.errors import DataError
 from udfs.readers.counting import BYTE_ORDER_MARK, CsvCounter
+from udfs.readers.file_format import FileLayout, Format, TextFormat
 from udfs.readers.files import SMALL_BLOCK
-from udfs.readers.record_spans import MAX_RECORD_BYTES, Found, LongRecord
-from udfs.readers.records import RejectedError
-from udfs.readers.sources import DELIMITERS, SourceSettings
+from udfs.readers.record_spans import MAX_RECORD_BYTES, LongRecord, RecordSpan, RejectedError
 
 
-def delimited(file: BufferedReader, source: SourceSettings) -> Iterator[Found]:
+def delimited(file: BufferedReader, layout: FileLayout, *, delimiter: bytes) -> Iterator[RecordSpan]:
     """The records after the header.
 
     Raises:
-        DataError: where the header is not the source's; a survey tells that before.
+        DataError: where the header is not the layout's; a survey tells that before.
     """
-    lines, reader, header = _opened(file, source)
+    lines, reader, header = _opened(file, delimiter)
     try:
-        _check(header, source)
+        _check(header, layout)
     except RejectedError as refused:
-        raise DataError(f"header: {refused.detail}; mend sources.*.columns, or the file") from None
+        raise DataError(f"header: {refused.detail}; mend the columns in the settings, or the file") from None
     lines.begin()
     for fields in _fields(reader):
         if fields is None:
             lines.finish()
         if lines.filled(fields):
-            yield lines.found(fields, header)
+            yield lines.span(fields, header)
         lines.begin()
 
 
-def check_header(file: BufferedReader, source: SourceSettings) -> None:
-    """Refuse a file whose first record does not name each of the source's columns once.
+def check_header(file: BufferedReader, layout: FileLayout, *, delimiter: bytes) -> None:
+    """Refuse a file whose first record does not name each of the required columns, or names one that is read twice.
 
     Raises:
         RejectedError: with `file_header`.
     """
-    _check(_opened(file, source)[2], source)
+    _check(_opened(file, delimiter)[2], layout)
 
 
-def _opened(file: BufferedReader, source: SourceSettings) -> tuple[_Lines, Iterator[list[str]], list[str]]:
-    delimiter = DELIMITERS[source.format]
+def _opened(file: BufferedReader, delimiter: bytes) -> tuple[_Lines, Iterator[list[str]], list[str]]:
     lines = _Lines(file, delimiter)
     csv.field_size_limit(MAX_RECORD_BYTES)
     reader = csv.reader(lines, delimiter=delimiter.decode())
     return lines, reader, next(_fields(reader), None) or []
 
 
-def _check(header: list[str], source: SourceSettings) -> None:
+def _check(header: list[str], layout: FileLayout) -> None:
     times = Counter(header)
-    wanted = sorted(set(source.columns.values()))
-    if missing := [name for name in wanted if not times[name]]:
+    required, optional = set(layout.required_columns), set(layout.optional_columns)
+    if missing := [name for name in sorted(required) if not times[name]]:
         raise RejectedError("file_header", f"no column {', '.join(missing)}")
-    if twice := [name for name in wanted if times[name] > 1]:
+    if twice := [name for name in sorted(required | optional) if times[name] > 1]:
         raise RejectedError("file_header", f"more than one column {', '.join(twice)}")
 
 
@@ -116,14 +115,14 @@ class _Lines:
         """Whether what ended here is a record, not an empty line."""
         return self._long.filled if self._long else fields != []
 
-    def found(self, fields: list[str] | None, header: list[str]) -> Found:
+    def span(self, fields: list[str] | None, header: list[str]) -> RecordSpan:
         """The record that ended here."""
         if self._long:
             parse = self._long.parse if fields else lambda: _named(header, None)
-            return Found(self._start, self._long.head, parse, self._long)
+            return RecordSpan(self._start, self._long.head, parse, self._long)
         if self._unclosed:
             fields = None
-        return Found(self._start, b"".join(self._taken).rstrip(b"\r\n"), lambda: _named(header, fields))
+        return RecordSpan(self._start, b"".join(self._taken).rstrip(b"\r\n"), lambda: _named(header, fields))
 
     def _line(self, limit: int) -> bytes:
         line = self._file.readline(limit)
@@ -161,3 +160,13 @@ def _named(header: list[str], fields: list[str] | None) -> Mapping[str, Any]:
     if len(fields) != len(header):
         raise RejectedError("malformed", f"{len(fields)} fields, the header has {len(header)}")
     return dict(zip(header, fields, strict=True))
+
+
+def _format(delimiter: bytes) -> Format:
+    def spans(file: BufferedReader, layout: FileLayout, first: int, last: int | None) -> Iterator[RecordSpan]:
+        return delimited(file, layout, delimiter=delimiter)  # never split: a line's end may be within a record
+
+    return TextFormat(spans, partial(CsvCounter, delimiter), partial(check_header, delimiter=delimiter))
+
+
+CSV, TSV = _format(b","), _format(b"\t")

@@ -1,8 +1,7 @@
-"""The files of a source: listed, opened, decompressed and converted to UTF-8, never whole in memory."""
+"""The files of a source: listed, opened and decompressed, never whole in memory."""
 
 from __future__ import annotations
 
-import codecs
 import glob
 import gzip
 import io
@@ -15,11 +14,9 @@ from urllib.parse import quote, urlparse
 import pyarrow.fs as pafs
 
 from models.errors import DataError
-from udfs.readers.sources import UTF_8
 
 BLOCK = 4 << 20  # what one request to a remote store brings
 SMALL_BLOCK = 1 << 20  # where a block is taken apart, which takes many times its size
-UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def sized_files(pattern: str) -> list[tuple[str, int]]:
@@ -45,10 +42,10 @@ def _list_uri(pattern: str) -> Iterator[tuple[str, int]]:
         filesystem, path = pafs.FileSystem.from_uri(pattern)
     except (OSError, ValueError) as error:
         raise DataError(f"{pattern}: not a place that can be read ({type(error).__name__}); mend its path") from None
-    found = [filesystem.get_file_info(path)]
-    if found[0].type == pafs.FileType.Directory:
-        found = filesystem.get_file_info(pafs.FileSelector(path))
-    for info in found:
+    infos = [filesystem.get_file_info(path)]
+    if infos[0].type == pafs.FileType.Directory:
+        infos = filesystem.get_file_info(pafs.FileSelector(path))
+    for info in infos:
         if info.type == pafs.FileType.File and _is_data(info.path):
             inside = quote(info.path.removeprefix(path.rstrip("/")))  # empty for the file itself
             yield uri._replace(path=uri.path.rstrip("/") + inside).geturl(), info.size
@@ -74,58 +71,8 @@ def open_file(path: str) -> Iterator[BufferedReader]:
         yield BufferedReader(native, BLOCK)
 
 
-def content(file: BufferedReader, path: str, encoding: str) -> BufferedReader:
-    """What a file holds, decompressed where its name ends in `.gz`, as UTF-8.
-
-    A character that is wrong in the encoding comes out as bytes that no UTF-8 has, so that its record is found out.
-    """
-    return converted(decompressed(file, path), encoding)
-
-
 def decompressed(file: BufferedReader, path: str) -> BufferedReader:
     """The bytes of a file, decompressed where its name ends in `.gz`."""
     if not path.endswith(".gz"):
         return file
     return BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=cast(BinaryIO, file))), BLOCK)
-
-
-def converted(file: BufferedReader, encoding: str) -> BufferedReader:
-    """A stream in some encoding as UTF-8."""
-    return file if encoding == UTF_8 else BufferedReader(_Converted(file, encoding), BLOCK)
-
-
-def _marked(error: UnicodeError) -> tuple[str, int]:
-    """Stands a lone surrogate in place of what cannot be decoded."""
-    assert isinstance(error, UnicodeDecodeError)  # only ever used for decoding
-    return "\udcff", error.end
-
-
-codecs.register_error("pingti.marked", _marked)
-
-
-class _Converted(io.RawIOBase):
-    """A stream of UTF-8 made of a stream in another encoding."""
-
-    def __init__(self, file: BufferedReader, encoding: str) -> None:
-        self._file = file
-        if encoding == "utf-16" and file.peek(2)[:2] not in UTF_16_MARKS:
-            encoding = "utf-16-le"  # the order of nearly every file that does not say its own
-        self._decoder = codecs.getincrementaldecoder(encoding)("pingti.marked")
-        self._ready = memoryview(b"")
-        self._ended = False
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill the buffer as far as one block goes; 0 at the end."""
-        while not self._ready and not self._ended:
-            block = self._file.read(SMALL_BLOCK)
-            self._ended = not block
-            text = self._decoder.decode(block, final=self._ended)
-            self._ready = memoryview(text.encode("utf-8", "surrogatepass"))
-        taken = self._ready[: len(buffer)]
-        buffer[: len(taken)] = taken
-        self._ready = self._ready[len(taken) :]
-        return len(taken)

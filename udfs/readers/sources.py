@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from models import digests
 from models.tasks import Frozen
-
-DELIMITERS = {"csv": b",", "tsv": b"\t"}
-UTF_8: Final = "utf-8"
+from udfs.readers.formats import FORMATS
+from udfs.readers.text_encoding import UTF_8, Encoding
 
 
 class SourceSettings(Frozen):
@@ -24,7 +23,7 @@ class SourceSettings(Frozen):
     """
 
     path: str = Field(description="A file, a folder, a glob, or a URI that Arrow opens (`hdfs://`, `s3://`).")
-    format: Literal["jsonl", "csv", "tsv", "parquet"] = Field(description="The format of its files.")
+    format: str = Field(description="The format of its files.", json_schema_extra={"enum": list(FORMATS)})
     columns: Mapping[Literal["source_id", "text", "text_b", "event_time", "scene", "source"], str] = Field(
         description="Our name of a column to theirs; `text_b` is the second text of a pair."
     )
@@ -34,9 +33,16 @@ class SourceSettings(Frozen):
         "the two.",
     )
     timezone: str = Field("Asia/Shanghai", description="The zone of times without an offset.")
-    encoding: Literal["utf-8", "gbk", "gb18030", "utf-16"] = Field(
+    encoding: Encoding = Field(
         UTF_8, description="The encoding of the files; a Parquet file's strings are always UTF-8."
     )
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        if value not in FORMATS:
+            raise ValueError(f"not a format that can be read; known are {', '.join(FORMATS)}")
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -56,26 +62,33 @@ class SourceSettings(Frozen):
         twice = sorted(set(self.columns) & set(self.constants))
         if twice:
             raise ValueError(f"both columns and constants give {', '.join(twice)}")
-        if self.format == "parquet" and self.encoding != UTF_8:
-            raise ValueError(f"a Parquet file's strings are UTF-8, encoding {self.encoding} is not possible")
+        if not FORMATS[self.format].is_text and self.encoding != UTF_8:
+            raise ValueError(
+                f"a {self.format.capitalize()} file's strings are UTF-8, encoding {self.encoding} is not possible"
+            )
         return self
 
     @property
     def digest(self) -> str:
         """Names how a file is read; the folder it lies in does not matter."""
-        told = self.model_dump(mode="json", exclude={"path"})
+        settings = self.model_dump(mode="json", exclude={"path"})
         if self.encoding == UTF_8:
-            del told["encoding"]  # files loaded before there was a choice keep their names
-        return digests.of_json(told, chars=16)
+            del settings["encoding"]  # files loaded before there was a choice keep their names
+        return digests.of_json(settings, chars=16)
 
     @property
-    def undecodable(self) -> str:
-        """The reason of a record whose bytes are not of the source's encoding."""
-        return f"not_{self.encoding.replace('-', '')}"
+    def required_columns(self) -> Sequence[str]:
+        """The columns of its files, all of which have to be there."""
+        return tuple(dict.fromkeys(self.columns.values()))
+
+    @property
+    def optional_columns(self) -> Sequence[str]:
+        """None."""
+        return ()
 
     def splits(self, path: str) -> bool:
-        """Whether the file can be read from any of its bytes: one record a line, neither compressed nor converted."""
-        return self.format == "jsonl" and self.encoding == UTF_8 and not path.endswith(".gz")
+        """Whether the file can be read from any of its bytes."""
+        return FORMATS[self.format].splits(path, self.encoding)
 
 
 class IngestSettings(Frozen):

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from io import BufferedReader
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from models.errors import DataError
-from udfs.readers.counting import BYTE_ORDER_MARK, CsvCounter, LineCounter
-from udfs.readers.delimited import check_header
-from udfs.readers.files import BLOCK, SMALL_BLOCK, UTF_16_MARKS, content, converted, decompressed, open_file
-from udfs.readers.reading import parquet_batches
-from udfs.readers.records import RejectedError
-from udfs.readers.sources import DELIMITERS, UTF_8, SourceSettings
+from udfs.readers.file_format import FileLayout
+from udfs.readers.files import BLOCK, SMALL_BLOCK, open_file
+from udfs.readers.formats import FORMATS
+from udfs.readers.record_spans import RejectedError
 
 SURVEYS = pa.schema([
     ("source_name", pa.string()), ("path", pa.string()), ("sha256", pa.string()), ("size", pa.int64()),
@@ -45,22 +40,23 @@ class Survey:
     detail: str | None = None
 
 
-def surveyor(sources: Mapping[str, SourceSettings]) -> Callable[[Batches], Batches]:
-    """A batch function from (source_name, path) to surveys (`SURVEYS`)."""
+def surveyor(layouts: Mapping[str, FileLayout]) -> Callable[[Batches], Batches]:
+    """A batch function from (source_name, path) to surveys (`SURVEYS`); each source's files have one layout."""
 
-    def look(batches: Batches) -> Batches:
+    def survey_files(batches: Batches) -> Batches:
         for batch in batches:
             for row in batch.to_pylist():
+                name, path = row["source_name"], row["path"]
                 try:
-                    found = survey(row["path"], sources[row["source_name"]])
+                    surveyed = survey(path, layouts[name])
                 except DataError as error:
-                    found = Survey(row["path"], "", 0, 0, UNREADABLE, str(error))
-                yield pa.RecordBatch.from_pylist([{"source_name": row["source_name"], **asdict(found)}], SURVEYS)
+                    surveyed = Survey(path, "", 0, 0, UNREADABLE, str(error))
+                yield pa.RecordBatch.from_pylist([{"source_name": name, **asdict(surveyed)}], SURVEYS)
 
-    return look
+    return survey_files
 
 
-def survey(path: str, source: SourceSettings) -> Survey:
+def survey(path: str, layout: FileLayout) -> Survey:
     """Look through a file once, never holding more than a few blocks of it.
 
     Raises:
@@ -70,7 +66,7 @@ def survey(path: str, source: SourceSettings) -> Survey:
         hashed = _Hashed(file)
         reason = detail = None
         try:
-            records = _records(file, hashed, path, source)
+            records = _records(file, hashed, path, layout)
         except RejectedError as refused:
             records, reason, detail = 1, refused.reason, refused.detail
         hashed.drain()
@@ -105,57 +101,15 @@ class _Hashed(io.RawIOBase):
             pass
 
 
-def _records(file: BufferedReader, hashed: _Hashed, path: str, source: SourceSettings) -> int:
+def _records(file: BufferedReader, hashed: _Hashed, path: str, layout: FileLayout) -> int:
     """How many records the file holds, or `RejectedError` for the file as a whole."""
-    if not file.peek(1) and (source.format != "jsonl" or path.endswith(".gz")):
-        raise RejectedError("file_empty", "0 bytes")
-    if source.format == "parquet":
-        hashed.drain()
-        file.seek(0)
-        return _parquet_rows(file, source)
-    records = _count(BufferedReader(hashed, BLOCK), path, source)
+    file_format = FORMATS[layout.format]
+    try:
+        file_format.check(file, path, layout)
+    finally:
+        file.seek(0)  # the digest is of all bytes, whatever the check made of them
+    if file_format.is_text:
+        return file_format.count(BufferedReader(hashed, BLOCK), path, layout)
     hashed.drain()
-    if source.format in DELIMITERS:
-        file.seek(0)
-        check_header(content(file, path, source.encoding), source)
-    return records
-
-
-def _count(file: BufferedReader, path: str, source: SourceSettings) -> int:
-    kind = source.format
-    counter = CsvCounter(DELIMITERS[kind]) if kind in DELIMITERS else LineCounter()
-    try:
-        stored = decompressed(file, path)
-        _check_mark(stored.peek(3)[:3], source)
-        inside = converted(stored, source.encoding)
-        while block := inside.read(SMALL_BLOCK):
-            counter.feed(block)
-    except EOFError:
-        raise RejectedError("file_truncated", "the gzip stream ends before its end mark") from None
-    except (gzip.BadGzipFile, zlib.error):
-        raise RejectedError("file_not_gzip", "its name ends in .gz, its bytes are no sound gzip stream") from None
-    return counter.records()
-
-
-def _check_mark(start: bytes, source: SourceSettings) -> None:
-    """Refuse a file whose byte order mark speaks against the source's encoding."""
-    marked = "utf-16" if start[:2] in UTF_16_MARKS else UTF_8 if start == BYTE_ORDER_MARK else source.encoding
-    if marked != source.encoding:
-        told = f"its byte order mark says {marked}, the source's encoding is {source.encoding}"
-        raise RejectedError("file_encoding", told)
-
-
-def _parquet_rows(file: BufferedReader, source: SourceSettings) -> int:
-    """The rows of a file that has the source's columns and whose pages can all be read."""
-    try:
-        names = pq.ParquetFile(file).schema_arrow.names
-    except Exception as error:
-        raise RejectedError("file_not_parquet", f"no Parquet footer ({type(error).__name__})") from None
-    wanted = list(dict.fromkeys(source.columns.values()))
-    if missing := [name for name in wanted if name not in names]:
-        raise RejectedError("file_header", f"no column {', '.join(missing)}")
     file.seek(0)
-    try:
-        return sum(batch.num_rows for batch in parquet_batches(file, wanted))
-    except Exception as error:
-        raise RejectedError("file_not_parquet", f"a page cannot be read ({type(error).__name__})") from None
+    return file_format.count(file, path, layout)

@@ -1,0 +1,77 @@
+"""Encodings of text files: their content as UTF-8, and files whose byte order mark speaks of another one."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from io import BufferedReader
+from typing import Final, Literal
+
+from udfs.readers.counting import BYTE_ORDER_MARK
+from udfs.readers.files import BLOCK, SMALL_BLOCK
+from udfs.readers.record_spans import RejectedError
+
+Encoding = Literal["utf-8", "gbk", "gb18030", "utf-16"]
+UTF_8: Final = "utf-8"
+UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def undecodable(encoding: Encoding) -> str:
+    """The reason of a record whose bytes are not of the encoding."""
+    return f"not_{encoding.replace('-', '')}"
+
+
+def check_mark(start: bytes, encoding: Encoding) -> None:
+    """Refuse a file whose byte order mark, in its first three bytes, speaks against the encoding.
+
+    Raises:
+        RejectedError: with `file_encoding`.
+    """
+    marked = "utf-16" if start[:2] in UTF_16_MARKS else UTF_8 if start == BYTE_ORDER_MARK else encoding
+    if marked != encoding:
+        raise RejectedError("file_encoding", f"its byte order mark says {marked}, the settings say {encoding}")
+
+
+def converted(file: BufferedReader, encoding: str) -> BufferedReader:
+    """A stream in some encoding as UTF-8.
+
+    A character that is wrong in the encoding comes out as bytes that no UTF-8 has, so that its record is found out.
+    """
+    return file if encoding == UTF_8 else BufferedReader(_Converted(file, encoding), BLOCK)
+
+
+def _marked(error: UnicodeError) -> tuple[str, int]:
+    """Stands a lone surrogate in place of what cannot be decoded."""
+    assert isinstance(error, UnicodeDecodeError)  # only ever used for decoding
+    return "\udcff", error.end
+
+
+codecs.register_error("pingti.marked", _marked)
+
+
+class _Converted(io.RawIOBase):
+    """A stream of UTF-8 made of a stream in another encoding."""
+
+    def __init__(self, file: BufferedReader, encoding: str) -> None:
+        self._file = file
+        if encoding == "utf-16" and file.peek(2)[:2] not in UTF_16_MARKS:
+            encoding = "utf-16-le"  # the order of nearly every file that does not say its own
+        self._decoder = codecs.getincrementaldecoder(encoding)("pingti.marked")
+        self._ready = memoryview(b"")
+        self._ended = False
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill the buffer as far as one block goes; 0 at the end."""
+        while not self._ready and not self._ended:
+            block = self._file.read(SMALL_BLOCK)
+            self._ended = not block
+            text = self._decoder.decode(block, final=self._ended)
+            self._ready = memoryview(text.encode("utf-8", "surrogatepass"))
+        taken = self._ready[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._ready = self._ready[len(taken) :]
+        return len(taken)
