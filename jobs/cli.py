@@ -1,6 +1,7 @@
 """The command line: `pingti JOB`, and the same through `spark-submit` (`jobs/submit.py`) or `python -m jobs.cli`.
 
-A job's command is one function here; what all of them share is `jobs/runtime/launch.py`.
+A job's command is one function here; what all of them share is `jobs/runtime/launch.py`. It is long because it is a
+list: one command after the other, none of which knows another.
 """
 
 from __future__ import annotations

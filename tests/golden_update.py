@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from jobs.settings_doc import page
-from models.text.normalisation import clean
+from models.text.normalisation import CLEANER_VERSION, clean
 from models.text.rules import CleaningSettings
 
 GOLDEN = Path(__file__).with_name("golden") / "clean.jsonl"
+VERSION = Path(__file__).with_name("golden") / "cleaner_version.json"
 SETTINGS_PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 
@@ -33,11 +34,24 @@ def render(cases: list[dict[str, Any]]) -> str:
     return "".join("".join(map(_shown, line)) + "\n" for line in lines)
 
 
+def check_version(cases: list[dict[str, Any]], held: int, now: int) -> None:
+    """Refuse other answers under the same version: days that were cleaned would keep the old ones for ever."""
+    changed = [case["why"] for case in cases if "out" in case and case["out"] != answer(case)]
+    if changed and held == now:
+        raise SystemExit(
+            f"golden: {len(changed)} texts come out otherwise ({changed[0]}); raise CLEANER_VERSION in "
+            "models/text/normalisation.py first, so that every day is cleaned again"
+        )
+
+
 def _shown(character: str) -> str:
     joining = "\u0300" <= character <= "\u036f" or "\ufe00" <= character <= "\ufe0f"
     return character if character.isprintable() and not joining else json.dumps(character)[1:-1]
 
 
 if __name__ == "__main__":
-    GOLDEN.write_text(render(read(GOLDEN)), "utf-8")
+    golden = read(GOLDEN)
+    check_version(golden, json.loads(VERSION.read_text("utf-8"))["cleaner_version"], CLEANER_VERSION)
+    GOLDEN.write_text(render(golden), "utf-8")
+    VERSION.write_text(json.dumps({"cleaner_version": CLEANER_VERSION}) + "\n", "utf-8")
     SETTINGS_PAGE.write_text(page(), "utf-8")

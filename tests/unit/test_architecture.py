@@ -101,3 +101,18 @@ def test_no_module_is_named_like_another_or_like_pythons_own() -> None:
         assert [name for name, times in names.items() if times > 1] == [], package
     everywhere = {name.rpartition(".")[2] for name in MODULES if "." in name}
     assert everywhere & (set(sys.stdlib_module_names) | set(PACKAGES)) == set()
+
+
+def test_a_long_module_says_why() -> None:
+    """Past 250 lines a module usually holds two rooms."""
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            code = path.read_text("utf-8")
+            docstring = code.split('"""')[1]
+            assert code.count("\n") <= 250 or "It is long because" in docstring, path
+
+
+def test_only_the_demo_and_the_command_line_know_the_demo() -> None:
+    outside = [path for path in (ROOT / "jobs").rglob("*.py") if "demo" not in path.relative_to(ROOT).parts]
+    users = [path.name for path in outside if "jobs.demo" in path.read_text("utf-8")]
+    assert users == ["cli.py"]

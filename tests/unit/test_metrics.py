@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from models.evaluation.metrics import Counts, Quality, count, macro, wilson
 
@@ -63,6 +66,15 @@ def test_wilson_agrees_with_a_published_example() -> None:
     """81 of 263: 0.2553 to 0.3662 (Newcombe 1998, table I, method 3)."""
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert wilson(0, 0) == (0.0, 1.0)
+
+
+@given(st.integers(0, 500), st.integers(0, 500), st.sampled_from([0.8, 0.95, 0.99]))
+def test_wilson_is_scipys(successes: int, failures: int, level: float) -> None:
+    trials = successes + failures
+    if trials:
+        wanted = binomtest(successes, trials).proportion_ci(level, method="wilson")
+        z = NormalDist().inv_cdf(0.5 + level / 2)
+        assert wilson(successes, trials, z) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000))

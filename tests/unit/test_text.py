@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import unicodedata
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.text.normalisation import clean
+from models.text.normalisation import CLEANER_VERSION, clean
 
 TESTS = Path(__file__).parents[1]
 GOLDEN = TESTS / "golden" / "clean.jsonl"
@@ -36,6 +37,18 @@ MAX = st.integers(1, 80)
 @pytest.mark.parametrize("case", CASES, ids=[case["why"] for case in CASES])
 def test_a_golden_text_comes_out_as_reviewed(case: dict[str, Any]) -> None:
     assert UPDATE["answer"](case) == case["out"]
+
+
+def test_the_golden_file_is_of_this_version_of_the_cleaner() -> None:
+    assert json.loads(UPDATE["VERSION"].read_text("utf-8")) == {"cleaner_version": CLEANER_VERSION}
+
+
+def test_other_answers_under_the_same_version_are_refused() -> None:
+    cases = [CASES[0], CASES[1] | {"out": "otherwise"}, {"in": "new", "why": "a case that was just added"}]
+    with pytest.raises(SystemExit, match=r"1 texts come out otherwise.*raise CLEANER_VERSION"):
+        UPDATE["check_version"](cases, 1, 1)
+    UPDATE["check_version"](cases, 1, 2)
+    UPDATE["check_version"]([cases[0], cases[2]], 1, 1)
 
 
 def test_the_golden_file_is_as_its_update_writes_it() -> None:
