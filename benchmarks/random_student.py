@@ -9,8 +9,8 @@ import torch
 
 from benchmarks.texts import MAX_LENGTH
 from models.export.exporter import export_student
+from models.student_settings import TextCNNSettings
 from models.students.textcnn import TextCNN
-from models.tasks import StudentSettings
 from models.text.vocabulary import Vocabulary
 
 LABELS = tuple(f"label_{at}" for at in range(10))
@@ -19,7 +19,7 @@ MODEL = "bench/textcnn/01"
 
 def seal(folder: Path, texts: pa.Array) -> tuple[TextCNN, Vocabulary, Path]:
     """The student, its vocabulary made of these texts, and the bundle in `folder`."""
-    settings = StudentSettings()
+    settings = TextCNNSettings()
     vocabulary = Vocabulary.build(texts, max_size=settings.vocabulary_size)
     torch.manual_seed(1)
     student = TextCNN(settings, len(vocabulary), len(LABELS))

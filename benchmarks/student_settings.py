@@ -21,17 +21,18 @@ from jobs.rounds.training_data import training_data
 from jobs.runtime import session
 from jobs.runtime.context import Context, Request, make_context
 from jobs.runtime.progress import Reporter
-from jobs.settings_file import load
+from jobs.settings_file import load, merge
 from models.evaluation.predictions import probabilities
 from models.evaluation.sliced_metrics import search_thresholds
+from models.student_settings import read_student
 from models.students.student import predict
 from models.tasks import Target
 
 DEMO = Path("build/demo/settings.yaml")
 SEEDS = (1, 2, 3)
 TRIED: tuple[dict[str, Any], ...] = (
-    {}, {"distil": False}, {"learning_rate": 1e-3}, {"learning_rate": 4e-3}, {"temperature": 2.0}, {"soft_weight": 1.0},
-    {"epochs": 8},
+    {}, {"distil": False}, {"learning_rate": 1e-3}, {"learning_rate": 4e-3}, {"scheme": {"temperature": 2.0}},
+    {"scheme": {"soft_weight": 1.0}}, {"epochs": 8},
 )  # fmt: skip
 _ANY = Target(precision=0.0, recall=0.0)  # so that the best F1 decides alone
 
@@ -56,7 +57,7 @@ def _f1(context: Context, task: str, seed: int, *, distil: bool = True, **change
     """Macro F1 of one training on the threshold days."""
     lake, settings = context.lake, context.settings
     declared = settings.task(task)
-    student = declared.student.model_copy(update=changed)
+    student = read_student(merge(declared.student.model_dump(), changed))
     round_ = stored_round(lake, task, declared, f"{task}/{student.kind}/02", seed)
     batch, engine = settings.teacher_scoring.batch, settings.scoring.engine
     with training_data(lake, round_, student, engine=engine, teacher_batch=batch, say=context.reporter.say) as data:

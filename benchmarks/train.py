@@ -33,8 +33,9 @@ from jobs.demo.corpus_plan import stream
 from jobs.demo.corpus_settings import CorpusSettings
 from models.evaluation.metrics import count, macro
 from models.evaluation.predictions import to_logits
+from models.student_settings import BOWSettings, StudentKind, StudentSettings, TextCNNSettings, read_student
 from models.students.student import predict
-from models.tasks import StudentKind, StudentSettings, TaskKind
+from models.tasks import TaskKind
 from models.text.normalisation import clean
 from models.text.vocabulary import PAD, Encoded, Vocabulary
 from models.training.batching import ramp
@@ -93,13 +94,15 @@ class Plain(nn.Module):
 
     def __init__(self, settings: StudentSettings, vocabulary_size: int, labels: int) -> None:
         super().__init__()
-        self.kind, self.widths = settings.kind, settings.widths
+        self.kind = settings.kind
         self.embedding = nn.Embedding(vocabulary_size, settings.embedding, padding_idx=PAD)
-        width = settings.filters
-        if settings.kind == "textcnn":
-            self.filters = nn.ModuleList(nn.Conv1d(settings.embedding, width, each) for each in settings.widths)
-            width *= len(settings.widths)
-        elif settings.kind == "bow":
+        if isinstance(settings, TextCNNSettings):
+            width = settings.filters * len(settings.widths)
+            self.filters = nn.ModuleList(
+                nn.Conv1d(settings.embedding, settings.filters, each) for each in settings.widths
+            )
+        elif isinstance(settings, BOWSettings):
+            width = settings.filters
             self.layer = nn.Linear(settings.embedding, width)
             with torch.no_grad():  # as ours
                 self.embedding.weight.mul_(0.1)
@@ -124,6 +127,11 @@ class Plain(nn.Module):
         return logits
 
 
+def widest(settings: StudentSettings) -> int:
+    """The least length that the plain networks are given: the widest filter of a TextCNN by default."""
+    return max(settings.widths if isinstance(settings, TextCNNSettings) else TextCNNSettings().widths)
+
+
 def plain(rows: TrainingRows, settings: StudentSettings, size: int, seed: int) -> tuple[nn.Module, float]:
     """Train the plain network; it, and rows a second."""
     torch.manual_seed(seed)
@@ -142,14 +150,14 @@ def plain(rows: TrainingRows, settings: StudentSettings, size: int, seed: int) -
         order = random.permutation(len(rows))
         for at in range(0, len(order), settings.batch):
             batch = order[at : at + settings.batch]
-            ids, _ = rows.texts.padded(batch, at_least=max(settings.widths))
+            ids, _ = rows.texts.padded(batch, at_least=widest(settings))
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * ramp((step + 0.5) / steps)
             optimiser.zero_grad()
             chosen = torch.from_numpy(batch)
             loss = distil_loss(
                 network(torch.from_numpy(ids)), **{name: value[chosen] for name, value in tensors.items()}, kind=KIND,
-                temperature=settings.temperature, soft_weight=settings.soft_weight,
+                temperature=settings.scheme.temperature, soft_weight=settings.scheme.soft_weight,
             )  # fmt: skip
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -178,7 +186,7 @@ def measure(kind: StudentKind, threads: int) -> dict[str, Any]:
     """Ours and the plain loop by turns."""
     torch.set_num_threads(threads)
     rows, unseen, size = lesson()
-    settings = StudentSettings(kind=kind, epochs=EPOCHS[kind])
+    settings = read_student({"kind": kind, "epochs": EPOCHS[kind]})
     ours: list[float] = []
     theirs: list[float] = []
     mine: list[float] = []
@@ -193,7 +201,7 @@ def measure(kind: StudentKind, threads: int) -> dict[str, Any]:
         mine.append(f1(predict(trained.student, unseen.texts), unseen))
         network, rate = plain(rows, settings, size, seed)
         theirs.append(rate)
-        others.append(f1(plain_logits(network, unseen.texts, max(settings.widths)), unseen))
+        others.append(f1(plain_logits(network, unseen.texts, widest(settings)), unseen))
     return {
         "rows_per_second": statistics.median(ours), "plain_rows_per_second": statistics.median(theirs),
         "ratio": statistics.median(ours) / statistics.median(theirs), "f1": statistics.mean(mine),
@@ -213,7 +221,7 @@ def large() -> dict[str, Any]:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started = time.perf_counter()
         seen: list[int] = []
-        settings = StudentSettings(kind="bow", epochs=1, validation_share=0.001)
+        settings = BOWSettings(epochs=1, validation_share=0.001)
         train_student(
             mapped, settings, vocabulary_size=size, labels=rows.hard.shape[1], seed=1,
             checkpoints=Path(folder) / "checkpoints", progress=lambda *_: seen.append(_memory("RssAnon")),

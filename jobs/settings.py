@@ -17,7 +17,8 @@ from models.errors import SettingsError
 from models.evaluation.threshold_search import ThresholdSettings
 from models.rounds.date_layout import RoundSettings
 from models.serving.engine import EngineKind
-from models.tasks import EVERY_TASK, Frozen, Name, TaskSettings
+from models.settings_base import Frozen, Name
+from models.tasks import EVERY_TASK, TaskSettings
 from models.text.rules import CleaningSettings
 from udfs.readers.sources import IngestSettings, SourceSettings
 

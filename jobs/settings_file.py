@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from jobs.settings import Settings
 from models.errors import SettingsError
@@ -118,8 +119,14 @@ def _explain(error: ValidationError, file: Path | None) -> str:
     lines = [f"{file or 'settings'}: {len(problems)} problem(s)"]
     for problem in problems:
         place = ".".join(str(part) for part in problem["loc"]) or "(top)"
-        lines.append(f"  {place}: {problem['msg']}{_shown(problem['input'], problem['type'])}")
+        lines.append(f"  {place}: {_message(problem)}")
     return "\n".join(lines)
+
+
+def _message(problem: ErrorDetails) -> str:
+    if problem["type"] == "union_tag_invalid":  # whose own message shows what it got
+        return f"kind should be {problem['ctx']['expected_tags']}{_shown(problem['input']['kind'], problem['type'])}"
+    return problem["msg"] + _shown(problem["input"], problem["type"])
 
 
 def _shown(value: Any, problem: str) -> str:
@@ -129,5 +136,5 @@ def _shown(value: Any, problem: str) -> str:
     if isinstance(value, _FromEnvironment):
         return " (got a value from the environment)"
     if problem == "extra_forbidden" or not isinstance(value, str | int | float | None):
-        return f" (got a {type(value).__name__})"
+        return f" (got a value of type {type(value).__name__})"
     return f" (got {value!r})"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Annotated, Literal
+from collections.abc import Collection
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-LabelRef = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,63}\.)?[a-z][a-z0-9_]{0,63}$")]
-Share = Annotated[float, Field(ge=0, le=1)]
+from models.settings_base import Frozen, LabelRef, Name, Share
+from models.student_settings import StudentSettings, TextCNNSettings
 
 EVERY_SCENE, EVERY_TASK = "*", "*"
 """What stands for every scene of a task, and for every task, in thresholds and rules."""
@@ -17,17 +16,6 @@ EVERY_SCENE, EVERY_TASK = "*", "*"
 TaskKind = Literal["multi_label", "multi_class", "pair"]
 """`multi_label`: every label is a yes-or-no question of its own; `multi_class`: a text has exactly one label; `pair`:
 yes-or-no questions about two texts."""
-
-StudentKind = Literal["textcnn", "bow", "bilstm", "bigru"]
-Unit = Literal["char", "word"]
-Scheme = Literal["offline", "joint_isolated", "joint_coupled", "joint_summed", "multi_teacher"]
-JOINT: tuple[Scheme, ...] = ("joint_isolated", "joint_coupled", "joint_summed")
-
-
-class Frozen(BaseModel):
-    """Base of all settings: read once, never changed, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Target(Frozen):
@@ -76,67 +64,6 @@ class TeacherSettings(Frozen):
     )
 
 
-class StudentSettings(Frozen):
-    """The student: kind, sizes, and how it learns.
-
-    `textcnn` has `filters` of each width, `bow` has `filters` features, `bilstm` and `bigru` have `hidden` units each
-    way.
-    """
-
-    kind: StudentKind = Field("textcnn", description="The network.")
-    unit: Unit = Field("char", description="What becomes one id: a character, or a word as jieba finds it.")
-    embedding: PositiveInt = Field(128, description="Width of the embedding of a character or word.")
-    filters: PositiveInt = Field(128, description="Of `textcnn`: filters of each width; of `bow`: features.")
-    widths: tuple[PositiveInt, ...] = Field((2, 3, 4), min_length=1, description="Of `textcnn`: widths of its windows.")
-    hidden: PositiveInt = Field(64, description="Of `bilstm` and `bigru`: units in each direction.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Of the features, before the last layer.")
-    max_length: PositiveInt = Field(128, description="Longer texts are cut to this many characters or words.")
-    vocabulary_size: PositiveInt = Field(6000, description="The most characters or words it has ids for.")
-    epochs: PositiveInt = Field(6, description="How often it goes through its rows.")
-    validation_share: float = Field(
-        0.0, ge=0, lt=1, description="Share of the training rows that is kept back for early stopping (0: none)."
-    )
-    patience: PositiveInt = Field(
-        3,
-        description="Epochs without a better macro F1 on these after which training stops; the best epoch is kept.",
-    )
-    batch: PositiveInt = Field(64, description="Rows a step.")
-    learning_rate: PositiveFloat = Field(2e-3, description="At the top of its ramp.")
-    temperature: PositiveFloat = Field(1.0, description="Divides the logits in the soft loss.")
-    soft_weight: Share = Field(0.7, description="The soft loss' share of the loss; the hard one has the rest.")
-    scheme: Scheme = Field("offline", description="How it learns; see [schemes.md](schemes.md).")
-    teachers: Mapping[str, PositiveFloat] = Field(
-        default_factory=dict,
-        description="Of `multi_teacher`: weights by model, or by `teacher`, the newest, and `live`, the student in "
-        "force; these two alike by default.",
-    )
-    feedback_weight: NonNegativeFloat = Field(
-        1.0, description="Of `joint_coupled`: the weight of the student's soft loss in the teacher's update."
-    )
-    feedback_learning_rate: PositiveFloat = Field(
-        0.03, description="Of `joint_coupled`, and of plain descent: a step is as long as its gradient."
-    )
-    hint_weight: NonNegativeFloat = Field(
-        0.0, description="Above 0 the student's features also learn to predict the teacher's [CLS]."
-    )
-    hint_layer: int = Field(
-        -1, description="Of the joint schemes: the layer whose [CLS] it is; stored scores have the last one's."
-    )
-    curriculum: bool = Field(
-        False, description="Learn from the teacher's intermediate checkpoints, the earliest first (not `joint_summed`)."
-    )
-
-    @model_validator(mode="after")
-    def _scheme_fits(self) -> StudentSettings:
-        if self.teachers and self.scheme != "multi_teacher":
-            raise ValueError(f"teachers are of the scheme multi_teacher, the scheme is {self.scheme}")
-        if self.curriculum and self.scheme == "joint_summed":
-            raise ValueError("curriculum: the teacher and the student of joint_summed make each step together")
-        if self.hint_layer != -1 and self.scheme not in JOINT:
-            raise ValueError(f"hint_layer: {self.scheme} reads stored scores, which have the last layer (-1) alone")
-        return self
-
-
 class TaskSettings(Frozen):
     """A set of labels of one kind, built in one phase, for the scenes it applies to."""
 
@@ -149,7 +76,7 @@ class TaskSettings(Frozen):
     scenes: tuple[Name, ...] = Field(min_length=1, description="The scenes whose texts it labels.")
     labels: dict[Name, LabelSettings] = Field(min_length=1, description="Its labels by name, in their order.")
     teacher: TeacherSettings = Field(TeacherSettings(), description="Its teacher.")
-    student: StudentSettings = Field(StudentSettings(), description="Its student.")
+    student: StudentSettings = Field(default_factory=TextCNNSettings, description="Its student.")
 
     @property
     def label_names(self) -> tuple[str, ...]:

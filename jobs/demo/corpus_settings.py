@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from models.tasks import Frozen, Share
+from models.settings_base import Frozen, Share
 
 
 class ChatNoise(Frozen):

@@ -25,8 +25,9 @@ from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from models.errors import DataError, SettingsError
 from models.evaluation.sliced_metrics import Cell, macro_of, micro_of
+from models.scheme_settings import SchemeKind
 from models.serving.open_engine import engine_for
-from models.tasks import JOINT, Scheme, StudentKind, StudentSettings, Unit
+from models.student_settings import StudentKind, StudentSettings, Unit, with_kind, with_scheme
 
 if TYPE_CHECKING:
     from models.teachers.joint_teacher import TeacherInTraining
@@ -99,7 +100,7 @@ def contenders_of(base: StudentSettings, students: Sequence[str], schemes: Seque
             raise SettingsError(
                 f"--students: got {student!r}, expected {', '.join(get_args(StudentKind))}; or one:word"
             )
-        own = base.model_copy(update={"kind": kind, "unit": unit or "char"})
+        own = with_kind(base, kind, unit=unit or "char")
         plain = _by(own, "offline")
         found.append(Contender(student, UNDISTILLED, plain))
         found += [Contender(student, scheme, _by(own, scheme)) for scheme in schemes if scheme != UNDISTILLED]
@@ -108,21 +109,20 @@ def contenders_of(base: StudentSettings, students: Sequence[str], schemes: Seque
 
 def _by(student: StudentSettings, scheme: str) -> StudentSettings:
     name, *extras = scheme.split("+")
-    if name not in get_args(Scheme) or extras not in (["hints"], ["curriculum"], ["hints", "curriculum"], []):
-        known = ", ".join(get_args(Scheme))
+    if name not in get_args(SchemeKind) or extras not in (["hints"], ["curriculum"], ["hints", "curriculum"], []):
+        known = ", ".join(get_args(SchemeKind))
         raise SettingsError(
             f"--schemes: got {scheme!r}, expected one of {known}, with +hints, +curriculum or +hints+curriculum"
         )
-    changed = {
-        "scheme": name, "curriculum": "curriculum" in extras,
-        "hint_weight": (student.hint_weight or HINT_WEIGHT) if "hints" in extras else 0.0,
-        "teachers": student.teachers if name == "multi_teacher" else {},
-        "hint_layer": student.hint_layer if name in JOINT else -1,
-    }  # fmt: skip
+    hints = student.scheme.hint_weight or HINT_WEIGHT
+    changed: dict[str, Any] = {"hint_weight": hints if "hints" in extras else 0.0}
+    if "curriculum" in extras or name != "joint_summed":  # which has none
+        changed["curriculum"] = "curriculum" in extras
     try:
-        return StudentSettings.model_validate(student.model_dump() | changed)
+        return with_scheme(student, name, **changed)
     except ValidationError as error:
-        raise SettingsError(f"--schemes: {scheme}: {error.errors(include_url=False)[0]['msg']}") from None
+        problem = error.errors(include_url=False)[0]
+        raise SettingsError(f"--schemes: {scheme}: {problem['loc'][-1]}: {problem['msg']}") from None
 
 
 def execute(context: Context, work: Comparison) -> Done:

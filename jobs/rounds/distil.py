@@ -102,7 +102,7 @@ def _write_round(
     row = {
         "round_id": round_.round_id, "task": round_.task_name, "student": round_.student.kind,
         "number": round_.number, "model_id": trained.model_id, "teacher_id": round_.teacher.model_id,
-        "sampling": round_.sampling, "scheme": round_.student.scheme, "seed": round_.seed,
+        "sampling": round_.sampling, "scheme": round_.student.scheme.kind, "seed": round_.seed,
         "layout": layout_row(round_.layout), "inputs": dict(inputs), "row_counts": dict(evaluation.row_counts),
         "metrics": evaluation.metrics, "losses": list(trained.losses), "decision": decision.action,
         "next_sampling": decision.sampling, "reason": decision.reason,

@@ -14,7 +14,8 @@ from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from models.errors import DataError
 from models.rounds.date_layout import PARTS, DateLayout, RoundSettings, Window
-from models.tasks import StudentSettings, TaskSettings
+from models.student_settings import StudentSettings
+from models.tasks import TaskSettings
 
 
 @dataclass(frozen=True, slots=True)

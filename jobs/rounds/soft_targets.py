@@ -16,12 +16,16 @@ from jobs.rounds.round import Round
 from jobs.runtime.executors import map_batches
 from jobs.scoring.inference import bucket, student_scores, teacher_scores
 from models.errors import DataError
+from models.scheme_settings import JOINT, MultiTeacherSettings
 from models.serving.engine import EngineKind
-from models.tasks import JOINT, StudentSettings
+from models.student_settings import StudentSettings
 from udfs.averaging import EnsembleMember, averager
 from udfs.list_arrays import FLOAT_LIST
 
-TEACHER, LIVE = "teacher", "live"  # what `student.teachers` may call the newest teacher, and the student in force
+TEACHER, LIVE = (
+    "teacher",
+    "live",
+)  # what `student.scheme.teachers` may call the newest teacher, and the student in force
 Say = Callable[[str], None]
 
 
@@ -34,14 +38,14 @@ def with_soft_targets(
     so on, the teacher's logits at these points of its training.
     """
     frame = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == round_.round_id)
-    computed = student.scheme == "multi_teacher"
-    if computed:
-        frame = averaged(lake, round_, student, frame, engine, say)
-    if student.hint_weight and student.scheme not in JOINT:
+    scheme, computed = student.scheme, False
+    if isinstance(scheme, MultiTeacherSettings):
+        frame, computed = averaged(lake, round_, scheme, frame, engine, say), True
+    if scheme.hint_weight and scheme.kind not in JOINT:
         scores = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == round_.teacher.model_id)
         frame, computed = frame.join(scores.select("text_hash", "cls"), "text_hash", "left"), True
     checkpoints = 0
-    if student.curriculum and student.scheme not in JOINT:
+    if scheme.curriculum and scheme.kind not in JOINT:
         frame, checkpoints = _with_checkpoints(lake, round_, frame, teacher_batch)
         computed = True
     return (frame.localCheckpoint(eager=True) if computed else frame), checkpoints
@@ -53,8 +57,8 @@ def _with_checkpoints(lake: Lake, round_: Round, frame: DataFrame, batch: int) -
     checkpoints = teacher.intermediate_checkpoints
     if not checkpoints:
         raise DataError(
-            f"student.curriculum: {teacher.model_id} kept no intermediate checkpoints; set teacher.checkpoints and "
-            "train it again"
+            f"student.scheme.curriculum: {teacher.model_id} kept no intermediate checkpoints; set teacher.checkpoints "
+            "and train it again"
         )
     texts = frame.select("text_hash", "text", "text_b").withColumn("bucket", bucket())
     tasks = lake.spark.sparkContext.defaultParallelism
@@ -66,16 +70,16 @@ def _with_checkpoints(lake: Lake, round_: Round, frame: DataFrame, batch: int) -
 
 
 def averaged(
-    lake: Lake, round_: Round, student: StudentSettings, rows: DataFrame, engine: EngineKind, say: Say
+    lake: Lake, round_: Round, scheme: MultiTeacherSettings, rows: DataFrame, engine: EngineKind, say: Say
 ) -> DataFrame:
-    """The rows with the average of all that `student.teachers` names as their `soft`.
+    """The rows with the average of all that `student.scheme.teachers` names as their `soft`.
 
     Past students score on the executors, other teachers are read from `teacher_scores`: of what they have not seen they
-    say nothing. Without `student.teachers`, the newest teacher and the student in force count alike.
+    say nothing. Without `student.scheme.teachers`, the newest teacher and the student in force count alike.
     """
     keep = rows.columns
     members: list[EnsembleMember] = []
-    for number, (model, weight) in enumerate(_teachers(lake, round_, student, say)):
+    for number, (model, weight) in enumerate(_teachers(lake, round_, scheme, say)):
         column = f"member_{number}"
         if model.model_id == round_.teacher.model_id:  # its logits are in the round's order already
             rows = rows.withColumn(column, F.col("soft"))
@@ -94,9 +98,9 @@ def averaged(
     return map_batches(rows.drop("soft"), function, schema).select(*keep)
 
 
-def _teachers(lake: Lake, round_: Round, student: StudentSettings, say: Say) -> list[tuple[RegisteredModel, float]]:
+def _teachers(lake: Lake, round_: Round, scheme: MultiTeacherSettings, say: Say) -> list[tuple[RegisteredModel, float]]:
     """The models to learn from, and their weights; a student that is to be in force but is not yet is left out."""
-    named: Mapping[str, float] = student.teachers or {TEACHER: 1.0, LIVE: 1.0}
+    named: Mapping[str, float] = scheme.teachers or {TEACHER: 1.0, LIVE: 1.0}
     live, task = registry.live(lake).get(round_.task_name), round_.task_name
     chosen: list[tuple[RegisteredModel, float]] = []
     for name, weight in named.items():
@@ -109,10 +113,10 @@ def _teachers(lake: Lake, round_: Round, student: StudentSettings, say: Say) -> 
         else:
             say(f"  {task}: no student is in force yet, so none is among the teachers")
     if not chosen:
-        raise DataError(f"student.teachers of {task}: none of {', '.join(named)} is there yet")
+        raise DataError(f"student.scheme.teachers of {task}: none of {', '.join(named)} is there yet")
     others = [model.model_id for model, _ in chosen if model.task != task]
     if others:
-        raise DataError(f"student.teachers of {task}: {', '.join(others)} are of another task")
+        raise DataError(f"student.scheme.teachers of {task}: {', '.join(others)} are of another task")
     return chosen
 
 

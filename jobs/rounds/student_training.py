@@ -16,8 +16,9 @@ from jobs.rounds.training_data import TrainingData
 from jobs.runtime.progress import TrainingProgress
 from models import digests
 from models.errors import DataError
+from models.scheme_settings import JOINT
 from models.serving.bundle import Bundle, open_bundle
-from models.tasks import JOINT, StudentSettings
+from models.student_settings import StudentSettings
 
 if TYPE_CHECKING:
     from models.students.student import Student
@@ -71,7 +72,7 @@ def train_student_of(
     """
     from models.training.trainer import train_student
 
-    name = student.scheme if distil else "without distillation"
+    name = student.scheme.kind if distil else "without distillation"
     settings = digests.of_json(student.model_dump(mode="json"), chars=8)
     training = f"{round_.seed}-{student.kind}-{student.unit}-{name}-{settings}"
     shown = progress(f"{round_.round_id} {student.kind} {name}")
@@ -111,7 +112,7 @@ def joint_teacher(round_: Round, student: StudentSettings, data: TrainingData) -
     Raises:
         DataError: Nobody wrote down what the stored teacher began as.
     """
-    if student.scheme not in JOINT or data.texts is None:
+    if student.scheme.kind not in JOINT or data.texts is None:
         return None
     from models.teachers.joint_teacher import TeacherInTraining
     from models.training.devices import reproducible
@@ -119,10 +120,10 @@ def joint_teacher(round_: Round, student: StudentSettings, data: TrainingData) -
     if round_.teacher.base is None:
         raise DataError(
             f"{round_.teacher.model_id}: an earlier version trained it and kept no base model, which "
-            f"{student.scheme} begins with; train the teacher again"
+            f"{student.scheme.kind} begins with; train the teacher again"
         )
     with reproducible(round_.seed):
-        return TeacherInTraining.of(round_.teacher.base, data.texts, round_.task.teacher, student.hint_layer)
+        return TeacherInTraining.of(round_.teacher.base, data.texts, round_.task.teacher, student.scheme.hint_layer)
 
 
 def seal_named(lake: Lake, round_: Round, student: Student, data: TrainingData, clean_version: str) -> Bundle:

@@ -21,8 +21,10 @@ from jobs.lake.store import Lake
 from jobs.rounds.round import Round
 from jobs.rounds.soft_targets import Say, with_soft_targets
 from models.errors import DataError
+from models.scheme_settings import JOINT
 from models.serving.engine import EngineKind
-from models.tasks import JOINT, StudentSettings, TaskSettings
+from models.student_settings import StudentSettings
+from models.tasks import TaskSettings
 from models.text.pairs import joined
 from models.text.vocabulary import Texts, Vocabulary
 from models.text.word_vocabulary import AnyVocabulary, WordVocabulary
@@ -91,7 +93,7 @@ def _blocks(frame: DataFrame, count: int) -> Iterator[pa.Table]:
 
 def _texts(blocks: Iterable[pa.Table], task: TaskSettings, student: StudentSettings) -> FineTuningRows | None:
     """The rows for a teacher that learns beside the student; read of joint schemes alone."""
-    if student.scheme not in JOINT:
+    if student.scheme.kind not in JOINT:
         return None
     from models.teachers.fine_tuning_rows import FineTuningRows
 

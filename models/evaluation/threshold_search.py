@@ -10,7 +10,8 @@ from pydantic import Field, PositiveInt
 
 from models.evaluation.metrics import Counts, count, wilson
 from models.evaluation.predictions import FIRST_THRESHOLD
-from models.tasks import Frozen, Target
+from models.settings_base import Frozen
+from models.tasks import Target
 
 
 class ThresholdSettings(Frozen):

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from models.errors import DataError
-from models.tasks import Frozen, Share
+from models.settings_base import Frozen, Share
 
 Part = Literal["train", "threshold", "test", "gate"]
 PARTS: tuple[Part, ...] = ("train", "threshold", "test", "gate")

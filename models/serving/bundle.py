@@ -17,7 +17,8 @@ from pydantic import Field, PositiveInt, ValidationError
 from models import digests
 from models.errors import BundleError
 from models.folders import publish
-from models.tasks import Frozen, TaskKind
+from models.settings_base import Frozen
+from models.tasks import TaskKind
 from models.text.word_vocabulary import AnyVocabulary, read_vocabulary
 
 MODEL, VOCABULARY, LABELS, MANIFEST = "model.onnx", "vocabulary.json", "labels.json", "manifest.json"

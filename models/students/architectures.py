@@ -1,6 +1,7 @@
 """The registry of student architectures: each kind's network, and how it is exported.
 
-A new architecture is a module beside this one, its settings in `models/tasks.py`, and one line in `ARCHITECTURES`.
+A new architecture is a module beside this one, its settings in `models/student_settings.py`, and one line in
+`ARCHITECTURES`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from models.student_settings import StudentKind, StudentSettings
 from models.students.bow import BOW
 from models.students.pair import Pair
 from models.students.recurrent import Recurrent
 from models.students.student import Student
 from models.students.textcnn import TextCNN
-from models.tasks import StudentKind, StudentSettings, TaskKind
+from models.tasks import TaskKind
 
 ExportForm = Literal["tables", "network"]
 """How a student is exported: `tables` as a folded graph, which the fused engine runs too; `network` as the graph of the

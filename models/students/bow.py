@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.student_settings import BOWSettings
 from models.students.student import Student, beyond
-from models.tasks import StudentSettings
 
 
 class BOW(Student):
@@ -20,7 +20,7 @@ class BOW(Student):
 
     padded = False
 
-    def __init__(self, settings: StudentSettings, vocabulary_size: int, labels: int) -> None:
+    def __init__(self, settings: BOWSettings, vocabulary_size: int, labels: int) -> None:
         super().__init__(labels, 1, settings.filters)
         self.embedding = nn.Embedding(vocabulary_size, settings.embedding)
         with torch.no_grad():  # sums of a whole text, so each character has to be small at first

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from models.student_settings import RecurrentSettings
 from models.students.student import Student, beyond
-from models.tasks import StudentSettings
 
 
 class Recurrent(Student):
@@ -15,7 +15,7 @@ class Recurrent(Student):
     Conneau et al. 2017, arXiv:1705.02364.
     """
 
-    def __init__(self, settings: StudentSettings, vocabulary_size: int, labels: int) -> None:
+    def __init__(self, settings: RecurrentSettings, vocabulary_size: int, labels: int) -> None:
         super().__init__(labels, 1, 2 * settings.hidden)
         self.embedding = nn.Embedding(vocabulary_size, settings.embedding)
         cell = {"bilstm": nn.LSTM, "bigru": nn.GRU}[settings.kind]

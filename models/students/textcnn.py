@@ -7,9 +7,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from models.student_settings import TextCNNSettings
 from models.students import table_convolution
 from models.students.student import Student
-from models.tasks import StudentSettings
 
 
 class TextCNN(Student):
@@ -19,7 +19,7 @@ class TextCNN(Student):
     product over windows of neighbouring embeddings: the same sums as `Conv1d`.
     """
 
-    def __init__(self, settings: StudentSettings, vocabulary_size: int, labels: int) -> None:
+    def __init__(self, settings: TextCNNSettings, vocabulary_size: int, labels: int) -> None:
         super().__init__(labels, max(settings.widths), settings.filters * len(settings.widths))
         self.widths = settings.widths
         self.embedding = nn.Embedding(vocabulary_size, settings.embedding)

@@ -58,7 +58,7 @@ class TeacherInTraining:
         tokenizer, model = load_base(base, rows.labels, rows.kind)
         depth = getattr(model.config, "num_hidden_layers", 0)
         if not -depth - 1 <= layer <= depth:
-            raise SettingsError(f"student.hint_layer: got {layer}, {base} has {depth} layers")
+            raise SettingsError(f"student.scheme.hint_layer: got {layer}, {base} has {depth} layers")
         _start_at_base_rates(model, rows)
         limit = min(settings.max_tokens, getattr(model.config, "max_position_embeddings", settings.max_tokens))
         model.config.pingti_max_tokens = limit

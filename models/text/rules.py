@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from models import digests
-from models.tasks import EVERY_TASK, Frozen, Name
+from models.settings_base import Frozen, Name
+from models.tasks import EVERY_TASK
 from models.text.normalisation import CLEANER_VERSION, clean
 
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from models.evaluation.metrics import count, macro
 from models.evaluation.predictions import first_threshold, keep_argmax, probabilities
+from models.student_settings import StudentSettings
 from models.students.student import Student, predict
-from models.tasks import StudentSettings, TaskKind
+from models.tasks import TaskKind
 from models.training.losses import hard_loss, soft_loss
 from models.training.training_rows import TrainingRows
 

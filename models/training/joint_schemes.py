@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.errors import DataError
+from models.scheme_settings import JointBase, JointCoupledSettings, JointSummedSettings
+from models.student_settings import StudentSettings
 from models.students.student import Student
-from models.tasks import JOINT, StudentSettings, TaskKind
+from models.tasks import TaskKind
 from models.training.batching import length_batches
 from models.training.losses import hard_loss, hint_loss, soft_loss
 from models.training.offline_scheme import OfflineScheme, ParameterGroup, finite, gradients
@@ -74,15 +76,15 @@ class JointScheme(OfflineScheme):
         super().__init__(student, rows, settings, kind=kind, distil=True)
         parameters = list(teacher.module.parameters())
         self.groups["teacher"] = ParameterGroup.adamw(parameters, teacher.learning_rate)
-        if settings.scheme == "joint_coupled":
-            self.groups["feedback"] = ParameterGroup.sgd(parameters, settings.feedback_learning_rate)
+        if isinstance(settings.scheme, JointCoupledSettings):
+            self.groups["feedback"] = ParameterGroup.sgd(parameters, settings.scheme.feedback_learning_rate)
         self._schedule = _Schedule(learnt, rows.texts.lengths[learnt], teacher.batch, teacher.epochs, seed)
         self._student_steps = steps
         # A label without a single hard target is none that the teacher knows.
         self._labels_known = self.tensor(rows.labels_with_hard_targets(learnt))
 
     def _hint_width(self) -> int:
-        return self.teacher.cls_width if self.settings.hint_weight else 0
+        return self.teacher.cls_width if self.settings.scheme.hint_weight else 0
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -91,7 +93,7 @@ class JointScheme(OfflineScheme):
 
     def before_epoch(self, until: float) -> None:
         """In a curriculum, the teacher's steps up to the epoch's end."""
-        if self.settings.curriculum:
+        if self.settings.scheme.curriculum:
             self._step_teacher(until)
 
     def _step_teacher(self, until: float) -> None:
@@ -107,23 +109,23 @@ class JointScheme(OfflineScheme):
 
     def learn(self, batch: NDArray[np.int64], epoch: int, progress: float) -> float:
         """The teacher's steps that are due, the student's, and the feedback; or all gradients of one sum."""
-        if self.settings.scheme == "joint_summed":
+        if isinstance(self.settings.scheme, JointSummedSettings):
             return self._learn_summed(batch, progress)
-        if not self.settings.curriculum:
+        if not self.settings.scheme.curriculum:
             self._step_teacher(progress + 0.5 / self._student_steps)
-        coupled = self.settings.scheme == "joint_coupled"
+        coupled = self.settings.scheme if isinstance(self.settings.scheme, JointCoupledSettings) else None
         self.teacher.module.eval()
-        with torch.set_grad_enabled(coupled):
+        with torch.set_grad_enabled(coupled is not None):
             teacher_logits, cls_states = self.teacher.logits_and_cls(batch)
         loss, _ = self._student_loss(batch, teacher_logits.detach(), cls_states.detach())
         value = finite(loss)
         group = self.groups["student"]
         group.step(gradients(loss, group.parameters), progress)
-        if coupled:
-            self._feed_back(batch, teacher_logits, progress)
+        if coupled is not None:
+            self._feed_back(batch, coupled.feedback_weight, teacher_logits, progress)
         return value
 
-    def _feed_back(self, batch: NDArray[np.int64], teacher_logits: Tensor, progress: float) -> None:
+    def _feed_back(self, batch: NDArray[np.int64], weight: float, teacher_logits: Tensor, progress: float) -> None:
         """One step of the teacher by the soft loss that the student still has after its own step on the batch."""
         self.student.eval()
         with torch.no_grad():
@@ -131,7 +133,7 @@ class JointScheme(OfflineScheme):
         self.student.train()
         loss = self._soft_loss(logits, teacher_logits, self.hard_targets(batch)["weight"])
         group = self.groups["feedback"]
-        group.step(gradients(self.settings.feedback_weight * loss, group.parameters), progress)
+        group.step(gradients(weight * loss, group.parameters), progress)
 
     def _learn_summed(self, batch: NDArray[np.int64], progress: float) -> float:
         self.teacher.module.train()
@@ -151,18 +153,20 @@ class JointScheme(OfflineScheme):
         """The student's loss, and the hard targets of the batch."""
         targets = self.hard_targets(batch)
         logits, features = self.read(batch)
-        share = self.settings.soft_weight
+        share = self.settings.scheme.soft_weight
         loss = share * self._soft_loss(logits, teacher_logits, targets["weight"])
         loss = loss + (1 - share) * hard_loss(logits, **_hard_loss_arguments(targets), kind=self.kind)
         if self.regressor is not None:  # normalised states, so that one weight fits teachers of any size
             states = F.layer_norm(cls_states, cls_states.shape[1:])
-            loss = loss + self.settings.hint_weight * hint_loss(self.regressor(features), states, targets["weight"])
+            loss = loss + self.settings.scheme.hint_weight * hint_loss(
+                self.regressor(features), states, targets["weight"]
+            )
         return loss, targets
 
     def _soft_loss(self, logits: Tensor, teacher_logits: Tensor, weight: Tensor) -> Tensor:
         return soft_loss(
             logits, teacher_logits, self._labels_known.expand_as(teacher_logits),
-            temperature=self.settings.temperature, weight=weight, kind=self.kind,
+            temperature=self.settings.scheme.temperature, weight=weight, kind=self.kind,
         )  # fmt: skip
 
     def _teacher_loss(self, teacher_logits: Tensor, targets: dict[str, Tensor]) -> Tensor:
@@ -203,10 +207,10 @@ def make_scheme(
     teacher: JointTeacher | None, learnt: NDArray[np.int64], steps: int, seed: int,
 ) -> OfflineScheme:  # fmt: skip
     """The scheme that the settings name; `DataError` where it needs a teacher and there is none."""
-    if not distil or settings.scheme not in JOINT:
+    if not distil or not isinstance(settings.scheme, JointBase):
         return OfflineScheme(student, rows, settings, kind=kind, distil=distil)
     if teacher is None:
-        raise DataError(f"training: the scheme {settings.scheme} needs a teacher that learns too, and got none")
+        raise DataError(f"training: the scheme {settings.scheme.kind} needs a teacher that learns too, and got none")
     return JointScheme(student, rows, settings, kind=kind, teacher=teacher, learnt=learnt, steps=steps, seed=seed)
 
 

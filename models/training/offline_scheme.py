@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from models.errors import DataError
+from models.student_settings import StudentSettings
 from models.students.student import Student
-from models.tasks import StudentSettings, TaskKind
+from models.tasks import TaskKind
 from models.training.batching import ramp
 from models.training.devices import half_precision
 from models.training.losses import distil_loss, hard_loss, hint_loss
@@ -87,7 +88,7 @@ class OfflineScheme:
 
     def _hint_width(self) -> int:
         """Width of the [CLS] states that the features learn to predict; 0 where there are no hints."""
-        if not (self.distil and self.settings.hint_weight):
+        if not (self.distil and self.settings.scheme.hint_weight):
             return 0
         if self.rows.cls_states is None:
             raise DataError(
@@ -104,7 +105,7 @@ class OfflineScheme:
     @property
     def last_stage(self) -> int:
         """The first epoch that learns from the finished teacher; 0 without a curriculum."""
-        if not self.distil or not self.settings.curriculum or self.rows.curriculum is None:
+        if not self.distil or not self.settings.scheme.curriculum or self.rows.curriculum is None:
             return 0
         checkpoints: int = self.rows.curriculum.shape[1]
         return -(-self.settings.epochs * checkpoints // (checkpoints + 1))
@@ -127,18 +128,20 @@ class OfflineScheme:
             return hard_loss(logits, targets["hard"], targets["hard_mask"], targets["weight"], self.kind)
         soft, soft_mask = self._soft_targets(batch, epoch)
         distilled = distil_loss(
-            logits, **targets, soft=soft, soft_mask=soft_mask, temperature=self.settings.temperature,
-            soft_weight=self.settings.soft_weight, kind=self.kind,
+            logits, **targets, soft=soft, soft_mask=soft_mask, temperature=self.settings.scheme.temperature,
+            soft_weight=self.settings.scheme.soft_weight, kind=self.kind,
         )  # fmt: skip
         if self.regressor is None or self.rows.cls_states is None:
             return distilled
         states = self.tensor((self.rows.cls_states[batch] - self._mean) / self._deviation)
-        return distilled + self.settings.hint_weight * hint_loss(self.regressor(features), states, targets["weight"])
+        return distilled + self.settings.scheme.hint_weight * hint_loss(
+            self.regressor(features), states, targets["weight"]
+        )
 
     def _soft_targets(self, batch: NDArray[np.int64], epoch: int) -> tuple[Tensor, Tensor]:
         """The teacher's logits and their mask; in a curriculum those of the checkpoint that the epoch belongs to."""
         mask = self.tensor(self.rows.soft_mask[batch])
-        if self.settings.curriculum:
+        if self.settings.scheme.curriculum:
             if self.rows.curriculum is None:
                 raise DataError(
                     "training rows: there are no logits of the teacher's intermediate checkpoints, which a curriculum "

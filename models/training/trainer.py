@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from models import digests
 from models.errors import DataError
 from models.evaluation.predictions import to_logits
+from models.student_settings import StudentSettings
 from models.students.architectures import build_student
 from models.students.student import Student
-from models.tasks import StudentSettings, TaskKind
+from models.tasks import TaskKind
 from models.training.batching import CHUNK, length_batches
 from models.training.checkpoints import Checkpoints
 from models.training.devices import device, reproducible

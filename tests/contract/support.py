@@ -16,14 +16,14 @@ from onnx import numpy_helper
 
 from models.export.exporter import export_student
 from models.serving.bundle import BundleFacts, Precision, open_bundle, seal
+from models.student_settings import TextCNNSettings
 from models.students.architectures import build_student
 from models.students.student import Student
-from models.tasks import StudentSettings
 from models.text.vocabulary import Vocabulary
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = Vocabulary(tuple("abcdefgh好老师é😀"))
-SETTINGS = StudentSettings(embedding=8, filters=70, widths=(2, 3, 4), max_length=12)  # two parts, one of them not full
+SETTINGS = TextCNNSettings(embedding=8, filters=70, widths=(2, 3, 4), max_length=12)  # two parts, one of them not full
 LABELS = ("asks", "got", "thanks")
 PRECISIONS: tuple[Precision, ...] = ("int16", "int8", "float32")
 

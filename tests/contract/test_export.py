@@ -18,14 +18,14 @@ from models.errors import BundleError
 from models.export.exporter import export_student, to_onnx
 from models.serving.bundle import BundleFacts, open_bundle, seal
 from models.serving.onnx_engine import OnnxEngine
+from models.student_settings import TextCNNSettings
 from models.students.architectures import build_student
 from models.students.student import Student, predict
 from models.students.textcnn import TextCNN
-from models.tasks import StudentSettings
 from models.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(tuple("abcdefgh好😀"))
-SETTINGS = StudentSettings(embedding=8, filters=6, widths=(2, 3, 4), max_length=40)
+SETTINGS = TextCNNSettings(embedding=8, filters=6, widths=(2, 3, 4), max_length=40)
 LABELS = ("asks", "got")
 
 
@@ -180,6 +180,6 @@ def test_a_graph_onnx_runtime_cannot_read_is_refused(bundle: Path, tmp_path: Pat
 
 
 def test_every_default_student_exports(tmp_path: Path) -> None:
-    student = build_student(StudentSettings(embedding=4, filters=3, widths=(1,)), len(VOCABULARY), 2)
+    student = build_student(TextCNNSettings(embedding=4, filters=3, widths=(1,)), len(VOCABULARY), 2)
     engine = OnnxEngine.of(open_bundle(export(student, tmp_path / "bundle")))
     assert engine.probabilities(pa.array(["", "a"])).shape == (2, 2)

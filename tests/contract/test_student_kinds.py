@@ -22,11 +22,12 @@ from models.serving.engine import Engine
 from models.serving.fused_engine import FusedEngine
 from models.serving.onnx_engine import OnnxEngine
 from models.serving.open_engine import open_engine
+from models.student_settings import BOWSettings, RecurrentSettings, StudentKind, StudentSettings, TextCNNSettings
 from models.students.architectures import build_student
 from models.students.pair import Pair, split_pair
 from models.students.student import Student, predict
 from models.students.textcnn import TextCNN
-from models.tasks import StudentKind, StudentSettings, TaskKind
+from models.tasks import TaskKind
 from models.text.pairs import joined
 from models.text.vocabulary import SEPARATOR, SEPARATOR_CHAR, Vocabulary
 from models.text.word_vocabulary import WordVocabulary, cut, read_vocabulary
@@ -40,7 +41,11 @@ texts = st.lists(st.text(alphabet="abh好老é猫😀\u0000", max_size=18), min_
 
 
 def sizes(kind: StudentKind) -> StudentSettings:
-    return StudentSettings(kind=kind, embedding=8, filters=70, hidden=9, widths=(2, 3, 4), max_length=MOST)
+    if kind == "textcnn":
+        return TextCNNSettings(embedding=8, filters=70, widths=(2, 3, 4), max_length=MOST)
+    if kind == "bow":
+        return BOWSettings(embedding=8, filters=70, max_length=MOST)
+    return RecurrentSettings(kind=kind, embedding=8, hidden=9, max_length=MOST)
 
 
 def make(kind: StudentKind, outcome: TaskKind) -> Student:
@@ -118,7 +123,7 @@ def test_sums_of_a_long_text_do_not_wrap_round(tmp_path: Path) -> None:
         student.layer.weight.fill_(0.5)
         student.head.weight.fill_(1e-4)
         student.head.bias.zero_()
-    long = StudentSettings.model_fields["max_length"].default
+    long = BOWSettings.model_fields["max_length"].default
     path = export_student(
         student, folder=tmp_path / "long", task="t", kind="bow", labels=LABELS, vocabulary=CHARS, max_length=long,
         clean_version="1",

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.spark
 
 TASK = "answer"
 TEACHER = {"layers": 1, "hidden": 32, "pretrain_steps": 2, "pretrain_seconds": 60, "epochs": 2, "checkpoints": 2}
-STUDENT = {"epochs": 2, "filters": 8, "embedding": 8, "hidden": 6, "widths": [1, 2], "max_length": 31}
+STUDENT = {"epochs": 2, "filters": 8, "embedding": 8, "widths": [1, 2], "max_length": 31}
 
 
 def settings(*labels: str, **student: Any) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def test_what_cannot_be_compared_is_told(own: Lake, tmp_path: Path) -> None:
 def test_rows_that_come_in_blocks_are_mapped_from_files_and_the_same(
     own: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = context(own, hint_weight=0.1)
+    asked = context(own, scheme={"hint_weight": 0.1})
     with data_of(own, asked) as given:
         vocabulary, whole = given.vocabulary, given.rows.digest
     monkeypatch.setattr(training_data, "BLOCK", 17)
@@ -205,7 +205,7 @@ def test_rows_that_come_in_blocks_are_mapped_from_files_and_the_same(
     assert not place.exists()
 
 
-MIXED: dict[str, Any] = {"scheme": "multi_teacher", "teachers": {"teacher": 1.0, "live": 3.0}}
+MIXED: dict[str, Any] = {"scheme": {"kind": "multi_teacher", "teachers": {"teacher": 1.0, "live": 3.0}}}
 
 
 def test_past_students_are_teachers(own: Lake) -> None:

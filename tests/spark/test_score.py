@@ -24,8 +24,8 @@ from models.errors import DataError
 from models.export.exporter import export_student
 from models.serving.bundle import BundleFacts, open_bundle, seal
 from models.serving.open_engine import open_engine
+from models.student_settings import TextCNNSettings
 from models.students.textcnn import TextCNN
-from models.tasks import StudentSettings
 from models.text.vocabulary import Vocabulary
 from tests.spark.support import (
     DAY,
@@ -65,7 +65,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("students")
     torch.manual_seed(1)
     vocabulary = Vocabulary(tuple(CHARACTERS))
-    student = TextCNN(StudentSettings(embedding=4, filters=3, widths=(1, 3)), len(vocabulary), 2)
+    student = TextCNN(TextCNNSettings(embedding=4, filters=3, widths=(1, 3)), len(vocabulary), 2)
     one = export_student(
         student, folder=folder / "praise", task="praise", kind="textcnn", labels=tuple(TASKS["praise"]["labels"]),
         vocabulary=vocabulary, max_length=16, clean_version="1", model_id="praise/textcnn/0",

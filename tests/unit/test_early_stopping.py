@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 
 from models.evaluation.predictions import keep_argmax, probabilities
+from models.student_settings import StudentSettings, TextCNNSettings
 from models.students.student import predict
-from models.tasks import StudentSettings
 from models.text.vocabulary import Vocabulary
 from models.training.early_stopping import EarlyStopping, hold_out
 from models.training.trainer import TrainedStudent, train_student
 from models.training.training_rows import TrainingRows
 
 VOCABULARY = Vocabulary(tuple("abcxyz"))
-SETTINGS = StudentSettings(
+SETTINGS = TextCNNSettings(
     embedding=8, filters=8, widths=(1, 2), epochs=12, batch=16, learning_rate=2e-2, validation_share=0.25, patience=2
 )
 

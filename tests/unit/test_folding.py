@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from models.student_settings import TextCNNSettings
 from models.students import table_convolution
 from models.students.architectures import build_student
 from models.students.student import Student
-from models.tasks import StudentSettings
 
 WIDTHS = st.lists(st.integers(1, 4), min_size=1, max_size=3, unique=True)
 TEXTS = st.lists(st.lists(st.integers(0, 7), max_size=9), min_size=1, max_size=6)
@@ -30,7 +30,7 @@ def answers_and_gradients(student: Student, ids: Tensor, lengths: Tensor) -> lis
 @settings(max_examples=60, deadline=None)
 def test_tables_equal_the_convolution(widths: list[int], texts: list[list[int]], more: int, seed: int) -> None:
     torch.manual_seed(seed)
-    kind = StudentSettings(embedding=3, filters=5, widths=tuple(widths), dropout=0.0)
+    kind = TextCNNSettings(embedding=3, filters=5, widths=tuple(widths), dropout=0.0)
     student = build_student(kind, 8, 2)
     longest = max(student.min_length, *map(len, texts)) + more
     ids = torch.tensor([text + [0] * (longest - len(text)) for text in texts])
@@ -43,7 +43,7 @@ def test_tables_equal_the_convolution(widths: list[int], texts: list[list[int]],
 
 
 def test_only_training_takes_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    student = build_student(StudentSettings(embedding=3, filters=2, widths=(2,)), 8, 1)
+    student = build_student(TextCNNSettings(embedding=3, filters=2, widths=(2,)), 8, 1)
     calls: list[int] = []
     monkeypatch.setattr(table_convolution, "strongest", lambda *_: calls.append(1) or torch.zeros(1, 2))
     student.eval()(torch.tensor([[1, 2]]), torch.tensor([2]))

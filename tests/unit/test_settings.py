@@ -91,6 +91,14 @@ def test_all_problems_are_told_at_once_with_file_and_key(write: Write) -> None:
         ("1: x", "Keys should be strings"),
         ("cleaning: {rules: [{name: r, pattern: '(', outcome: useless}]}", "cleaning.rules.0.pattern"),
         ("session: {timezone: Mars/Olympus}", "session.timezone"),
+        (
+            "tasks: {praise: {scenes: [chat], labels: {got: {}}, student: {kind: bilstm, filters: 9}}}",
+            "tasks.praise.student.bilstm.filters: Extra inputs are not permitted (got a value of type int)",
+        ),
+        (
+            "tasks: {praise: {scenes: [chat], labels: {got: {}}, student: {scheme: online}}}",
+            "tasks.praise.student.textcnn.scheme: kind should be 'offline', ",
+        ),
         (TASK % "{requires: [feedback.complaint]}", r"praise.got refers to feedback.complaint"),
         (TASK % "{requires: [asks], excludes: [asks]}", "labels wait for each other"),
     ],
@@ -124,12 +132,16 @@ def test_all_names_that_the_environment_lacks_are_told(write: Write, monkeypatch
     ("content", "problem"),
     [
         ("lake: {locaton: '${SECRET}'}", "lake.locaton: Extra inputs are not permitted"),
-        ("lake: {locaton: ['${SECRET}']}", "(got a list)"),
+        ("lake: {locaton: ['${SECRET}']}", "(got a value of type list)"),
         ("rounds: {seed: 'x ${SECRET}'}", "rounds.seed: "),
         ("scoring: {engine: '${SECRET}'}", "(got a value from the environment)"),
-        ("lake: ['${SECRET}']", "(got a list)"),
+        ("lake: ['${SECRET}']", "(got a value of type list)"),
         ("session: {timezone: '${SECRET}'}", "session.timezone: "),
-        ("tasks: {praise: {scenes: ['${SECRET}'], labels: {got: {}}, student: {kind: '${SECRET}'}}}", "student"),
+        (
+            "tasks: {praise: {scenes: ['${SECRET}'], labels: {got: {}}, student: {kind: '${SECRET}'}}}",
+            "student: kind should",
+        ),
+        ("tasks: {praise: {scenes: [chat], labels: {got: {}}, student: {scheme: '${SECRET}'}}}", "scheme: kind should"),
     ],
 )
 def test_no_message_shows_what_came_from_the_environment(
@@ -143,7 +155,7 @@ def test_no_message_shows_what_came_from_the_environment(
 
 
 def test_what_a_mistyped_key_holds_is_told_by_its_type(write: Write) -> None:
-    with pytest.raises(SettingsError, match=r"lake\.locaton: .*\(got a str\)$") as caught:
+    with pytest.raises(SettingsError, match=r"lake\.locaton: .*\(got a value of type str\)$") as caught:
         load(write("lake: {locaton: Pa55word}"))
     assert "Pa55word" not in str(caught.value)
 

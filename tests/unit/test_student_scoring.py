@@ -16,13 +16,13 @@ from models.errors import BundleError
 from models.export.exporter import export_student
 from models.serving.fused_engine import FusedEngine
 from models.serving.open_engine import open_engine
+from models.student_settings import TextCNNSettings
 from models.students.architectures import build_student
-from models.tasks import StudentSettings
 from models.text.vocabulary import Vocabulary
 from udfs.student_scoring import STORED, Served, score_batch, scores_schema, student_scorer
 
 VOCABULARY = Vocabulary(tuple("abc好老师"))
-SIZES = StudentSettings(embedding=4, filters=3, widths=(2, 3), max_length=12)
+SIZES = TextCNNSettings(embedding=4, filters=3, widths=(2, 3), max_length=12)
 LABELS = {"praise": ("asks", "got"), "mood": ("glad", "sad", "angry")}
 
 

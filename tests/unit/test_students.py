@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from models.student_settings import TextCNNSettings, with_kind
 from models.students.architectures import build_student
 from models.students.student import Student
 from models.students.textcnn import TextCNN
-from models.tasks import StudentSettings
 
-SETTINGS = StudentSettings(embedding=6, filters=5, widths=(2, 4), dropout=0.5)
+SETTINGS = TextCNNSettings(embedding=6, filters=5, widths=(2, 4), dropout=0.5)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_the_padding_symbol_is_learnt_from_short_texts_only(student: Student) ->
 
 def test_a_bag_is_the_sum_of_its_own_characters_and_so_is_its_gradient() -> None:
     torch.manual_seed(0)
-    bag = build_student(SETTINGS.model_copy(update={"kind": "bow"}), 20, 3).eval()
+    bag = build_student(with_kind(SETTINGS, "bow"), 20, 3).eval()
     ids, lengths = batch(ROWS, 30)
     own = torch.arange(30)[None, :] < lengths.clamp(min=1)[:, None]  # an empty text is one PAD
     sums = (bag.embedding(ids) * own[:, :, None]).sum(1)
@@ -108,7 +108,7 @@ def test_dropout_only_while_training(student: Student) -> None:
 
 
 def test_the_settings_decide_the_sizes() -> None:
-    built = build_student(StudentSettings(widths=(3, 5), filters=7, embedding=9), 33, 4)
+    built = build_student(TextCNNSettings(widths=(3, 5), filters=7, embedding=9), 33, 4)
     assert isinstance(built, TextCNN)
     assert built.min_length == 5
     assert built.embedding.weight.shape == (33, 9)

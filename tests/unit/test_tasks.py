@@ -44,7 +44,7 @@ def test_settings_written_and_read_again_are_the_same() -> None:
         {"teacher": {"max_tokens": 7}},
         {"student": {"dropout": 1.0}},
         {"student": {"widths": [0]}},
-        {"student": {"soft_weight": 1.01}},
+        {"student": {"scheme": {"soft_weight": 1.01}}},
     ],
     ids=str,
 )

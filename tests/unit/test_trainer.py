@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from models.errors import DataError
+from models.student_settings import StudentSettings, TextCNNSettings, with_kind
 from models.students.student import predict
-from models.tasks import StudentSettings
 from models.text.vocabulary import Encoded, Vocabulary
 from models.training.batching import length_batches, ramp
 from models.training.trainer import TrainedStudent, train_student
 from models.training.training_rows import TrainingRows
 
-SETTINGS = StudentSettings(embedding=16, filters=16, widths=(1, 2), epochs=8, batch=32, learning_rate=1e-2)
+SETTINGS = TextCNNSettings(embedding=16, filters=16, widths=(1, 2), epochs=8, batch=32, learning_rate=1e-2)
 VOCABULARY = Vocabulary(tuple("abcdefghxy"))
 
 
@@ -174,7 +174,7 @@ def test_only_students_that_pay_for_padding_read_batches_of_like_length(
         return padded(texts, rows, at_least=at_least)
 
     monkeypatch.setattr(Encoded, "padded", watched)
-    train(rows(), settings=SETTINGS.model_copy(update={"kind": kind, "epochs": 1}))
+    train(rows(), settings=with_kind(SETTINGS, kind, epochs=1))
     assert (np.mean([np.ptp(lengths) for lengths in read]) < 3) == alike
 
 

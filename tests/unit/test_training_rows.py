@@ -10,8 +10,9 @@ import pytest
 
 from models.errors import DataError
 from models.evaluation.predictions import probabilities
+from models.student_settings import TextCNNSettings
 from models.students.architectures import build_student
-from models.tasks import StudentSettings, TaskKind
+from models.tasks import TaskKind
 from models.text.vocabulary import Encoded
 from models.training.trainer import start_at_base_rates
 from models.training.training_rows import RowsWriter, TrainingRows, mean_and_deviation
@@ -91,7 +92,7 @@ def test_base_rates_count_answers_first_and_the_teacher_where_there_is_none() ->
 
 def test_an_untrained_student_answers_with_the_base_rates() -> None:
     rates = np.array([0.9, 0.05, 0.05])
-    student = build_student(StudentSettings(), 50, 3, "multi_class")
+    student = build_student(TextCNNSettings(), 50, 3, "multi_class")
     kinds: tuple[TaskKind, ...] = ("multi_label", "multi_class")
     for kind in kinds:
         start_at_base_rates(student, rates, kind)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from models import digests
-from models.tasks import Frozen
+from models.settings_base import Frozen
 from udfs.readers.formats import FORMATS
 from udfs.readers.text_encoding import UTF_8, Encoding
 
