@@ -7,7 +7,6 @@ breaks where `conf/` is absent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
@@ -20,6 +19,7 @@ from models.serving.engine import EngineKind
 from models.settings_base import Frozen, Name
 from models.tasks import EVERY_TASK, TaskSettings
 from models.text.rules import CleaningSettings
+from udfs.annotation_parsing import AnnotationSettings
 from udfs.readers.sources import IngestSettings, SourceSettings
 
 
@@ -78,33 +78,6 @@ class TeacherScoringSettings(Frozen):
     commits: PositiveInt = Field(
         2, description="The 64 buckets are committed in this many groups; a restart loses at most one."
     )
-
-
-AnnotationColumn = Literal[
-    "task",
-    "label",
-    "value",
-    "annotator",
-    "annotated_at",
-    "text_id",
-    "source",
-    "source_id",
-    "text",
-    "text_b",
-]
-
-
-class AnnotationSettings(Frozen):
-    """What files of human labels look like, where their columns are not called as ours.
-
-    A row needs a `value` (true or false): in the file, or here.
-    """
-
-    columns: Mapping[AnnotationColumn, str] = Field(
-        default_factory=dict, description="Our name of a column to the file's."
-    )
-    constants: Mapping[AnnotationColumn, str] = Field(default_factory=dict, description="Fixed values of ours.")
-    labels: Mapping[str, Name] = Field(default_factory=dict, description="The file's name of a label to ours.")
 
 
 class ScoringSettings(Frozen):

@@ -17,6 +17,7 @@ from jobs.runtime.executors import map_batches
 from jobs.runtime.job import Work
 from models import digests
 from models.errors import DataError, SettingsError
+from udfs.readers.file_format import FileLayout
 from udfs.readers.files import sized_files
 from udfs.readers.sources import SourceSettings
 from udfs.readers.survey import SURVEYS, UNREADABLE, Survey, surveyor
@@ -25,7 +26,7 @@ LISTED_DDL = "source_name string, path string"
 FEW_FILES, FEW_BYTES = 32, 64 << 20
 
 Listed = Sequence[tuple[str, str, int]]
-"""Files: their source's name, path, and size in bytes."""
+"""Files: the name of their layout (for texts, of their source), path, and size in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def plan_files(lake: Lake, sources: Mapping[str, SourceSettings], listed: Listed
     if not listed:
         return Work()
     surveyed = []
-    for name, survey in _surveyed(lake.spark, sources, listed):
+    for name, survey in survey_files(lake.spark, sources, listed):
         # Nothing tells two refused files apart but their names: all empty ones have the same bytes.
         also = [survey.path] if survey.refused else []
         load_id = digests.of_json([survey.sha256, sources[name].digest, *also], chars=32)
@@ -88,8 +89,13 @@ def plan_files(lake: Lake, sources: Mapping[str, SourceSettings], listed: Listed
     return Work(tuple(file.step for file in new), tuple(new))
 
 
-def _surveyed(spark: SparkSession, sources: Mapping[str, SourceSettings], listed: Listed) -> list[tuple[str, Survey]]:
-    look = surveyor(dict(sources))
+def survey_files(spark: SparkSession, layouts: Mapping[str, FileLayout], listed: Listed) -> list[tuple[str, Survey]]:
+    """Each file's layout's name and survey, in their order: made here where they are few, else by executors.
+
+    Raises:
+        DataError: naming every file that cannot be opened.
+    """
+    look = surveyor(dict(layouts))
     rows: list[dict[str, Any]]
     if _are_few(listed):
         names, paths, _ = zip(*listed, strict=True)
@@ -99,13 +105,13 @@ def _surveyed(spark: SparkSession, sources: Mapping[str, SourceSettings], listed
         named = [(name, path) for name, path, _ in listed]
         files = spark.createDataFrame(named, LISTED_DDL).repartition(len(listed))
         rows = [row.asDict() for row in map_batches(files, look, SURVEYS).collect()]
-    found = []
+    surveys = []
     for values in sorted(rows, key=lambda row: (row["source_name"], row["path"])):
-        found.append((values.pop("source_name"), Survey(**values)))
-    unreadable = [str(survey.detail) for _, survey in found if survey.refused == UNREADABLE]
+        surveys.append((values.pop("source_name"), Survey(**values)))
+    unreadable = [str(survey.detail) for _, survey in surveys if survey.refused == UNREADABLE]
     if unreadable:
-        raise DataError(f"ingest: nothing was loaded; {'; '.join(unreadable)}")
-    return found
+        raise DataError(f"nothing was loaded; {'; '.join(unreadable)}")
+    return surveys
 
 
 def _are_few(listed: Listed) -> bool:

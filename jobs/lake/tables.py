@@ -10,9 +10,6 @@ from pyspark.sql.types import StructType
 BUCKETS = 64
 """Teacher scores are kept in this many buckets of `text_hash`."""
 
-ANNOTATION_REASON = "annotation_"
-"""What the reasons in `rejected` begin with where an annotation was set aside, not a text."""
-
 
 @dataclass(frozen=True)
 class Table:

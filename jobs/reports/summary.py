@@ -11,13 +11,14 @@ from jobs.lake import registry, tables, text_queries
 from jobs.lake.store import Lake
 from models.errors import DataError
 from models.tasks import TaskSettings
+from udfs.annotation_parsing import REASON_PREFIX
 
 
 def counts(lake: Lake, tasks: Mapping[str, TaskSettings]) -> dict[str, Any]:
     """Read, raw, rejected, texts; and per task the texts of its scenes, settled, scored and positive labels."""
     runs = lake.read(tables.RUNS).where("job = 'ingest' AND outcome = 'done'")
     read = runs.agg(F.sum(F.col("row_counts")["read"])).collect()[0][0]
-    of_texts = ~F.startswith("reason", F.lit(tables.ANNOTATION_REASON))
+    of_texts = ~F.startswith("reason", F.lit(REASON_PREFIX))
     rejected = lake.read(tables.REJECTED).where(of_texts).count()
     # A task that has no student in force yet has nothing to count.
     live = registry.live(lake)
