@@ -32,14 +32,16 @@ def averager(
 ) -> Callable[[Batches], Batches]:
     """A batch function from the members' columns to the columns of `keep` and `soft`, the average's logits.
 
-    A list that is null, and a label that a member does not know, count as nothing said; where none says anything,
+    A list that is null, and a label that a member does not know, count as unknown; where no member knows a label,
     `soft` has a null in the label's place.
     """
 
     def average(batches: Batches) -> Batches:
         for batch in batches:
-            said = [_probabilities(batch.column(member.column), member, labels, kind) for member in members]
-            soft = averaged(said, [member.weight for member in members], kind)
+            probabilities_by_member = [
+                _probabilities(batch.column(member.column), member, labels, kind) for member in members
+            ]
+            soft = averaged(probabilities_by_member, [member.weight for member in members], kind)
             columns = {name: batch.column(name) for name in keep}
             yield pa.RecordBatch.from_pydict(columns | {"soft": to_lists_with_nulls(soft)})
 

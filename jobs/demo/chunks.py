@@ -47,7 +47,7 @@ class Chunk:
     plan: ChunkPlan
     body: bytes | source_records.PhotoColumns
     truth: bytes
-    tally: Tally
+    count_by_slice: Tally
     hashes: bytes
     candidates: annotators.Reservoir
 

@@ -19,7 +19,7 @@ from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from models import digests
 from models.evaluation.predictions import decide
-from models.evaluation.sliced_metrics import Evidence, macro_of, tally
+from models.evaluation.sliced_metrics import GoldRows, count_by_slice, macro_average
 from models.rounds.date_layout import RoundSettings
 from models.serving.engine import EngineKind
 from models.serving.open_engine import open_engine
@@ -91,8 +91,8 @@ def teacher_quality(lake: Lake, name: str, kind: TaskKind, test: TestTexts) -> d
 def _macro(decisions: NDArray[np.bool_], gold: NDArray[np.bool_], labels: Sequence[str]) -> dict[str, float] | None:
     rows = len(gold)
     same_day, same_scene = np.zeros(rows, np.int32), np.full(rows, EVERY_SCENE)
-    evidence = Evidence(same_day, same_scene, np.ones(rows, np.int64), gold, np.ones_like(gold))
-    quality = macro_of(tally(decisions, evidence, labels))
+    evidence = GoldRows(same_day, same_scene, np.ones(rows, np.int64), gold, np.ones_like(gold))
+    quality = macro_average(count_by_slice(decisions, evidence, labels))
     if quality is None:
         return None
     return {name: round(getattr(quality, name), 4) for name in ("precision", "recall", "f1")}

@@ -89,7 +89,7 @@ def _generate(settings: CorpusSettings, folder: Path, progress: Callable[[int], 
     with _Files(folder) as files:
         for chunk in _made(plans, settings):
             files.write(chunk)
-            tallies[chunk.plan.scene].add(chunk.tally)
+            tallies[chunk.plan.scene].add(chunk.count_by_slice)
             hashes.append(chunk.hashes)
             reservoir.merge(chunk.candidates)
             done += chunk.plan.count

@@ -18,7 +18,7 @@ from jobs.lake.store import Lake
 from jobs.lake.threshold_queries import Thresholds
 from models.evaluation.ensemble import in_order
 from models.evaluation.predictions import Floats, complete_class_labels, decide, probabilities
-from models.evaluation.sliced_metrics import Evidence
+from models.evaluation.sliced_metrics import GoldRows
 from models.rounds.date_layout import DateLayout, Window
 from models.serving.engine import EngineKind
 from models.serving.open_engine import open_engine
@@ -49,7 +49,7 @@ class EvaluationSet:
     text_of_row: NDArray[np.int64]
     testing: NDArray[np.bool_]
     seen: NDArray[np.bool_]
-    golds: Mapping[str, Evidence]
+    golds: Mapping[str, GoldRows]
 
     @property
     def parts(self) -> dict[str, NDArray[np.bool_]]:
@@ -89,13 +89,13 @@ def read_evaluation_set(
     scenes = rows.column("scene").to_pylist()
     about = (days, np.array(scenes, np.str_), rows.column("occurrences").to_numpy())
     golds = {
-        "teacher": Evidence(*about, *teacher_gold(lake, teacher, task.kind, rows, labels)),
-        "human": Evidence(*about, *_human_gold(lake, teacher.task, declared, rows, labels)),
+        "teacher": GoldRows(*about, *teacher_gold(lake, teacher, task.kind, rows, labels)),
+        "human": GoldRows(*about, *_human_gold(lake, teacher.task, declared, rows, labels)),
     }
     testing = days >= (layout.test.first - EPOCH).days
     found = EvaluationSet(rows, distinct, text_of_row, testing, rows.column("seen").to_numpy(), golds)
     live = _live_gold(lake, teacher.task, task, found, engine)
-    return found if live is None else replace(found, golds=golds | {"live": Evidence(*about, *live)})
+    return found if live is None else replace(found, golds=golds | {"live": GoldRows(*about, *live)})
 
 
 def _scored_texts(

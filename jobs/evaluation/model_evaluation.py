@@ -13,8 +13,8 @@ from jobs.evaluation.evaluation_set import EvaluationSet
 from jobs.lake.registry import RegisteredModel
 from models.evaluation.metrics import Quality
 from models.evaluation.predictions import decide, first_threshold, keep_argmax, probabilities
-from models.evaluation.sliced_metrics import Cell, Evidence, macro_of, search_thresholds, tally
-from models.evaluation.threshold_search import Found
+from models.evaluation.sliced_metrics import GoldRows, SliceCounts, count_by_slice, macro_average, search_thresholds
+from models.evaluation.threshold_search import SearchedThreshold
 from models.rounds.date_layout import Window
 from models.tasks import TaskKind, TaskSettings
 
@@ -28,7 +28,7 @@ class EvaluationKey(NamedTuple):
     part: str
 
 
-Counts: TypeAlias = dict[EvaluationKey, list[Cell]]
+Counts: TypeAlias = dict[EvaluationKey, list[SliceCounts]]
 """Counts by day, scene and label."""
 
 
@@ -36,12 +36,12 @@ Counts: TypeAlias = dict[EvaluationKey, list[Cell]]
 class ModelEvaluation:
     """A model's thresholds, in the labels' order, and its counts."""
 
-    thresholds: tuple[Found, ...]
+    thresholds: tuple[SearchedThreshold, ...]
     counts: Counts
 
-    def on_test_days(self, gold: str, part: str = "test") -> list[Cell]:
+    def on_test_days(self, gold: str, part: str = "test") -> list[SliceCounts]:
         """The counts against one gold; none where it says nothing."""
-        return next((cells for key, cells in self.counts.items() if (key.gold, key.part) == (gold, part)), [])
+        return next((slices for key, slices in self.counts.items() if (key.gold, key.part) == (gold, part)), [])
 
 
 def evaluate_model(
@@ -76,11 +76,13 @@ def evaluate_teacher(evaluation: EvaluationSet, task: TaskSettings, teacher: Reg
 
 def count_decisions(
     evaluation: EvaluationSet, task: TaskSettings, model: str, model_id: str, decisions: NDArray[np.bool_],
-    golds: Mapping[str, Evidence],
+    golds: Mapping[str, GoldRows],
 ) -> Counts:  # fmt: skip
     """A model's decisions (rows, labels) against each gold on each part of the days, where the gold says anything."""
     return {
-        EvaluationKey(model, model_id, gold, part): tally(decisions[rows], evidence.where(rows), task.label_names)
+        EvaluationKey(model, model_id, gold, part): count_by_slice(
+            decisions[rows], evidence.where(rows), task.label_names
+        )
         for gold, evidence in golds.items()
         for part, rows in evaluation.parts.items()
         if evidence.known[rows].any()
@@ -94,7 +96,7 @@ def first_decisions(logits: NDArray[np.float32], kind: TaskKind) -> NDArray[np.b
 
 def metrics_of(counts: Counts) -> list[dict[str, Any]]:
     """The macro averages of all counts, as `rounds.metrics` has them."""
-    averages = ((key, macro_of(cells)) for key, cells in counts.items())
+    averages = ((key, macro_average(slices)) for key, slices in counts.items())
     return [
         {"model": key.model, "gold": key.gold, "part": key.part} | as_row(quality)
         for key, quality in averages
@@ -102,7 +104,9 @@ def metrics_of(counts: Counts) -> list[dict[str, Any]]:
     ]
 
 
-def threshold_row(model_id: str, label: str, scene: str, version: int, found: Found, window: Window) -> dict[str, Any]:
+def threshold_row(
+    model_id: str, label: str, scene: str, version: int, found: SearchedThreshold, window: Window
+) -> dict[str, Any]:
     """A row of `thresholds` with its evidence; what says who made it when is the writer's."""
     quality = as_row(found.counts.quality)
     low_high = ("low", "high")

@@ -83,8 +83,10 @@ def _stream(context: Context) -> DataFrame:
         try:
             files = reader.load(source.path if "://" in source.path else abspath(source.path))  # noqa: PTH100 (globs)
         except PySparkException as error:
-            told = error.getCondition() or type(error).__name__
-            raise DataError(f"sources.{name}: {source.path} cannot be followed ({told}); make the folder") from None
+            condition = error.getCondition() or type(error).__name__
+            raise DataError(
+                f"sources.{name}: {source.path} cannot be followed ({condition}); make the folder"
+            ) from None
         listed.append(files.select(F.lit(name).alias("source_name"), "path"))
     return reduce(DataFrame.unionByName, listed)
 

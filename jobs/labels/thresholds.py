@@ -19,7 +19,7 @@ from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from models.errors import DataError
 from models.evaluation.predictions import first_threshold, keep_argmax
-from models.evaluation.sliced_metrics import Evidence
+from models.evaluation.sliced_metrics import GoldRows
 from models.evaluation.threshold_search import search
 from models.rounds.date_layout import Window
 from models.tasks import EVERY_SCENE, Target
@@ -103,12 +103,12 @@ def _rows(context: Context, student: RegisteredModel, window: Window) -> Iterato
             yield threshold_row(student.model_id, label, scene, version, threshold, window)
 
 
-def _evidence(table: pa.Table, gold: NDArray[np.bool_], known: NDArray[np.bool_]) -> Evidence:
+def _evidence(table: pa.Table, gold: NDArray[np.bool_], known: NDArray[np.bool_]) -> GoldRows:
     scenes = np.array(table.column("scene").to_pylist(), np.str_)
-    return Evidence(day_numbers(table), scenes, table.column("occurrences").to_numpy(), gold, known)
+    return GoldRows(day_numbers(table), scenes, table.column("occurrences").to_numpy(), gold, known)
 
 
-def _places(evidence: Evidence, label: int, min_positives: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def _places(evidence: GoldRows, label: int, min_positives: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """All scenes together, and each that has positives enough for a threshold of its own."""
     yield EVERY_SCENE, np.ones(len(evidence), np.bool_)
     for scene in np.unique(evidence.scenes):

@@ -79,8 +79,8 @@ class Catalog:
         found = {table: self._differences(table) for table in tables.ALL if self._register(table)}
         stuck = {table: one for table, one in found.items() if one and not one.addable}
         if stuck:
-            told = "; ".join(f"{self.name(table)}: {one.described()}" for table, one in stuck.items())
-            raise SchemaError(f"{told}; {_remedy(list(stuck.values()))}")
+            problems = "; ".join(f"{self.name(table)}: {one.described()}" for table, one in stuck.items())
+            raise SchemaError(f"{problems}; {_remedy(list(stuck.values()))}")
         return {table.name: one.missing for table, one in found.items() if one}
 
     def add_columns(self, table: Table, columns: Sequence[str]) -> None:

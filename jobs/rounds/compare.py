@@ -24,7 +24,7 @@ from jobs.rounds.training_data import TrainingData, training_data
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from models.errors import DataError, SettingsError
-from models.evaluation.sliced_metrics import Cell, macro_of, micro_of
+from models.evaluation.sliced_metrics import SliceCounts, macro_average, micro_average
 from models.scheme_settings import SchemeKind
 from models.serving.open_engine import engine_for
 from models.student_settings import StudentKind, StudentSettings, Unit, with_kind, with_scheme
@@ -171,9 +171,9 @@ def _trained(
         )
         size = sum(path.stat().st_size for path in bundle.path.iterdir())
         rate = speed.one_core(str(bundle.path), _as_array(column)) if timed else None
-    counts = {key.gold: cells for key, cells in evaluated.counts.items() if key.part == "test"}
+    counts = {key.gold: slices for key, slices in evaluated.counts.items() if key.part == "test"}
     counts["human_unseen"] = evaluated.on_test_days("human", "test_unseen")
-    kept = micro_of(counts.get("live", []))
+    kept = micro_average(counts.get("live", []))
     return {
         "round_id": round_.round_id, "teacher_id": round_.teacher.model_id, "student": contender.student,
         "scheme": contender.scheme, "settings": student.model_dump_json(), "seed": round_.seed,
@@ -192,12 +192,12 @@ def _parameters(trained: TrainedStudent) -> int:
     return sum(parameter.numel() for parameter in trained.student.parameters())
 
 
-def measures_of(counts: Mapping[str, list[Cell]]) -> list[dict[str, Any]]:
+def measures_of(counts: Mapping[str, list[SliceCounts]]) -> list[dict[str, Any]]:
     """Macro and micro measures against each gold on the test days."""
     return [
         {"gold": gold, "average": average} | as_row(quality)
-        for gold, cells in counts.items()
-        for average, quality in (("macro", macro_of(cells)), ("micro", micro_of(cells)))
+        for gold, slices in counts.items()
+        for average, quality in (("macro", macro_average(slices)), ("micro", micro_average(slices)))
         if quality is not None
     ]
 
@@ -213,7 +213,7 @@ def _teacher_f1(evaluation: EvaluationSet, round_: Round, teacher: TeacherInTrai
         decisions = first_decisions(logits, round_.task.kind)[evaluation.text_of_row]
         humans = {"human": evaluation.golds["human"]}
         counts = count_decisions(evaluation, round_.task, "teacher", "", decisions, humans)
-    quality = macro_of(next((cells for key, cells in counts.items() if key[2:] == ("human", "test")), []))
+    quality = macro_average(next((slices for key, slices in counts.items() if key[2:] == ("human", "test")), []))
     return quality.f1 if quality else None
 
 

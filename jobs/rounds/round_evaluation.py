@@ -86,13 +86,13 @@ def evaluation_rows(round_id: str, counts: Counts, run_id: str) -> list[dict[str
     """The rows of `evaluations`, one a day, scene and label."""
     return [
         {
-            "round_id": round_id, "model_id": key.model_id, "dt": EPOCH + timedelta(days=cell.day),
-            "scene": cell.scene, "label": cell.label, "gold": key.gold, "purpose": key.part,
-            "tp": cell.counts.tp, "fp": cell.counts.fp, "fn": cell.counts.fn, "tn": cell.counts.tn,
-            **as_row(cell.counts.quality), "run_id": run_id,
+            "round_id": round_id, "model_id": key.model_id, "dt": EPOCH + timedelta(days=cut.day),
+            "scene": cut.scene, "label": cut.label, "gold": key.gold, "purpose": key.part,
+            "tp": cut.counts.tp, "fp": cut.counts.fp, "fn": cut.counts.fn, "tn": cut.counts.tn,
+            **as_row(cut.counts.quality), "run_id": run_id,
         }
-        for key, cells in counts.items()
-        for cell in cells
+        for key, slices in counts.items()
+        for cut in slices
     ]  # fmt: skip
 
 

@@ -31,10 +31,10 @@ def _check_java() -> None:
     if java is None or not Path(java).exists():
         raise EnvError(f"Java: none found; install a JDK {MIN_JAVA} or newer, or set JAVA_HOME to one")
     try:
-        told = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
     except (OSError, subprocess.SubprocessError) as error:
         raise EnvError(f"Java: {java} does not run ({error}); install a JDK {MIN_JAVA} or newer") from None
-    found = re.search(r'version "(?:1\.)?(\d+)', told)
+    found = re.search(r'version "(?:1\.)?(\d+)', answer)
     if found is None or int(found[1]) < MIN_JAVA:
         got = found[1] if found else "an unknown version"
         raise EnvError(f"Java: {java} is {got}; Spark needs {MIN_JAVA} or newer: install one, or set JAVA_HOME to it")

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from models.evaluation.metrics import Counts, Quality, count, macro
 from models.evaluation.predictions import FIRST_THRESHOLD
-from models.evaluation.threshold_search import Found, search
+from models.evaluation.threshold_search import SearchedThreshold, search
 from models.tasks import Target
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class GoldRows:
     """Rows of some days with their gold.
 
     Attributes:
@@ -32,16 +32,16 @@ class Evidence:
     gold: NDArray[np.bool_]
     known: NDArray[np.bool_]
 
-    def where(self, rows: NDArray[np.bool_]) -> Evidence:
+    def where(self, rows: NDArray[np.bool_]) -> GoldRows:
         """The chosen rows only."""
-        return Evidence(self.days[rows], self.scenes[rows], self.weight[rows], self.gold[rows], self.known[rows])
+        return GoldRows(self.days[rows], self.scenes[rows], self.weight[rows], self.gold[rows], self.known[rows])
 
     def __len__(self) -> int:
         return len(self.days)
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class SliceCounts:
     """The counts of one day, scene and label."""
 
     day: int
@@ -51,8 +51,8 @@ class Cell:
 
 
 def search_thresholds(
-    scores: NDArray[np.float32], evidence: Evidence, targets: Sequence[Target], fallback: float = FIRST_THRESHOLD
-) -> tuple[Found, ...]:
+    scores: NDArray[np.float32], evidence: GoldRows, targets: Sequence[Target], fallback: float = FIRST_THRESHOLD
+) -> tuple[SearchedThreshold, ...]:
     """A threshold for each label over all scenes. Scores (n, labels), targets in the labels' order."""
     thresholds = []
     for column, target in enumerate(targets):
@@ -70,9 +70,9 @@ def search_thresholds(
     return tuple(thresholds)
 
 
-def tally(decisions: NDArray[np.bool_], evidence: Evidence, labels: Sequence[str]) -> list[Cell]:
+def count_by_slice(decisions: NDArray[np.bool_], evidence: GoldRows, labels: Sequence[str]) -> list[SliceCounts]:
     """Counts for every day, scene and label that has a row. Decisions (n, labels)."""
-    cells = []
+    slices = []
     places = np.unique(np.stack([evidence.days.astype(np.str_), evidence.scenes]), axis=1)
     for day_text, scene in places.T:
         day = int(day_text)
@@ -81,23 +81,23 @@ def tally(decisions: NDArray[np.bool_], evidence: Evidence, labels: Sequence[str
             rows = here & evidence.known[:, column]
             if rows.any():
                 counts = count(decisions[rows, column], evidence.gold[rows, column], evidence.weight[rows])
-                cells.append(Cell(day, str(scene), label, counts))
-    return cells
+                slices.append(SliceCounts(day, str(scene), label, counts))
+    return slices
 
 
-def by_label(cells: Sequence[Cell]) -> dict[str, Quality]:
+def by_label(slices: Sequence[SliceCounts]) -> dict[str, Quality]:
     """Each label's quality over all days and scenes together; a label whose gold never holds is left out."""
     sums: dict[str, Counts] = {}
-    for cell in cells:
-        sums[cell.label] = sums.get(cell.label, Counts(0, 0, 0, 0)) + cell.counts
+    for cut in slices:
+        sums[cut.label] = sums.get(cut.label, Counts(0, 0, 0, 0)) + cut.counts
     return {label: quality for label, counts in sums.items() if (quality := counts.quality) is not None}
 
 
-def micro_of(cells: Sequence[Cell]) -> Quality | None:
+def micro_average(slices: Sequence[SliceCounts]) -> Quality | None:
     """The quality of all labels' decisions counted together; None where the gold never holds."""
-    return sum((cell.counts for cell in cells), Counts(0, 0, 0, 0)).quality
+    return sum((cut.counts for cut in slices), Counts(0, 0, 0, 0)).quality
 
 
-def macro_of(cells: Sequence[Cell]) -> Quality | None:
+def macro_average(slices: Sequence[SliceCounts]) -> Quality | None:
     """The macro average over the labels whose gold holds somewhere; None where it never does."""
-    return macro(by_label(cells).values())
+    return macro(by_label(slices).values())

@@ -23,7 +23,7 @@ class ThresholdSettings(Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchedThreshold:
     """A threshold with its evidence. `worst_*` are those of the worst day with gold positives, None without any."""
 
     value: float
@@ -42,7 +42,7 @@ def search(
     weight: NDArray[np.int64],
     target: Target,
     fallback: float = FIRST_THRESHOLD,
-) -> Found:
+) -> SearchedThreshold:
     """The threshold of the best F1 among those that reach the target, else among all.
 
     Args:
@@ -80,12 +80,12 @@ def _evidence(
     days: NDArray[np.int32],
     weight: NDArray[np.int64],
     method: str,
-) -> Found:
+) -> SearchedThreshold:
     predicted = scores >= np.float32(value)
     whole = count(predicted, gold, weight)
     daily = [count(predicted[days == day], gold[days == day], weight[days == day]) for day in np.unique(days)]
     judged = [quality for counts in daily if (quality := counts.quality) is not None]
-    return Found(
+    return SearchedThreshold(
         value=value,
         counts=whole,
         worst_precision=min((quality.precision for quality in judged), default=None),

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.evaluation.metrics import Counts, Quality, count
-from models.evaluation.sliced_metrics import Cell, Evidence, by_label, macro_of, search_thresholds, tally
+from models.evaluation.sliced_metrics import (
+    GoldRows,
+    SliceCounts,
+    by_label,
+    count_by_slice,
+    macro_average,
+    search_thresholds,
+)
 from models.evaluation.threshold_search import search
 from models.tasks import Target
 
@@ -17,12 +24,12 @@ BOOLS = st.tuples(st.booleans(), st.booleans())
 ROW = st.tuples(st.integers(-3, 400), st.sampled_from(["chat", "speech", "10"]), st.integers(1, 5), BOOLS, BOOLS, BOOLS)
 
 
-def evidence_of(rows: list[tuple]) -> tuple[Evidence, np.ndarray]:
+def evidence_of(rows: list[tuple]) -> tuple[GoldRows, np.ndarray]:
     def column(at: int, kind: type) -> np.ndarray:
         values = [row[at] for row in rows]
         return np.array(values, kind).reshape(len(rows), 2) if at > 2 else np.array(values, kind)
 
-    evidence = Evidence(column(0, np.int32), column(1, np.str_), column(2, np.int64), column(3, bool), column(4, bool))
+    evidence = GoldRows(column(0, np.int32), column(1, np.str_), column(2, np.int64), column(3, bool), column(4, bool))
     return evidence, column(5, bool)
 
 
@@ -30,7 +37,7 @@ def evidence_of(rows: list[tuple]) -> tuple[Evidence, np.ndarray]:
 @settings(deadline=None)
 def test_the_cells_hold_every_known_row_once(rows: list[tuple]) -> None:
     evidence, decisions = evidence_of(rows)
-    cells = tally(decisions, evidence, LABELS)
+    cells = count_by_slice(decisions, evidence, LABELS)
     assert len({(cell.day, cell.scene, cell.label) for cell in cells}) == len(cells)
     for column, label in enumerate(LABELS):
         known = evidence.known[:, column]
@@ -45,23 +52,25 @@ def test_the_cells_hold_every_known_row_once(rows: list[tuple]) -> None:
 
 def test_what_the_gold_does_not_say_is_not_counted() -> None:
     evidence, decisions = evidence_of([(1, "chat", 2, (True, True), (True, False), (True, True))])
-    assert tally(decisions, evidence, LABELS) == [Cell(1, "chat", "asks", Counts(tp=2, fp=0, fn=0, tn=0))]
+    assert count_by_slice(decisions, evidence, LABELS) == [
+        SliceCounts(1, "chat", "asks", Counts(tp=2, fp=0, fn=0, tn=0))
+    ]
 
 
 def test_no_rows_give_no_cells_and_no_quality() -> None:
     evidence, decisions = evidence_of([])
-    assert tally(decisions, evidence, LABELS) == []
-    assert macro_of([]) is None
+    assert count_by_slice(decisions, evidence, LABELS) == []
+    assert macro_average([]) is None
 
 
 def test_macro_leaves_out_labels_whose_gold_never_holds() -> None:
     cells = [
-        Cell(1, "chat", "asks", Counts(tp=1, fp=1, fn=0, tn=0)),
-        Cell(2, "chat", "asks", Counts(tp=1, fp=0, fn=2, tn=0)),
-        Cell(1, "chat", "got", Counts(tp=0, fp=9, fn=0, tn=9)),
+        SliceCounts(1, "chat", "asks", Counts(tp=1, fp=1, fn=0, tn=0)),
+        SliceCounts(2, "chat", "asks", Counts(tp=1, fp=0, fn=2, tn=0)),
+        SliceCounts(1, "chat", "got", Counts(tp=0, fp=9, fn=0, tn=9)),
     ]
     assert by_label(cells) == {"asks": Quality(2 / 3, 1 / 2, 4 / 7)}
-    assert macro_of(cells) == pytest.approx(Quality(2 / 3, 1 / 2, 4 / 7))
+    assert macro_average(cells) == pytest.approx(Quality(2 / 3, 1 / 2, 4 / 7))
 
 
 def test_rows_are_chosen_together() -> None:

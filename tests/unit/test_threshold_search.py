@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.evaluation.metrics import Counts, Quality, count
-from models.evaluation.threshold_search import Found, search
+from models.evaluation.threshold_search import SearchedThreshold, search
 from models.tasks import Target
 
 # Coarse scores, so that many are equal; and scores that are neighbours as float32.
@@ -37,7 +37,7 @@ def arrays(rows: list[tuple[float, bool, int, int]]) -> dict[str, Any]:
     }
 
 
-def find(rows: list[tuple[float, bool, int, int]], target: Target = DEFAULT) -> Found:
+def find(rows: list[tuple[float, bool, int, int]], target: Target = DEFAULT) -> SearchedThreshold:
     return search(**arrays(rows), target=target)
 
 
