@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from pyspark import SparkConf
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from jobs.runtime import jars
@@ -107,6 +107,7 @@ def unset(conf: Mapping[str, str]) -> dict[str, str]:
     if running is not None:
         return {key: value for key, value in conf.items() if running.conf.get(key, None) is None}
     if "PYSPARK_GATEWAY_PORT" in os.environ:
+        SparkContext._ensure_initialized()  # without the JVM behind it a SparkConf is empty
         submitted = SparkConf()  # what spark-submit read, from its files and its command line
         return {key: value for key, value in conf.items() if not submitted.contains(key)}
     return dict(conf)
