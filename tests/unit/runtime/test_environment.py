@@ -11,7 +11,7 @@ import pytest
 from jobs.runtime import environment
 from models.errors import EnvError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from jobs.demo.corpus_settings import CorpusSettings
 from jobs.settings import Settings
 from jobs.settings_doc import json_schema, models_on_the_page, page
 
-PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
 
 
 def run(*arguments: str) -> str:

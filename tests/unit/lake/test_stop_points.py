@@ -33,6 +33,6 @@ print("after", flush=True)
 )
 def test_a_run_dies_where_it_is_told_to(named: str | None, code: int, told: str) -> None:
     environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
-    environment |= {"PYTHONPATH": str(Path(__file__).parents[2])} | ({VARIABLE: named} if named is not None else {})
+    environment |= {"PYTHONPATH": str(Path(__file__).parents[3])} | ({VARIABLE: named} if named is not None else {})
     ended = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment, check=False)
     assert (ended.returncode, ended.stdout) == (code, told), ended.stderr

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 pytestmark = pytest.mark.faults
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ALLOWED = 160 << 20  # beyond what the interpreter and its libraries take
 TEXT = "课" * 20_000  # 60 KB
 RECORDS = 6_000  # 360 MB

@@ -16,7 +16,7 @@ from models.tasks import TaskKind
 from models.text.vocabulary import Encoded
 from models.training.trainer import start_at_base_rates
 from models.training.training_rows import RowsWriter, TrainingRows, mean_and_deviation
-from tests.unit.test_schemes import rows, train, weights
+from tests.unit.training.test_schemes import rows, train, weights
 
 
 def cut(given: TrainingRows, first: int, last: int) -> TrainingRows:

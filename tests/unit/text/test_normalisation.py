@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from models.text.normalisation import CLEANER_VERSION, clean
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 GOLDEN = TESTS / "golden" / "clean.jsonl"
 UPDATE = runpy.run_path(str(TESTS / "golden_update.py"))
 CASES: list[dict[str, Any]] = UPDATE["read"](GOLDEN)
