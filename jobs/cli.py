@@ -47,30 +47,9 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-@app.command("settings", epilog=EXIT_CODES)
-def print_settings(
-    schema: Annotated[bool, typer.Option("--schema", help="A JSON Schema, for editors and checks.")] = False,
-    doc: Annotated[
-        bool, typer.Option("--doc", help="Every key, its values, default and meaning, as Markdown.")
-    ] = False,
-    plan: PlanOption = False,
-) -> None:
-    """What can be set."""
-    if schema == doc:
-        raise SettingsError("settings: expected one of --schema and --doc")
-    if plan:
-        typer.echo(f"would print the {'schema' if schema else 'page'} of all settings")
-        return
-    import json
-
-    from jobs import settings_doc
-
-    typer.echo(json.dumps(settings_doc.json_schema(), indent=1, ensure_ascii=False) if schema else settings_doc.page())
-
-
 @app.command(epilog=EXIT_CODES)
 def init(settings: SettingsOption = None, plan: PlanOption = False) -> None:
-    """Make the tables that are not there yet."""
+    """Make tables and columns that are not there yet."""
     from jobs.operations.init import JOB
 
     launch(JOB, settings, plan)
@@ -274,6 +253,27 @@ def report(
     from jobs.reports.report import JOB
 
     launch(JOB, settings, plan, options={"out": out})
+
+
+@app.command("settings", epilog=EXIT_CODES)
+def print_settings(
+    schema: Annotated[bool, typer.Option("--schema", help="A JSON Schema, for editors and checks.")] = False,
+    doc: Annotated[
+        bool, typer.Option("--doc", help="Every key, its values, default and meaning, as Markdown.")
+    ] = False,
+    plan: PlanOption = False,
+) -> None:
+    """What can be set."""
+    if schema == doc:
+        raise SettingsError("settings: expected one of --schema and --doc")
+    if plan:
+        typer.echo(f"would print the {'schema' if schema else 'page'} of all settings")
+        return
+    import json
+
+    from jobs import settings_doc
+
+    typer.echo(json.dumps(settings_doc.json_schema(), indent=1, ensure_ascii=False) if schema else settings_doc.page())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ def of_file(path: Path) -> str:
     """The whole digest of a file, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def of_weights(state: Mapping[str, Any]) -> dict[str, str]:
+    """The whole digest of each of a network's tensors, by its name in the state dict."""
+    return {name: of_bytes(tensor.detach().cpu().contiguous().numpy().tobytes()) for name, tensor in state.items()}
 
 
 def of_text(text: str, text_b: str | None = None) -> str:

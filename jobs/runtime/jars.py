@@ -15,6 +15,7 @@ from pathlib import Path
 
 from models import digests
 from models.errors import EnvError
+from models.folders import replaced_file
 
 COORDINATES = "io.delta:delta-spark_4.2_2.13:4.4.0"
 # All that Delta adds to what PySpark already ships; everything else of its dependencies is there.
@@ -75,9 +76,8 @@ def _fetch(folder: Path) -> None:
             ) from None
         folder.mkdir(parents=True, exist_ok=True)
         for name in SHA256:
-            partial = folder / f".{name}.{os.getpid()}"
-            shutil.copyfile(Path(scratch) / "jars" / name, partial)
-            partial.replace(folder / name)
+            with replaced_file(folder / name) as partial:
+                shutil.copyfile(Path(scratch) / "jars" / name, partial)
 
 
 if __name__ == "__main__":

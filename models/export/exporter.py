@@ -166,10 +166,7 @@ def model_id_of(
 
     So does the precision of the tables that were asked for, unless it is the usual one: it moves the scores.
     """
-    weights = {
-        name: digests.of_bytes(tensor.detach().cpu().contiguous().numpy().tobytes())
-        for name, tensor in student.state_dict().items()
-    }
+    weights = digests.of_weights(student.state_dict())
     content: dict[str, Any] = {"weights": weights, "labels": labels, "vocabulary": vocabulary.digest}
     if precision != "int16":
         content["precision"] = precision

@@ -66,10 +66,7 @@ class Teacher:
     @property
     def digest(self) -> str:
         """SHA-256 of weights, labels and tokenizer, 64 hex digits: equal teachers have equal digests."""
-        weights = {
-            name: digests.of_bytes(tensor.detach().cpu().contiguous().numpy().tobytes())
-            for name, tensor in self.model.state_dict().items()
-        }
+        weights = digests.of_weights(self.model.state_dict())
         vocabulary = self.tokenizer.get_vocab()
         return digests.of_json({"weights": weights, "labels": self.labels, "vocabulary": vocabulary})
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from models.folders import replaced_file
 
 _log = logging.getLogger(__name__)
 _NAME = "checkpoint.pt"
@@ -28,12 +29,8 @@ class Checkpoints:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the state that was there, or leave it as it was."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        staging = self._folder / f".{_NAME}.{os.getpid()}"
-        with staging.open("wb") as file:
-            torch.save(state | {"training": self._training}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        staging.replace(self._folder / _NAME)
+        with replaced_file(self._folder / _NAME) as staging:
+            torch.save(state | {"training": self._training}, staging)
 
     def load(self) -> dict[str, Any] | None:
         """The state of this training; None where there is none, or none that can be read."""
