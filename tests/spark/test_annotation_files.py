@@ -150,5 +150,5 @@ def test_a_file_that_changes_between_plan_and_execution_is_not_imported(seeded: 
     (tmp_path / "a.csv").write_text(HEADER + GOOD.format("wu", "好") * 2, "utf-8")
     before = versions(seeded, *BOTH)
     with pytest.raises(DataError, match="hold 1 records by their bytes, 2 were parsed; nothing was imported"):
-        import_annotations.execute(context, work)
+        import_annotations.execute(context, work.required())
     assert versions(seeded, *BOTH) == before
