@@ -93,9 +93,9 @@ def read_evaluation_set(
         "human": GoldRows(*about, *_human_gold(lake, teacher.task, declared, rows, labels)),
     }
     testing = days >= (layout.test.first - EPOCH).days
-    found = EvaluationSet(rows, distinct, text_of_row, testing, rows.column("seen").to_numpy(), golds)
-    live = _live_gold(lake, teacher.task, task, found, engine)
-    return found if live is None else replace(found, golds=golds | {"live": GoldRows(*about, *live)})
+    evaluation = EvaluationSet(rows, distinct, text_of_row, testing, rows.column("seen").to_numpy(), golds)
+    live = _live_gold(lake, teacher.task, task, evaluation, engine)
+    return evaluation if live is None else replace(evaluation, golds=golds | {"live": GoldRows(*about, *live)})
 
 
 def _scored_texts(

@@ -93,21 +93,23 @@ def _seeds(given: str) -> tuple[int, ...]:
 
 def contenders_of(base: StudentSettings, students: Sequence[str], schemes: Sequence[str]) -> list[Contender]:
     """The students and schemes named, each student also without distillation, which comes first."""
-    found = []
+    contenders = []
     for student in students:
         kind, _, unit = student.partition(":")
         if kind not in get_args(StudentKind) or (unit or "char") not in get_args(Unit):
             raise SettingsError(
                 f"--students: got {student!r}, expected {', '.join(get_args(StudentKind))}; or one:word"
             )
-        own = with_kind(base, kind, unit=unit or "char")
-        plain = _by(own, "offline")
-        found.append(Contender(student, UNDISTILLED, plain))
-        found += [Contender(student, scheme, _by(own, scheme)) for scheme in schemes if scheme != UNDISTILLED]
-    return found
+        settings = with_kind(base, kind, unit=unit or "char")
+        contenders.append(Contender(student, UNDISTILLED, _under_scheme(settings, "offline")))
+        contenders += [
+            Contender(student, scheme, _under_scheme(settings, scheme)) for scheme in schemes if scheme != UNDISTILLED
+        ]
+    return contenders
 
 
-def _by(student: StudentSettings, scheme: str) -> StudentSettings:
+def _under_scheme(student: StudentSettings, scheme: str) -> StudentSettings:
+    """The student's settings under a scheme as it is named on the command line."""
     name, *extras = scheme.split("+")
     if name not in get_args(SchemeKind) or extras not in (["hints"], ["curriculum"], ["hints", "curriculum"], []):
         known = ", ".join(get_args(SchemeKind))

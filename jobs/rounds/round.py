@@ -111,14 +111,14 @@ def stored_round(lake: Lake, name: str, declared: TaskSettings, round_id: str | 
         raise DataError(f"compare: no round {round_id or ''} of {name}; run `pingti distil`, or name one that ended")
     layout = DateLayout(**{part: Window(*row["layout"][part]) for part in PARTS})
     teacher = registry.model(lake, row["teacher_id"])
-    found = Round(row["round_id"], declared, row["number"], row["sampling"], teacher, layout, seed)
-    own = registry.model(lake, row["model_id"]).labels
-    if own != found.labels:
+    stored = Round(row["round_id"], declared, row["number"], row["sampling"], teacher, layout, seed)
+    labels = registry.model(lake, row["model_id"]).labels
+    if labels != stored.labels:
         raise DataError(
-            f"compare: the rows of {found.round_id} have the labels {', '.join(own)}, the settings have "
-            f"{', '.join(found.labels)}; run `pingti distil` for a round of these"
+            f"compare: the rows of {stored.round_id} have the labels {', '.join(labels)}, the settings have "
+            f"{', '.join(stored.labels)}; run `pingti distil` for a round of these"
         )
-    return found
+    return stored
 
 
 def layout_row(layout: DateLayout) -> dict[str, dict[str, Any]]:

@@ -108,12 +108,12 @@ def round_row(model_id: str, round_id: str, **values: Any) -> dict[str, Any]:
         "round_id": round_id, "task": model_id.split("/")[0], "student": "textcnn", "number": 1, "model_id": model_id,
         "teacher_id": "seed", "sampling": "annotated", "scheme": "offline", "seed": 1,
         "layout": dict.fromkeys(("train", "threshold", "test", "gate"), window), "inputs": {}, "row_counts": {},
-        "metrics": twins(0.8, 0.8), "losses": [], "decision": "promote", "next_sampling": None, "reason": "seed",
+        "metrics": both_f1(0.8, 0.8), "losses": [], "decision": "promote", "next_sampling": None, "reason": "seed",
         "settings": "{}", "seconds": 1.0, "run_id": "seed",
     } | values  # fmt: skip
 
 
-def twins(student: float, undistilled: float, gold: str = "teacher", part: str = "test") -> list[dict[str, Any]]:
+def both_f1(student: float, undistilled: float, gold: str = "teacher", part: str = "test") -> list[dict[str, Any]]:
     """A round's metrics: macro F1 of its student, and of the same one without distillation."""
     return [
         {"model": model, "gold": gold, "part": part, "precision": f1, "recall": f1, "f1": f1}

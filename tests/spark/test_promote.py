@@ -15,6 +15,7 @@ from models.errors import DataError, GateError
 from tests.spark.support import (
     NEW_YEAR,
     add,
+    both_f1,
     context_of,
     do,
     fill,
@@ -22,7 +23,6 @@ from tests.spark.support import (
     promotion_row,
     round_row,
     threshold_row,
-    twins,
 )
 
 pytestmark = pytest.mark.spark
@@ -105,7 +105,7 @@ def test_a_student_without_thresholds_is_not_promoted(trained: Lake) -> None:
 def test_a_student_that_lost_or_was_never_judged_holds_up_no_other_task(shared_lake: Callable[..., Lake]) -> None:
     lost, good, unjudged = "praise/textcnn/lost", "feedback/textcnn/good", "mood/textcnn/unjudged"
     own = shared_lake(tables.MODELS, tables.ROUNDS, tables.THRESHOLDS, tables.PROMOTIONS)
-    worse = twins(0.9, 0.8) + twins(0.5, 0.7, "human", "test_unseen")
+    worse = both_f1(0.9, 0.8) + both_f1(0.5, 0.7, "human", "test_unseen")
     rounds = [
         # The newer of a model's rounds counts.
         round_row(lost, "praise/textcnn/01"),

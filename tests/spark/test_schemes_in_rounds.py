@@ -252,7 +252,7 @@ def test_a_label_of_a_later_phase_needs_no_old_rows_annotated_again(own: Lake) -
     assert {r["gold"] for r in own.read(tables.EVALUATIONS).select("gold").distinct().collect()} >= {"live"}
 
 
-def test_a_student_that_loses_to_its_twin_is_not_promoted(own: Lake) -> None:
+def test_a_student_that_loses_to_its_undistilled_baseline_is_not_promoted(own: Lake) -> None:
     worse = f"{TASK}/textcnn/worse"
     metrics = [
         {"model": model, "gold": "teacher", "part": "test", "precision": f1, "recall": f1, "f1": f1}

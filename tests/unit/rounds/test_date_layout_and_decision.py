@@ -95,7 +95,7 @@ def test_a_better_round_is_never_decided_worse(number: int, shares: list[tuple[f
         assert decide(number, better, TARGETS, SMALL).action == "promote"
 
 
-def twins(teacher: tuple[float, float], human: tuple[float, float] | None = None) -> list[dict[str, object]]:
+def both_f1(teacher: tuple[float, float], human: tuple[float, float] | None = None) -> list[dict[str, object]]:
     counted = {("teacher", "test"), ("human", "test_unseen")}
     pairs = {"teacher": teacher} | ({"human": human} if human else {})
     return [
@@ -109,16 +109,16 @@ def twins(teacher: tuple[float, float], human: tuple[float, float] | None = None
 @pytest.mark.parametrize(
     ("metrics", "positives", "lost"),
     [
-        (twins((0.80, 0.81)), [], None),  # within the margin
-        (twins((0.80, 0.82)), [], "teacher"),
-        (twins((0.85, 0.80), (0.55, 0.70)), [400, 400, 0], "human"),  # noise: 3.5 points
-        (twins((0.85, 0.80), (0.67, 0.70)), [400, 400], None),
-        (twins((0.85, 0.80), (0.55, 0.70)), [12, 12], None),  # 20 points
-        (twins((0.85, 0.80), (0.68, 0.70)), [10**9], "human"),  # at least the margin itself
-        (twins((0.85, 0.80), (0.695, 0.70)), [10**9], None),
+        (both_f1((0.80, 0.81)), [], None),  # within the margin
+        (both_f1((0.80, 0.82)), [], "teacher"),
+        (both_f1((0.85, 0.80), (0.55, 0.70)), [400, 400, 0], "human"),  # noise: 3.5 points
+        (both_f1((0.85, 0.80), (0.67, 0.70)), [400, 400], None),
+        (both_f1((0.85, 0.80), (0.55, 0.70)), [12, 12], None),  # 20 points
+        (both_f1((0.85, 0.80), (0.68, 0.70)), [10**9], "human"),  # at least the margin itself
+        (both_f1((0.85, 0.80), (0.695, 0.70)), [10**9], None),
     ],
 )
-def test_a_student_loses_where_it_is_below_its_twin_by_more_than_noise(
+def test_a_student_loses_where_it_is_below_its_undistilled_baseline_by_more_than_noise(
     metrics: list[dict[str, object]], positives: list[int], lost: str | None
 ) -> None:
     row_counts = {"train": 9} | {f"human_positives/{at}": count for at, count in enumerate(positives)}
@@ -128,7 +128,7 @@ def test_a_student_loses_where_it_is_below_its_twin_by_more_than_noise(
 
 
 def test_a_student_that_was_never_judged_must_not_be_in_force() -> None:
-    for metrics in ([], twins((0.9, 0.8))[:1], twins((0.9, 0.8))[1:]):
+    for metrics in ([], both_f1((0.9, 0.8))[:1], both_f1((0.9, 0.8))[1:]):
         assert "scored no text" in str(loses(metrics, {"test": 0}, RoundSettings()))
 
 
@@ -136,7 +136,7 @@ def test_where_the_teacher_finds_no_positive_nobody_loses() -> None:
     assert loses([], {"test": 9}, RoundSettings()) is None
 
 
-def test_a_student_that_lost_to_its_twin_is_not_promoted_though_it_reached_every_target() -> None:
+def test_a_student_that_lost_to_its_undistilled_baseline_is_not_promoted_though_it_reached_every_target() -> None:
     first, last = (decide(number, GOOD, TARGETS, SMALL, "worse than its baseline") for number in (1, 2))
     assert (first.action, last.action) == ("go_on", "stop")
     assert "worse than its baseline" in first.reason
