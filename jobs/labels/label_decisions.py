@@ -51,7 +51,7 @@ def decide_labels(
     """The labels that hold, a row each: the columns of `labels`."""
     wide = texts.select("text_id", "dt", "scene", "settled")
     for name, decider in deciders.items():
-        wide = _with_decisions(wide, scores, tasks[name], decider)
+        wide = _with_scores(wide, scores, tasks[name], decider)
     above = {
         (name, label): _above(tasks[name], name, label, position)
         for name, decider in deciders.items()
@@ -63,8 +63,8 @@ def decide_labels(
     return exploded.select("text_id", "dt", "scene", "row.*").select(*tables.LABELS.names)
 
 
-def _with_decisions(wide: DataFrame, scores: DataFrame, task: TaskSettings, decider: Decider) -> DataFrame:
-    """The texts with a task's scores, thresholds and which scores reach theirs, in the model's order."""
+def _with_scores(wide: DataFrame, scores: DataFrame, task: TaskSettings, decider: Decider) -> DataFrame:
+    """The texts with a task's scores and thresholds, in the model's order."""
     name, labels = decider.promotion.task, decider.model.labels
     missing = set(labels) - {label for _, label in decider.thresholds}
     if missing:
@@ -75,9 +75,7 @@ def _with_decisions(wide: DataFrame, scores: DataFrame, task: TaskSettings, deci
     own = scores.where(F.col("model_id") == decider.model.model_id)
     own = own.select("text_id", "dt", probabilities.alias(f"probs_{name}"))
     limits = score_columns.limits(decider.thresholds, task.scenes, labels)
-    joined = wide.join(own, ["text_id", "dt"], "left").withColumn(f"limits_{name}", limits)
-    reached = score_columns.decisions(F.col(f"probs_{name}"), F.col(f"limits_{name}"), task.kind)
-    return joined.withColumn(f"reached_{name}", reached)
+    return wide.join(own, ["text_id", "dt"], "left").withColumn(f"limits_{name}", limits)
 
 
 def _above(settings: TaskSettings, task: str, label: str, position: int | None) -> Column:
@@ -87,7 +85,8 @@ def _above(settings: TaskSettings, task: str, label: str, position: int | None) 
     """
     reached = F.lit(False)
     if position is not None:
-        reached = F.coalesce(F.col(f"reached_{task}")[position], reached)
+        score, limit = F.col(f"probs_{task}")[position], F.col(f"limits_{task}")[position]
+        reached = F.coalesce(score_columns.reaches(score, limit), reached)
     decided = (reached & ~text_queries.settled_for(task)) | _ruled(task, label)
     return F.col("scene").isin(*settings.scenes) & decided
 

@@ -52,6 +52,11 @@ def _array(values: Sequence[float]) -> Column:
     return F.array(*[F.lit(value) for value in values])
 
 
+def reaches(score: Column, limit: Column) -> Column:
+    """Whether a score, of classes one that `keep_argmax` kept, reaches its threshold; null where there is no score."""
+    return score >= limit
+
+
 def decisions(probabilities: Column, limits: Column, kind: TaskKind) -> Column:
     """`predictions.decide` of an array column: array<boolean>, null where there is no probability."""
-    return F.zip_with(keep_argmax(probabilities, kind), limits, lambda score, limit: score >= limit)
+    return F.zip_with(keep_argmax(probabilities, kind), limits, reaches)
