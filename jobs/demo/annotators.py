@@ -1,6 +1,6 @@
-"""Plays the annotators: which texts they are given, what they say of them, and where they err.
+"""Plays the annotators: which texts they are given, how they judge them, and where they err.
 
-Texts are drawn by the hash of what they say: the ones with the smallest hashes of each stratum. The draw
+Texts are drawn by the hash of their words: the ones with the smallest hashes of each stratum. The draw
 needs bounded memory, is the same in any order of chunks, and gives a text that occurs often only once.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jobs.demo.clusters import SCENES, SOURCES, TASK_LABELS, TASK_SCENES
-from jobs.demo.composing import CLUSTERS, Wording
+from jobs.demo.composing import Wording, all_clusters
 from jobs.demo.corpus_plan import source_id, stream
 from jobs.demo.corpus_settings import AnnotationSettings, CorpusSettings
 from jobs.demo.grammar import Draw
@@ -59,7 +59,7 @@ class Reservoir:
 
     def consider(self, scene: str, record: Record, wording: Wording, priority: int) -> None:
         """Offer a valid record to all strata it belongs to; none if annotators must not see it."""
-        clusters = [CLUSTERS[place] for place in wording.clusters]
+        clusters = [all_clusters()[place] for place in wording.clusters]
         if any(cluster.held_out or cluster.settled for cluster in clusters):
             return
         near = frozenset(label for cluster in clusters for label in cluster.near) - wording.labels
@@ -102,7 +102,7 @@ class Reservoir:
 
 @dataclass(slots=True)
 class Delivery:
-    """One judged text: by whom, when, and what was said of each label."""
+    """One judged text: by whom, when, and the value of each label."""
 
     task: str
     source: str
@@ -132,9 +132,9 @@ def annotate(settings: CorpusSettings, reservoir: Reservoir, folder: Path) -> di
         draw = stream(settings, "annotate", task).random
         positives.update(label for c in chosen for label in TASK_LABELS[task] if label in c.labels)
         judged = list(_judged(task, chosen, names, settings.annotation, draw, counts))
-        lost = list(_lost(task, settings, names))
-        counts["unmatched"] += sum(len(delivery.values) for delivery in lost)
-        for delivery in (*judged, *lost):
+        unmatched = list(_unmatched(task, settings, names))
+        counts["unmatched"] += sum(len(delivery.values) for delivery in unmatched)
+        for delivery in (*judged, *unmatched):
             files[delivery.annotator].append(delivery)
             counts["rows"] += len(delivery.values)
     for name, deliveries in files.items():
@@ -169,13 +169,13 @@ def _judged(
 
 
 def _value(label: str, candidate: Candidate, rates: AnnotationSettings, draw: Draw) -> int:
-    """What an annotator says: people err more where a text looks like the label, in either direction."""
+    """The value an annotator gives: people err more where a text looks like the label, in either direction."""
     alike = label in candidate.labels or label in candidate.near
     wrong = draw() < min(1.0, rates.wrong_share * (2.0 if alike else 0.8))
     return int((label in candidate.labels) != wrong)
 
 
-def _lost(task: str, settings: CorpusSettings, names: list[str]) -> Iterator[Delivery]:
+def _unmatched(task: str, settings: CorpusSettings, names: list[str]) -> Iterator[Delivery]:
     """Judgements of texts nobody has: an id copied wrongly, or of a file that never came."""
     scene = next(scene for scene in SCENES if scene in TASK_SCENES[task])
     day = settings.all_days[0]

@@ -10,11 +10,10 @@ from hashlib import blake2b
 
 from jobs.demo import annotators, source_records
 from jobs.demo.clusters import CHAT, SOURCES, SPEECH, TASK_LABELS, TASK_SCENES
-from jobs.demo.composing import CLUSTERS, Wording, compose
-from jobs.demo.corpus_plan import ChunkPlan, source_id, stream
+from jobs.demo.composing import Wording, all_clusters, compose
+from jobs.demo.corpus_plan import ChunkPlan, second_of_day, source_id, stream
 from jobs.demo.corpus_settings import CorpusSettings
 from jobs.demo.grammar import Draw
-from jobs.demo.seasons import second_of_day
 
 HASH_BYTES = 8  # enough to count distinct texts: at 10^7 texts the odds of any collision are below 10^-5
 
@@ -102,7 +101,7 @@ def _truth_line(scene: str, row_id: str, wording: Wording) -> str:
         for task, scenes in TASK_SCENES.items()
         if scene in scenes
     }
-    names = [CLUSTERS[place].name for place in wording.clusters]
+    names = [all_clusters()[place].name for place in wording.clusters]
     value = {"source": SOURCES[scene], "source_id": row_id, "labels": labels, "clusters": names}
     return json.dumps(value, ensure_ascii=False) + "\n"
 
@@ -113,7 +112,7 @@ def _tally(plan: ChunkPlan, rows: list[source_records.Record], valid: list[Wordi
         valid=len(valid),
         broken=Counter(row.kind for row in rows if row.kind),
         labels=Counter(label for wording in valid for label in wording.labels),
-        clusters=Counter(CLUSTERS[place].name for wording in valid for place in wording.clusters),
+        clusters=Counter(all_clusters()[place].name for wording in valid for place in wording.clusters),
         weekdays=Counter({plan.day.weekday(): len(valid)}),
         unlabelled=sum(not wording.labels for wording in valid),
     )

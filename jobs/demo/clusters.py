@@ -1,8 +1,13 @@
-"""The words of the corpus: tasks, labels, scenes, and the clusters of paraphrases that texts come from."""
+"""The terms of the corpus: tasks, labels, scenes, and the clusters of paraphrases that texts come from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveFloat
+
+from models.settings_base import Frozen
 
 CHAT, SPEECH, PHOTO = "live_chat", "teacher_speech", "homework_photo"
 SCENES = (CHAT, SPEECH, PHOTO)
@@ -16,60 +21,67 @@ TASK_SCENES: dict[str, tuple[str, ...]] = {"praise": (CHAT, SPEECH), "feedback":
 REQUIRES = {"complains_unfair": "complaint", "wants_refund": "complaint"}
 EXCLUSIVE = frozenset({"asks_praise", "got_praise"})
 
-ALL = "csp"  # letters of the scenes a cluster occurs in: chat, speech, photo
+
+def by_name(entries: Any) -> Any:
+    """Every entry of a mapping with its key as its `name`, as `Family` and `Cluster` have it."""
+    if not isinstance(entries, Mapping):
+        return entries
+    return {key: {**entry, "name": key} if isinstance(entry, Mapping) else entry for key, entry in entries.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """One way to mean something: a few templates that paraphrase each other.
+def _among(names: Iterable[str]) -> Callable[[str], str]:
+    known = tuple(names)
 
-    Attributes:
-        name: Unique in the corpus.
-        templates: See `jobs.demo.grammar`; all as likely.
-        labels: What every text of the cluster means; empty for everyday talk.
-        scenes: Letters of the scenes it occurs in (`ALL`).
-        near: Labels whose words it shares without their meaning: a competitive negative.
-        held_out: Its texts are never given to annotators.
-        settled: A rule of the cleaning settles its texts, so annotators never see them.
-        alone: Its texts are never joined to another.
-        weight: Its share within its family; None: by its rank, as Zipf has it.
-    """
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"expected one of {', '.join(known)}")
+        return name
 
-    name: str
-    templates: tuple[str, ...]
-    labels: tuple[str, ...] = ()
-    scenes: str = ALL
-    near: tuple[str, ...] = ()
-    held_out: bool = False
-    settled: bool = False
-    alone: bool = False
-    weight: float | None = None
+    return check
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Clusters that share one rate: all ways of one label, or one kind of everyday talk, most frequent first.
+Scene = Annotated[str, AfterValidator(_among(SCENES))]
+Label = Annotated[str, AfterValidator(_among(label for labels in TASK_LABELS.values() for label in labels))]
+Template = Annotated[str, Field(min_length=1)]
 
-    Attributes:
-        name: A label, or `near_…`, or a kind of everyday talk.
-        rates: Share of the texts of chat, speech and photo on an average day. Everyday talk fills the rest:
-            there the rates are relative to each other.
-        clusters: In order of frequency.
-        topic: What the calendar knows it by (`jobs.demo.seasons`); empty: the same every day.
-    """
 
-    name: str
-    rates: tuple[float, float, float]
-    clusters: tuple[Cluster, ...]
-    topic: str = ""
+class Cluster(Frozen):
+    """One way to mean something: a few templates that paraphrase each other."""
+
+    name: str = Field(description="Unique in the corpus.")
+    templates: tuple[Template, ...] = Field(min_length=1, description="See `jobs.demo.grammar`; all as likely.")
+    labels: tuple[Label, ...] = Field((), description="What every text of it means; empty for everyday talk.")
+    scenes: tuple[Scene, ...] = Field(SCENES, min_length=1, description="Where it occurs.")
+    near: tuple[Label, ...] = Field(
+        (), description="Labels whose words it shares without their meaning: a competitive negative."
+    )
+    held_out: bool = Field(False, description="Its texts are never given to annotators.")
+    settled: bool = Field(False, description="A rule of the cleaning settles its texts: annotators never see them.")
+    alone: bool = Field(False, description="Its texts are never joined to another.")
+    weight: PositiveFloat | None = Field(
+        None, description="Its share within its family; None: by its rank, as Zipf has it."
+    )
+
+
+class Family(Frozen):
+    """Clusters that share one rate: all ways of one label, or one kind of everyday talk."""
+
+    name: str = Field(description="A label, or `near_…`, or a kind of everyday talk.")
+    rates: dict[Scene, NonNegativeFloat] = Field(
+        description="Share of each scene's texts on an average day, none where left out. Everyday talk fills the "
+        "rest: there the rates are relative to each other."
+    )
+    clusters: Annotated[dict[str, Cluster], BeforeValidator(by_name)] = Field(
+        min_length=1, description="By name, the most frequent first."
+    )
+    topic: str = Field("", description="What the calendar (`jobs.demo.corpus_plan`) knows it by; empty: no season.")
 
     def weights(self, scene: str) -> list[float]:
         """The share of each cluster in one scene: zero where it does not occur, else summing to one."""
-        letter = "csp"[SCENES.index(scene)]
-        ranked = [c for c in self.clusters if letter in c.scenes]
-        raw = {c.name: c.weight or 1 / rank**1.1 for rank, c in enumerate(ranked, start=1)}
+        ranked = [cluster for cluster in self.clusters.values() if scene in cluster.scenes]
+        raw = {cluster.name: cluster.weight or 1 / rank**1.1 for rank, cluster in enumerate(ranked, start=1)}
         total = sum(raw.values()) or 1.0
-        return [raw.get(c.name, 0.0) / total for c in self.clusters]
+        return [raw.get(name, 0.0) / total for name in self.clusters]
 
 
 def with_required(labels: tuple[str, ...]) -> frozenset[str]:

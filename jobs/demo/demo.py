@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from jobs.demo import demo_truth, generate
+from jobs.demo import demo_truth, generator
 from jobs.demo.corpus_settings import CorpusSettings
 from jobs.evaluation import speed
 from jobs.ingestion import clean, import_annotations, ingest
@@ -67,10 +67,10 @@ def run_demo(
     with context.reporter.stage("report"):
         measured = _measured(lake, settings, folder, speed_seconds)
         measured["seconds"] = round(time.monotonic() - started, 1)
-        found = report.write(lake, settings.tasks, folder, measured)
+        figures = report.write(lake, settings.tasks, folder, measured)
     if chain.refused is not None:
         raise chain.refused
-    return found
+    return figures
 
 
 def _corpus(corpus: CorpusSettings, folder: Path, reporter: Reporter) -> bool:
@@ -80,7 +80,8 @@ def _corpus(corpus: CorpusSettings, folder: Path, reporter: Reporter) -> bool:
     stamp = folder / "corpus.sha256"
     if manifest.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return False
-    generate.run(corpus, folder / "corpus", reporter, following="init")
+    with reporter.stage("generate", following="init") as stage:
+        generator.generate(corpus, folder / "corpus", stage.update)
     stamp.write_text(wanted)
     return True
 
@@ -105,18 +106,18 @@ def _measured(lake: Lake, settings: Settings, folder: Path, speed_seconds: float
             if entry["task"] == name:
                 student = registry.model(lake, entry["model_id"])
                 entry["truth"] = demo_truth.student_quality(lake, student, task.kind, test, settings.scoring.engine)
-    found: dict[str, Any] = {"rounds": rounds, "teachers": teachers}
+    figures: dict[str, Any] = {"rounds": rounds, "teachers": teachers}
     if speed_seconds:
-        found["speed"] = _speed(lake, settings, speed_seconds)
-    return found
+        figures["speed"] = _speed(lake, settings, speed_seconds)
+    return figures
 
 
 def _speed(lake: Lake, settings: Settings, seconds: float) -> dict[str, float]:
     """On the texts of the first task, with its newest models."""
     name, task = next(iter(settings.tasks.items()))
     teacher, student = registry.newest_teacher(lake, name), registry.newest_student(lake, name)
-    own = text_queries.texts_for(lake.read(tables.TEXTS), name, task)
-    sample = own.orderBy(text_queries.drawn_by_hash("text_id", 1)).limit(_SPEED_TEXTS).select("text").toArrow()
+    texts = text_queries.texts_for(lake.read(tables.TEXTS), name, task)
+    sample = texts.orderBy(text_queries.drawn_by_hash("text_id", 1)).limit(_SPEED_TEXTS).select("text").toArrow()
     return speed.measure(student.path, teacher.path, sample.column("text").to_pylist(), seconds)
 
 
@@ -124,9 +125,9 @@ def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def show(found: dict[str, Any], folder: Path, console: Console) -> None:
+def show(figures: dict[str, Any], folder: Path, console: Console) -> None:
     """The closing table, and the SQL to try next."""
-    counts = found["counts"]
+    counts = figures["counts"]
     console.width = max(console.width, 120)
     console.print()
     line = "   ".join(f"{name} [bold]{counts[name]:,}[/bold]" for name in ("read", "raw", "rejected", "texts"))
@@ -145,7 +146,7 @@ def show(found: dict[str, Any], folder: Path, console: Console) -> None:
         "truth F1",
     ):
         table.add_column(name, justify="left" if name in ("task", "sampling") else "right")
-    for entry in found["rounds"]:
+    for entry in figures["rounds"]:
         values = [entry["precision"], entry["recall"], entry["f1"]]
         values += [(entry[key] or {}).get("f1") for key in ("unseen", "undistilled", "truth")]
         table.add_row(
@@ -161,12 +162,12 @@ def show(found: dict[str, Any], folder: Path, console: Console) -> None:
             f"{name}: {task['settled']:,} texts settled by rule, {task['scored']:,} scored, "
             f"[bold]{task['positive_labels']:,}[/bold] positive labels", highlight=False,
         )  # fmt: skip
-    for teacher in found["teachers"]:
+    for teacher in figures["teachers"]:
         console.print(
             f"{teacher['task']}: the teacher's own F1 against the truth {_shown((teacher['truth'] or {}).get('f1'))}"
         )
-    if "speed" in found:
-        _show_speed(found, console)
+    if "speed" in figures:
+        _show_speed(figures, console)
     console.print(f"\nWritten: {folder / 'summary.json'}, {folder / 'report.html'}. Try next:")
     for statement in TRY_NEXT:
         console.print(
@@ -174,10 +175,10 @@ def show(found: dict[str, Any], folder: Path, console: Console) -> None:
         )
 
 
-def _show_speed(found: dict[str, Any], console: Console) -> None:
-    measured = found["speed"]
+def _show_speed(figures: dict[str, Any], console: Console) -> None:
+    measured = figures["speed"]
     console.print(
         f"one core: student [bold]{measured['student_rows_per_s']:,.0f}[/bold] rows/s, teacher "
         f"{measured['teacher_rows_per_s']:,.0f}, BERT-base {measured['bert_base_rows_per_s']:,.1f}: "
-        f"[bold]{measured['ratio']:,.0f}×[/bold] BERT-base; whole run {found['seconds']:,.0f} s", highlight=False,
+        f"[bold]{measured['ratio']:,.0f}×[/bold] BERT-base; whole run {figures['seconds']:,.0f} s", highlight=False,
     )  # fmt: skip

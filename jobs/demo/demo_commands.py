@@ -38,10 +38,11 @@ def generate(
     if plan:
         typer.echo(f"would write {texts:,} records of {days} days to {out}")
         return
-    from jobs.demo import generate as job
+    from jobs.demo import generator
     from jobs.runtime.progress import Reporter
 
-    manifest = job.run(corpus, out, Reporter())
+    with Reporter().stage("generate") as stage:
+        manifest = generator.generate(corpus, out, stage.update)
     typer.echo(f"{out / 'manifest.json'}: {len(manifest)} figures of the corpus")
 
 
@@ -69,8 +70,8 @@ def demo(
     from jobs.demo import demo as job
 
     job.write_settings(loaded, out)
-    found = job.run_demo(context, corpus, out, speed_seconds)
-    job.show(found, out, Console())
+    figures = job.run_demo(context, corpus, out, speed_seconds)
+    job.show(figures, out, Console())
 
 
 def _corpus_settings(
@@ -83,7 +84,7 @@ def _corpus_settings(
     given = read_yaml(rates) if rates else {}
     try:
         last = date.fromisoformat(last_day)
-        own = {"texts": texts, "days": days, "last_day": last, "seed": seed, "processes": processes}
-        return CorpusSettings.model_validate(given | own)
+        options = {"texts": texts, "days": days, "last_day": last, "seed": seed, "processes": processes}
+        return CorpusSettings.model_validate(given | options)
     except (ValidationError, ValueError) as error:
         raise SettingsError(f"generate: {error}") from None

@@ -5,8 +5,61 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jobs.demo.demo_rules import DEMO_RULES
+from jobs.demo.clusters import SOURCES
 from jobs.demo.source_records import COLUMNS, FILES
+
+# The rules of the cleaning that belong to the demo corpus: texts of only symbols or emoji mean something certain.
+# Patterns match the whole of the cleaned text: NFKC, lower case, no zero-width characters, a run of one symbol or
+# emoji collapsed to a single one.
+FLOWERS = "🌹🙏"
+REACTIONS = "😂🤣😄😁😊😭👍👏❤🎉😅😆🤔😎💪🥳🔥"
+EMOTES = ("呲牙", "偷笑", "强", "鼓掌", "微笑", "捂脸", "大哭", "得意", "可爱", "抱拳")
+PUNCTUATION = r"\s。.,、!?~…·\-—_:;\"'()*#=<>/^"
+
+DEMO_RULES: list[dict[str, Any]] = [
+    {
+        "name": "flowers_thank",
+        "pattern": rf"^(?:[{FLOWERS}]\s*)+$",
+        "outcome": "positive",
+        "task": "praise",
+        "label": "thanks_teacher",
+    },
+    {
+        "name": "flowers_are_no_feedback",
+        "pattern": rf"^(?:[{FLOWERS}]\s*)+$",
+        "outcome": "negative",
+        "task": "feedback",
+        "label": None,
+    },
+    {
+        "name": "only_punctuation",
+        "pattern": rf"^[{PUNCTUATION}]+$",
+        "outcome": "useless",
+        "task": "*",
+        "label": None,
+    },
+    {
+        "name": "only_reactions",
+        "pattern": rf"^(?:[{REACTIONS}]\ufe0f?\s*)+$",
+        "outcome": "negative",
+        "task": "*",
+        "label": None,
+    },
+    {
+        "name": "only_emotes",
+        "pattern": rf"^(?:\[(?:{'|'.join(EMOTES)})\]\s*)+$",
+        "outcome": "negative",
+        "task": "*",
+        "label": None,
+    },
+    {
+        "name": "sixes_ones_pluses",
+        "pattern": r"^(?:(?:6\s*)+|(?:1\s*)+|(?:\+\s*1?\s*)+)$",
+        "outcome": "negative",
+        "task": "*",
+        "label": None,
+    },
+]
 
 _TARGET = {"precision": 0.80, "recall": 0.80}
 _TEACHER = {"pretrain_steps": 1500, "pretrain_seconds": 90}  # steps end it first: the same teacher every time
@@ -40,8 +93,6 @@ TASKS: dict[str, Any] = {
         "student": _STUDENT,
     },
 }
-_FORMATS = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
-_SOURCES = {"live_chat": "chat", "teacher_speech": "asr", "homework_photo": "ocr"}
 
 
 def demo_settings(folder: Path) -> dict[str, Any]:
@@ -49,13 +100,13 @@ def demo_settings(folder: Path) -> dict[str, Any]:
     sources = {
         scene: {
             "path": str(folder / "corpus" / file),
-            "format": _FORMATS[Path(file).suffix],
+            "format": Path(file).suffix.removeprefix("."),
             "columns": {
                 "source_id": COLUMNS[scene]["id"],
                 "text": COLUMNS[scene]["text"],
                 "event_time": COLUMNS[scene]["time"],
             },
-            "constants": {"scene": scene, "source": _SOURCES[scene]},
+            "constants": {"scene": scene, "source": SOURCES[scene]},
         }
         for scene, file in FILES.items()
     }

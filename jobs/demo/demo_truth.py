@@ -55,13 +55,13 @@ def test_texts(lake: Lake, name: str, task: TaskSettings, settings: RoundSetting
 def read(file: Path) -> Truth:
     """The generator's file; texts without a label are left out."""
     table = pajson.read_json(file)
-    found: dict[str, dict[str, frozenset[str]]] = {}
+    labels_by_task: dict[str, dict[str, frozenset[str]]] = {}
     columns = (table.column(name).to_pylist() for name in ("source", "source_id", "labels"))
-    for source, own, labels in zip(*columns, strict=True):
+    for source, source_id, labels in zip(*columns, strict=True):
         for task, names in (labels or {}).items():
             if names:
-                found.setdefault(task, {})[digests.of_source(source, own)] = frozenset(names)
-    return found
+                labels_by_task.setdefault(task, {})[digests.of_source(source, source_id)] = frozenset(names)
+    return labels_by_task
 
 
 def student_quality(

@@ -30,6 +30,7 @@ from jobs.demo.manifest import build_manifest
 from jobs.demo.source_records import COLUMNS, FILES, speech_header
 from models.errors import EnvError, SettingsError
 
+Progress = Callable[[int, int], None]  # takes the number of records written so far, and of all
 ROW_GROUP = 20_000
 OWNED = frozenset({"texts", "annotations", "truth.jsonl", "manifest.json"})
 _PHOTO_SCHEMA = pa.schema(
@@ -41,7 +42,7 @@ _PHOTO_SCHEMA = pa.schema(
 )
 
 
-def generate(settings: CorpusSettings, folder: Path, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+def generate(settings: CorpusSettings, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Write the corpus into a folder and return its manifest.
 
     The same settings (but `processes`) give the same bytes. The manifest is written last: a folder without
@@ -50,7 +51,7 @@ def generate(settings: CorpusSettings, folder: Path, progress: Callable[[int], N
     Args:
         settings: What to make.
         folder: Made if absent. An earlier corpus in it is replaced.
-        progress: Called with the number of records written so far, now and then.
+        progress: Called now and then.
 
     Raises:
         SettingsError: The folder holds something that is not ours.
@@ -80,21 +81,21 @@ def _prepare(folder: Path) -> None:
         stale.unlink()
 
 
-def _generate(settings: CorpusSettings, folder: Path, progress: Callable[[int], None] | None) -> dict[str, Any]:
+def _generate(settings: CorpusSettings, folder: Path, progress: Progress | None) -> dict[str, Any]:
     plans = plan(settings)
     tallies = {scene: Tally() for scene in SCENES}
     hashes: list[bytes] = []
     reservoir = annotators.Reservoir(annotators.caps(settings, plans[0].per_label))
     done = 0
     with _Files(folder) as files:
-        for chunk in _made(plans, settings):
+        for chunk in _chunks_in_order(plans, settings):
             files.write(chunk)
             tallies[chunk.plan.scene].add(chunk.count_by_slice)
             hashes.append(chunk.hashes)
             reservoir.merge(chunk.candidates)
             done += chunk.plan.count
             if progress is not None:
-                progress(done)
+                progress(done, settings.texts)
     judged = annotators.annotate(settings, reservoir, folder / "annotations")
     distinct = len(np.unique(np.frombuffer(b"".join(hashes), dtype=np.uint64)))
     manifest = build_manifest(settings, folder, tallies, distinct, judged)
@@ -103,8 +104,8 @@ def _generate(settings: CorpusSettings, folder: Path, progress: Callable[[int], 
     return manifest
 
 
-def _made(plans: list[ChunkPlan], settings: CorpusSettings) -> Iterator[Chunk]:
-    """The chunks in the order of their plans, made ahead by at most a few per process."""
+def _chunks_in_order(plans: list[ChunkPlan], settings: CorpusSettings) -> Iterator[Chunk]:
+    """The chunks of the plans, made ahead by at most a few per process."""
     workers = settings.processes or min(_cores(), 1 + settings.texts // 20_000)
     if workers == 1:
         yield from (make_chunk(each, settings) for each in plans)

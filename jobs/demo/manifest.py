@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs.demo.chunks import Tally
 from jobs.demo.clusters import SCENES, SOURCES, TASK_LABELS, TASK_SCENES
-from jobs.demo.composing import FAMILIES
+from jobs.demo.composing import all_families
 from jobs.demo.corpus_settings import CorpusSettings
 from jobs.demo.source_records import COLUMNS, FILES
 from models import digests
@@ -100,6 +100,6 @@ def _clusters(whole: Tally) -> dict[str, Any]:
             "texts": whole.clusters[cluster.name],
             "share": _share(whole.clusters[cluster.name], whole.valid),
         }
-        for family in FAMILIES
-        for cluster in family.clusters
+        for family in all_families()
+        for cluster in family.clusters.values()
     }

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from jobs.demo.confusions import glyphs, homophones
 from jobs.demo.corpus_settings import ChatNoise, PhotoNoise, SpeechNoise
 from jobs.demo.grammar import Draw
-from jobs.demo.phrases.glyphs import GLYPHS
-from jobs.demo.phrases.homophones import HOMOPHONES
 
 MARKS = ("!!!!", "！！", "!!!", "???", "？？", "。。。", "~~~", "……", "!", "。", "？", "，，，")
 FILLERS = ("嗯", "那个", "就是", "呃", "啊", "就是说", "这个", "对吧", "是吧", "然后")
@@ -37,7 +36,7 @@ def substitute(text: str, table: Mapping[str, str], times: int, draw: Draw) -> s
 def chat_noise(text: str, rates: ChatNoise, draw: Draw) -> str:
     """A text as a pupil types it."""
     if draw() < rates.typo:
-        text = substitute(text, HOMOPHONES, 1, draw)
+        text = substitute(text, homophones(), 1, draw)
     if draw() < rates.upper_case:
         text = text.upper()
     if draw() < rates.full_width:
@@ -53,7 +52,7 @@ def chat_noise(text: str, rates: ChatNoise, draw: Draw) -> str:
 def speech_noise(text: str, rates: SpeechNoise, draw: Draw) -> str:
     """A text as speech recognition writes it down: no marks, wrong homophones, fillers."""
     text = text.translate(_PAUSES)
-    text = substitute(text, HOMOPHONES, _how_many(len(text) * rates.homophone_char, draw), draw)
+    text = substitute(text, homophones(), _how_many(len(text) * rates.homophone_char, draw), draw)
     if len(text) > 3 and draw() < rates.drop_char * len(text):
         at = int(draw() * len(text))
         text = text[:at] + text[at + 1 :]
@@ -77,7 +76,7 @@ def _formatted(text: str, draw: Draw) -> str:
 
 def photo_noise(text: str, rates: PhotoNoise, draw: Draw) -> str:
     """A text as character recognition reads it: wrong glyphs, stray spaces, broken lines."""
-    text = substitute(text, GLYPHS, _how_many(len(text) * rates.glyph_char, draw), draw)
+    text = substitute(text, glyphs(), _how_many(len(text) * rates.glyph_char, draw), draw)
     if draw() < rates.stray_space:
         at = int(draw() * len(text))
         text = f"{text[:at]} {text[at:]}"

@@ -11,14 +11,13 @@ from pydantic import ValidationError
 
 from jobs.demo.annotators import Reservoir, caps
 from jobs.demo.clusters import CHAT, SCENES
-from jobs.demo.composing import CLUSTERS, FAMILIES, Wording, grammars, mix
-from jobs.demo.corpus_plan import CHUNK, allocate, plan, stream
+from jobs.demo.composing import EVERYDAY, Wording, all_clusters, all_families, grammars, mix
+from jobs.demo.confusions import glyphs, homophones
+from jobs.demo.corpus_plan import CHUNK, allocate, plan, season, second_of_day, stream, volume
 from jobs.demo.corpus_settings import ChatNoise, CorpusSettings, PhotoNoise, SpeechNoise
 from jobs.demo.grammar import Grammar, expand
 from jobs.demo.noise import chat_noise, photo_noise, speech_noise, substitute
-from jobs.demo.phrases.glyphs import GLYPHS
-from jobs.demo.phrases.homophones import GROUPS, HOMOPHONES
-from jobs.demo.seasons import season, second_of_day, volume
+from jobs.demo.phrase_files import read_confusions, read_families
 from jobs.demo.source_records import Record
 
 
@@ -43,7 +42,7 @@ def test_grammar_refuses_malformed_templates(template: str) -> None:
 
 def test_every_cluster_words_something() -> None:
     random = Random(1)
-    for cluster, choice in zip(CLUSTERS, grammars(), strict=True):
+    for cluster, choice in zip(all_clusters(), grammars(), strict=True):
         texts = {expand(choice, random.random) for _ in range(200)}
         assert all(text.strip() for text in texts), cluster.name
         assert not any(char in text for text in texts for char in "{}|"), cluster.name
@@ -56,13 +55,13 @@ def test_mix_is_a_distribution_with_room_for_everyday_talk(scene: str, day: date
     running = mix(scene, day, 1.0)
     assert list(running) == sorted(running)
     assert running[-1] == pytest.approx(1)
-    everyday = sum(len(family.clusters) for family in FAMILIES[-6:])
-    assert 1 - running[-everyday - 1] > 0.5
+    filling = sum(len(family.clusters) for file in EVERYDAY for family in read_families(file))
+    assert 1 - running[-filling - 1] > 0.5
 
 
 def test_clusters_of_a_label_differ_a_lot_in_frequency() -> None:
-    for family in FAMILIES:
-        if family.rates[0] and family.clusters[0].weight is None:
+    for family in all_families():
+        if CHAT in family.rates and next(iter(family.clusters.values())).weight is None:
             weights = [weight for weight in family.weights(CHAT) if weight]
             assert len(weights) == 1 or max(weights) > 3 * min(weights), family.name
             assert sum(weights) == pytest.approx(1)
@@ -80,11 +79,11 @@ def test_plan_covers_every_record_once() -> None:
     assert sum(chunk.count for chunk in chunks) == settings.texts
     assert max(chunk.count for chunk in chunks) <= CHUNK
     for scene in SCENES:
-        own = [chunk for chunk in chunks if chunk.scene == scene]
-        assert [c.first for c in own] == [sum(x.count for x in own[:k]) for k in range(len(own))]
-        positions = [b.position for c in own for b in c.broken]
+        of_scene = [chunk for chunk in chunks if chunk.scene == scene]
+        assert [c.first for c in of_scene] == [sum(x.count for x in of_scene[:k]) for k in range(len(of_scene))]
+        positions = [b.position for c in of_scene for b in c.broken]
         assert len(set(positions)) == len(positions)
-        assert all(c.first <= b.position < c.first + c.count for c in own for b in c.broken)
+        assert all(c.first <= b.position < c.first + c.count for c in of_scene for b in c.broken)
     assert {chunk.day for chunk in chunks if chunk.per_label} == set(settings.annotated_days)
 
 
@@ -118,9 +117,9 @@ def test_seconds_of_a_day_grow_and_stay_in_class_hours() -> None:
 
 
 def test_tables_of_confusion_are_large_and_never_map_to_themselves() -> None:
-    assert len(GROUPS) >= 150
-    assert len(GLYPHS) >= 120
-    for table in (HOMOPHONES, GLYPHS):
+    assert len(read_confusions().homophones) >= 150
+    assert len(glyphs()) >= 120
+    for table in (homophones(), glyphs()):
         assert all(others and char not in others for char, others in table.items())
 
 
@@ -149,7 +148,7 @@ def test_noise_at_rate_one_does_what_it_says() -> None:
 def test_annotators_draw_is_the_same_in_any_order_and_bounded() -> None:
     nothing = caps(CorpusSettings(), 0)
     wanted = nothing | {("praise", "random", ""): 5}
-    place = next(i for i, c in enumerate(CLUSTERS) if c.name == "daily_life")
+    place = next(i for i, c in enumerate(all_clusters()) if c.name == "daily_life")
     offers = [(f"m{k:03d}", f"text {k % 30}", (k % 30) * 7919 % 101) for k in range(90)]
 
     def drawn(order: list[tuple[str, str, int]], parts: int) -> list[tuple[str, str]]:

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.demo.clusters import REQUIRES, TASK_LABELS, TASK_SCENES
-from jobs.demo.composing import CLUSTERS
+from jobs.demo.composing import all_clusters
 from jobs.demo.corpus_settings import CorpusSettings
-from jobs.demo.demo_rules import DEMO_RULES
+from jobs.demo.demo_settings import DEMO_RULES
 from jobs.demo.generator import generate
 from models.errors import SettingsError
 
@@ -158,7 +158,7 @@ def test_manifest_counts_labels_and_clusters_as_the_truth_has_them(made: Made, t
             label: labels[task, label] for label in TASK_LABELS[task]
         }
     assert {name: value["texts"] for name, value in manifest["clusters"].items()} == {
-        cluster.name: clusters[cluster.name] for cluster in CLUSTERS
+        cluster.name: clusters[cluster.name] for cluster in all_clusters()
     }
 
 
@@ -239,26 +239,26 @@ def test_an_annotated_text_is_judged_for_every_label_of_its_task(made: Made) -> 
 
 
 def test_held_out_clusters_and_late_days_are_never_annotated(made: Made, truth: Truth, recount: Recount) -> None:
-    held_out = {c.name for c in CLUSTERS if c.held_out or c.settled}
-    said = {t["source_id"] for t in truth.values() if held_out & set(t["clusters"])}
-    hidden = {text for records in recount.values() for row_id, text, _ in records if row_id in said}
+    held_out = {c.name for c in all_clusters() if c.held_out or c.settled}
+    hidden_ids = {t["source_id"] for t in truth.values() if held_out & set(t["clusters"])}
+    hidden = {text for records in recount.values() for row_id, text, _ in records if row_id in hidden_ids}
     last = max(SETTINGS.annotated_days)
     rows = [row for row in _annotations(made[0]) if not row["source_id"].endswith("x")]
-    assert said
+    assert hidden_ids
     for row in rows:
-        assert row["source_id"] not in said
+        assert row["source_id"] not in hidden_ids
         assert not row["text"] or row["text"] not in hidden
         assert not row["source_id"] or row["source_id"][1:9] <= f"{last:%Y%m%d}"
 
 
 def test_every_label_has_a_held_out_cluster_and_competitive_negatives() -> None:
     labels = {label for names in TASK_LABELS.values() for label in names}
-    assert {label for c in CLUSTERS if c.held_out for label in c.labels} == labels
-    assert {label for c in CLUSTERS for label in c.near} == labels
-    assert not [c.name for c in CLUSTERS if set(c.near) & set(c.labels)]
-    assert len({c.name for c in CLUSTERS}) == len(CLUSTERS)
+    assert {label for c in all_clusters() if c.held_out for label in c.labels} == labels
+    assert {label for c in all_clusters() for label in c.near} == labels
+    assert not [c.name for c in all_clusters() if set(c.near) & set(c.labels)]
+    assert len({c.name for c in all_clusters()}) == len(all_clusters())
     for label in labels:
-        assert len([c for c in CLUSTERS if label in c.labels]) >= 5
+        assert len([c for c in all_clusters() if label in c.labels]) >= 5
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def _cleaned(text: str) -> str:
 
 def test_rules_settle_symbol_texts_as_the_truth_has_them(truth: Truth, recount: Recount) -> None:
     texts = {row_id: text for records in recount.values() for row_id, text, kind in records if kind is None}
-    symbols = {c.name for c in CLUSTERS if c.settled}
+    symbols = {c.name for c in all_clusters() if c.settled}
     used = set()
     for row_id, value in truth.items():
         matching = [rule for rule in DEMO_RULES if re.fullmatch(rule["pattern"], _cleaned(texts[row_id]))]
@@ -313,9 +313,9 @@ def test_one_text_on_one_day_is_a_corpus_too(tmp_path: Path) -> None:
 def test_an_earlier_corpus_is_replaced_and_anything_else_refused(tmp_path: Path) -> None:
     small = CorpusSettings(texts=300, days=2, processes=1)
     generate(small.model_copy(update={"seed": 9}), tmp_path)
-    seen: list[int] = []
-    again = generate(small, tmp_path, seen.append)
-    assert seen[-1] == 300
+    seen: list[tuple[int, int]] = []
+    again = generate(small, tmp_path, lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (300, 300)
     assert seen == sorted(seen)
     assert again["seed"] == json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["seed"] == 1
     (tmp_path / "thesis.doc").write_text("mine")

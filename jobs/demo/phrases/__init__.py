@@ -1,1 +1,0 @@
-"""What pupils type, teachers say and homework holds: phrases only, no logic."""
