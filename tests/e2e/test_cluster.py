@@ -152,7 +152,8 @@ def kill_one(job: subprocess.Popen[str], find: Callable[[], list[int]], after: f
 @pytest.fixture(scope="module")
 def survived(cluster: Cluster, spark: SparkSession) -> Cluster:
     """The cluster after an ingest that lost a Python worker and a clean that lost an executor."""
-    open_lake(cluster, spark).init()
+    lake = open_lake(cluster, spark)
+    lake.catalog.make(lake.catalog.missing())
     job = cluster.submit("ingest")
     kill_one(job, lambda: python_workers(cluster), after=1.0)
     assert job.wait(400) == 0, cluster.printed("ingest")
