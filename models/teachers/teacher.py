@@ -95,5 +95,6 @@ class Teacher:
                 rows = np.arange(start, min(start + batch, len(texts)))
                 output = forward(self.model, self.tokenizer, tokens, rows, output_hidden_states=True)
                 logits[rows] = output.logits.float().cpu().numpy()
+                # Pooling: a text is the state of its first token, [CLS] (Devlin et al., 2019).
                 states[rows] = output.hidden_states[-1][:, 0].float().cpu().numpy()
         return logits, states
