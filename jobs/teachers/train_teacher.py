@@ -96,9 +96,10 @@ def plan(context: Context) -> Work[tuple[TeacherPlan, ...]]:
 def execute(context: Context, work: tuple[TeacherPlan, ...]) -> Done | None:
     """Train each teacher and seal it; its row in `models` comes last and says that all else is there."""
     counts = {}
-    for one in work:
+    # Every task's rows before the first is trained: a task without annotations ends the run now, not hours later.
+    annotated = [annotated_texts(context.lake, one.task, context.settings.task(one.task), one.layout) for one in work]
+    for one, rows in zip(work, annotated, strict=True):
         task = context.settings.task(one.task)
-        rows = annotated_texts(context.lake, one.task, task, one.layout)
         model_id, is_new = _name(context, one, task, rows)
         if is_new:
             _train(context, one, task, rows, model_id)

@@ -222,6 +222,15 @@ def test_past_students_are_teachers(own: Lake) -> None:
     assert 1 / (1 + np.exp(-mixed[:, 0])) == pytest.approx(wanted, abs=1e-4)
 
 
+def test_a_task_without_annotations_ends_the_run_before_any_teacher_is_trained(own: Lake) -> None:
+    wanted, old = settings("fits"), newest(own, "teacher")
+    spoken = wanted["tasks"][TASK] | {"teacher": TEACHER | {"epochs": 3}}  # so its teacher is to be trained anew
+    wanted["tasks"] = {TASK: spoken, "unspoken": spoken}
+    with pytest.raises(DataError, match="none for task unspoken"):
+        do(train_teacher.JOB, context_of(own, **wanted))
+    assert newest(own, "teacher") == old
+
+
 def test_a_label_of_a_later_phase_needs_no_old_rows_annotated_again(own: Lake) -> None:
     """Before anybody spoke of the label no model claims it; afterwards only its own rows teach it.
 
