@@ -86,8 +86,7 @@ def run(job: Job[T], context: Context, *, title: str | None = None, following: s
             if work.steps:
                 before = context.versions(*job.writes)
                 done = job.execute(context, work.required())
-                after = context.versions(*job.writes)
-                record.outputs = {name: version for name, version in after.items() if version != before[name]}
+                record.outputs = _own_versions(job, context, before)
             if done is None:
                 context.reporter.say(f"  {title or job.name}: nothing to do, everything is up to date")
                 return None
@@ -103,6 +102,17 @@ def run(job: Job[T], context: Context, *, title: str | None = None, following: s
     if done.error is not None:
         raise done.error
     return done
+
+
+def _own_versions(job: Job[T], context: Context, before: Mapping[str, int]) -> dict[str, int]:
+    """The versions that this run made of the tables it writes; those that others made meanwhile are not its own."""
+    stamp, versions = context.stamp(), {}
+    for table in job.writes:
+        if context.lake.log.version(table) != before[table.name]:
+            commit = context.lake.log.commit_of_run(table, stamp)
+            if commit is not None:
+                versions[table.name] = commit.version
+    return versions
 
 
 def _record_killed_runs(job: Job[T], context: Context, now: datetime) -> None:

@@ -14,7 +14,7 @@ from jobs.lake.store import Lake
 from jobs.runtime.context import Context, Days
 from jobs.runtime.job import Done, Job, Work, run
 from models.errors import DataError
-from tests.spark.support import DAY, add, context_of, day, text_row
+from tests.spark.support import DAY, add, context_of, day, frame, text_row
 from udfs.build import code_version
 
 pytestmark = pytest.mark.spark
@@ -40,9 +40,10 @@ def rows_for(lake: Lake, job: str) -> list[dict[str, Any]]:
 def test_a_run_tells_what_it_was_asked_and_what_it_did(house: Lake) -> None:
     done = Done(counts={"texts": 3}, headline="texts")
 
-    def execute(_: Context, payload: str) -> Done:
+    def execute(context: Context, payload: str) -> Done:
         assert payload == "payload"
-        add(house, tables.TEXTS, text_row("a"))
+        house.append(frame(house.spark, tables.TEXTS, text_row("a")), tables.TEXTS, context.stamp())
+        add(house, tables.TEXTS, text_row("b"))  # another run's, meanwhile: none of its outputs
         return done
 
     context, before = context_for(house, "works"), house.log.version(tables.TEXTS)
