@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,8 +32,7 @@ def under_way(run_id: str) -> Iterator[None]:
 
 def this_process() -> str:
     """This process's name for others: its host's boot, its number, and when it was born (a number is used again)."""
-    number = psutil.Process().pid
-    return f"{_host()} {number} {_birth(number):.2f}"
+    return _name(os.getpid())
 
 
 def alive(run_id: str, process: str | None, now: datetime) -> bool:
@@ -48,6 +48,12 @@ def alive(run_id: str, process: str | None, now: datetime) -> bool:
         return born is not None and abs(born - float(birth)) < _CLOCK_SECONDS
     began = datetime.strptime(run_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
     return now - began < LONGEST_RUN
+
+
+@cache
+def _name(number: int) -> str:
+    """Told once a process: the clock that its birth follows may be set while it lives."""
+    return f"{_host()} {number} {_birth(number):.2f}"
 
 
 @cache

@@ -23,6 +23,12 @@ def test_a_run_of_this_process_lives_while_it_is_under_way() -> None:
     assert not liveness.alive(RUN, liveness.this_process(), NOW)
 
 
+def test_an_ended_run_of_this_process_is_dead_after_the_clock_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    process, birth = liveness.this_process(), liveness._birth
+    monkeypatch.setattr(liveness, "_birth", lambda number: (birth(number) or 0) + 1)
+    assert not liveness.alive(RUN, process, NOW)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 def test_a_run_of_a_neighbour_lives_until_its_process_ends() -> None:
     neighbour = subprocess.Popen([sys.executable, "-c", CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
