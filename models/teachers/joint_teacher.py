@@ -16,7 +16,7 @@ from models.evaluation.predictions import to_logits
 from models.tasks import TeacherSettings
 from models.teachers.fine_tuning_rows import FineTuningRows
 from models.teachers.huggingface import load_base
-from models.teachers.teacher import Teacher
+from models.teachers.teacher import Teacher, pooled
 from models.teachers.tokenisation import Tokens, forward, tokenise
 from models.training.devices import device
 
@@ -79,7 +79,7 @@ class TeacherInTraining:
     def logits_and_cls(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Logits (rows, labels) and the layer's [CLS] states (rows, width) of some of its texts."""
         output = forward(self.module, self._tokenizer, self.tokens, rows, output_hidden_states=True)
-        return output.logits.float(), output.hidden_states[self._layer][:, 0].float()
+        return output.logits.float(), pooled(output, self._layer)
 
     def teacher(self) -> Teacher:
         """The teacher as it is now; it shares its numbers with this one."""

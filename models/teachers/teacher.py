@@ -5,14 +5,15 @@ Weights are read from safetensors files only, and no code that comes with a mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models import digests
 from models.errors import BundleError
@@ -20,10 +21,6 @@ from models.folders import publish
 from models.teachers.huggingface import expect_safetensors, load, save
 from models.teachers.tokenisation import forward, tokenise
 from models.training.devices import device
-
-Progress: TypeAlias = Callable[[int, int, float], None]
-PROJECTION_VERSION = "gaussian-1"
-WEIGHT_DECAY = 0.01
 
 
 @dataclass(frozen=True)
@@ -95,6 +92,11 @@ class Teacher:
                 rows = np.arange(start, min(start + batch, len(texts)))
                 output = forward(self.model, self.tokenizer, tokens, rows, output_hidden_states=True)
                 logits[rows] = output.logits.float().cpu().numpy()
-                # Pooling: a text is the state of its first token, [CLS] (Devlin et al., 2019).
-                states[rows] = output.hidden_states[-1][:, 0].float().cpu().numpy()
+                states[rows] = pooled(output).cpu().numpy()
         return logits, states
+
+
+def pooled(output: Any, layer: int = -1) -> Tensor:
+    """One state a text (texts, hidden), float32: that of its first token, [CLS] (Devlin et al. 2019), in a layer."""
+    state: Tensor = output.hidden_states[layer][:, 0].float()
+    return state
