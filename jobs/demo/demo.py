@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from jobs.demo import demo_truth, generator
+from jobs.demo import demo_truth, generator, phrase_files
 from jobs.demo.corpus_settings import CorpusSettings
 from jobs.evaluation import speed
 from jobs.ingestion import clean, import_annotations, ingest
@@ -76,7 +76,8 @@ def run_demo(
 def _corpus(corpus: CorpusSettings, folder: Path, reporter: Reporter) -> bool:
     """Make the corpus unless the folder holds the very same."""
     manifest = folder / "corpus" / "manifest.json"
-    wanted = digests.of_json(corpus.model_dump(mode="json", exclude={"processes"}))
+    settings = corpus.model_dump(mode="json", exclude={"processes"})
+    wanted = digests.of_json({"settings": settings, "phrases": phrase_files.digest()})
     stamp = folder / "corpus.sha256"
     if manifest.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return False

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from jobs.demo.clusters import Family, by_name
+from models import digests
 from models.errors import SettingsError
 from models.settings_base import Frozen
 
@@ -62,6 +63,13 @@ def read_slots() -> Mapping[str, tuple[str, ...]]:
 def read_confusions() -> ConfusionGroups:
     """The groups of characters that noise draws from."""
     return _read("confusions", CONFUSIONS)
+
+
+def digest() -> str:
+    """SHA-256 of all the files, 64 hex digits: other phrases make another corpus from the same settings."""
+    return digests.of_json(
+        {file.name: digests.of_bytes(file.read_bytes()) for file in PHRASES.iterdir() if file.name.endswith(".yaml")}
+    )
 
 
 def _read(name: str, content: TypeAdapter[T]) -> T:

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from jobs.demo import composing
+from jobs.demo import composing, phrase_files
 from jobs.demo.clusters import CHAT, SCENES, TASK_LABELS, TASK_SCENES
 from jobs.demo.composing import EVERYDAY, LABELLED, UNLABELLED, all_clusters, all_families
 from jobs.demo.corpus_plan import SEASON_TOPIC, WEEKDAY_TOPIC
@@ -160,3 +160,14 @@ def test_importing_the_corpus_reads_no_phrases() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[0, 0, 0]"
+
+
+def test_changed_phrases_make_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = phrase_files.digest()
+    for file in phrase_files.PHRASES.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(phrase_files, "PHRASES", tmp_path)
+    assert phrase_files.digest() == before
+    with (tmp_path / "slots.yaml").open("a", encoding="utf-8") as slots:
+        slots.write("another: 一 二\n")
+    assert phrase_files.digest() != before
