@@ -46,7 +46,7 @@ class Chunk:
     plan: ChunkPlan
     body: bytes | source_records.PhotoColumns
     truth: bytes
-    count_by_slice: Tally
+    tally: Tally
     hashes: bytes
     candidates: annotators.Reservoir
 

@@ -90,7 +90,7 @@ def _generate(settings: CorpusSettings, folder: Path, progress: Progress | None)
     with _Files(folder) as files:
         for chunk in _chunks_in_order(plans, settings):
             files.write(chunk)
-            tallies[chunk.plan.scene].add(chunk.count_by_slice)
+            tallies[chunk.plan.scene].add(chunk.tally)
             hashes.append(chunk.hashes)
             reservoir.merge(chunk.candidates)
             done += chunk.plan.count

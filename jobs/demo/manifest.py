@@ -36,8 +36,8 @@ def build_manifest(
         annotated: Counts of the annotators' files.
     """
     whole = Tally()
-    for count_by_slice in tallies.values():
-        whole.add(count_by_slice)
+    for tally in tallies.values():
+        whole.add(tally)
     return {
         "format": FORMAT,
         "seed": settings.seed,
@@ -62,11 +62,11 @@ def _share(part: int, whole: int) -> float:
     return round(part / whole, 5) if whole else 0.0
 
 
-def _counts(count_by_slice: Tally) -> dict[str, Any]:
+def _counts(tally: Tally) -> dict[str, Any]:
     return {
-        "read": count_by_slice.read,
-        "valid": count_by_slice.valid,
-        "broken": dict(sorted(count_by_slice.broken.items())),
+        "read": tally.read,
+        "valid": tally.valid,
+        "broken": dict(sorted(tally.broken.items())),
     }
 
 
@@ -74,9 +74,9 @@ def _file(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": digests.of_file(path)}
 
 
-def _text_file(scene: str, folder: Path, count_by_slice: Tally) -> dict[str, Any]:
+def _text_file(scene: str, folder: Path, tally: Tally) -> dict[str, Any]:
     about = {"source": SOURCES[scene], "scene": scene, "columns": COLUMNS[scene]}
-    return {**about, **_counts(count_by_slice), **_file(folder / FILES[scene])}
+    return {**about, **_counts(tally), **_file(folder / FILES[scene])}
 
 
 def _labels(task: str, tallies: dict[str, Tally]) -> dict[str, Any]:

@@ -22,10 +22,8 @@ from models.student_settings import StudentSettings
 from udfs.averaging import EnsembleMember, averager
 from udfs.list_arrays import FLOAT_LIST
 
-TEACHER, LIVE = (
-    "teacher",
-    "live",
-)  # what `student.scheme.teachers` may call the newest teacher, and the student in force
+# What `student.scheme.teachers` may call the newest teacher, and the student in force.
+TEACHER, LIVE = "teacher", "live"
 Say = Callable[[str], None]
 
 

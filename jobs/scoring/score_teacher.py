@@ -74,6 +74,9 @@ def _score_pending(context: Context, sampling: Sampling) -> int:
     pending = unscored(
         lake, teacher, sample(lake, teacher, task, sampling.layout, settings.teacher_scoring, settings.rounds.seed)
     ).localCheckpoint(eager=True)
+    count = pending.count()
+    if not count:
+        return 0
     tasks = context.spark.sparkContext.defaultParallelism
     for group in range(groups):
         own = pending.where(F.pmod("bucket", F.lit(groups)) == group)
@@ -85,7 +88,7 @@ def _score_pending(context: Context, sampling: Sampling) -> int:
         version = lake.append_after(
             scores, tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/"
         ).version
-    return pending.count()
+    return count
 
 
 def sample(
