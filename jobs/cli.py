@@ -86,7 +86,9 @@ def clean(settings: SettingsOption = None, dt: DtOption = None, plan: PlanOption
 
 @annotate_app.command("import", epilog=EXIT_CODES)
 def annotate_import(
-    file: Annotated[Path, typer.Option("--file", help="A CSV, TSV or JSONL file, a folder of them, or a glob.")],
+    file: Annotated[
+        Path, typer.Option("--file", help="A CSV, TSV, JSONL or Parquet file, a folder of them, or a glob.")
+    ],
     settings: SettingsOption = None,
     plan: PlanOption = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""What other teams query: views over the tables. Only here and in one function of `label` are score arrays indexed."""
+"""What other teams query: views over the tables."""
 
 from __future__ import annotations
 
