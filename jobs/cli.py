@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -26,6 +26,7 @@ from jobs.runtime.launch import (
     load_settings,
 )
 from models.errors import PingtiError, SettingsError
+from models.student_settings import StudentKind
 
 app = typer.Typer(
     name="pingti", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -143,7 +144,7 @@ def compare(
     task: TaskOption = None,
     round_id: Annotated[str | None, typer.Option("--round", help="The newest by default.", metavar="ROUND_ID")] = None,
     students: Annotated[
-        str, typer.Option(help="By commas: textcnn, bow, bilstm, bigru; :word after one reads words.")
+        str, typer.Option(help=f"By commas: {', '.join(get_args(StudentKind))}; :word after one reads words.")
     ] = "textcnn",
     schemes: Annotated[
         str,

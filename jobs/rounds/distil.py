@@ -10,7 +10,7 @@ from jobs.evaluation.model_evaluation import threshold_row
 from jobs.lake import registry, tables, threshold_queries
 from jobs.lake.commits import Scope
 from jobs.lake.registry import RegisteredModel
-from jobs.rounds.round import Round, decided_by, layout_row, next_round
+from jobs.rounds.round import DecidingSettings, Round, layout_row, next_round
 from jobs.rounds.round_evaluation import RoundEvaluation, decide, evaluate_round, evaluation_rows, summary
 from jobs.rounds.sampling import sample
 from jobs.rounds.student_training import TrainedRound, remove_checkpoints, train_round
@@ -106,7 +106,8 @@ def _write_round(
         "layout": layout_row(round_.layout), "inputs": dict(inputs), "row_counts": dict(evaluation.row_counts),
         "metrics": evaluation.metrics, "losses": list(trained.losses), "decision": decision.action,
         "next_sampling": decision.sampling, "reason": decision.reason,
-        "settings": decided_by(round_.task, context.settings.rounds), "seconds": seconds, "run_id": context.run_id,
+        "settings": DecidingSettings.of(round_.task, context.settings.rounds).as_json(),
+        "seconds": seconds, "run_id": context.run_id,
     }  # fmt: skip
     once = digests.of_json([round_.round_id, round_.teacher.model_id], chars=32)
     context.lake.append_rows(tables.ROUNDS, [row], context.stamp(), once=once)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from pyspark.sql import functions as F
 
 from jobs.lake import registry, tables, text_queries
@@ -14,8 +15,9 @@ from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from models.errors import DataError
 from models.rounds.date_layout import PARTS, DateLayout, RoundSettings, Window
+from models.settings_base import Frozen
 from models.student_settings import StudentSettings
-from models.tasks import TaskSettings
+from models.tasks import Target, TaskSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,33 @@ class Round:
         return Scope(column="round_id", values=(self.round_id,))
 
 
-def decided_by(task: TaskSettings, rounds: RoundSettings) -> str:
-    """What of the settings decides a round's student, as JSON. `task` has the labels that its teacher knows."""
-    decides = {
-        "student": task.student.model_dump(mode="json"),
-        "rounds": rounds.model_dump(mode="json", exclude={"undistilled_margin"}),  # `promote` looks again
-        "targets": {label: one.target.model_dump(mode="json") for label, one in task.labels.items()},
-    }
-    return json.dumps(decides, sort_keys=True)
+class DecidingSettings(Frozen):
+    """What of the settings decides a round's student, as `rounds.settings` keeps it in JSON.
+
+    A field that a newer version adds has its default here, so that a row of an older version still compares equal
+    where nothing was set otherwise.
+    """
+
+    student: StudentSettings
+    rounds: RoundSettings
+    targets: Mapping[str, Target]
+
+    @classmethod
+    def of(cls, task: TaskSettings, rounds: RoundSettings) -> DecidingSettings:
+        """Those of today's settings. `task` has the labels that its teacher knows."""
+        targets = {label: settings.target for label, settings in task.labels.items()}
+        return cls(student=task.student, rounds=rounds, targets=targets)
+
+    def as_json(self) -> str:
+        """As `rounds.settings` has it: without `undistilled_margin`, at which `promote` looks again."""
+        return self.model_dump_json(exclude={"rounds": {"undistilled_margin"}})
+
+    def equals(self, stored: str) -> bool:
+        """Whether a stored row was decided by these; not if this version does not understand it."""
+        try:
+            return DecidingSettings.model_validate_json(stored).as_json() == self.as_json()
+        except ValidationError:
+            return False
 
 
 def next_round(lake: Lake, name: str, declared: TaskSettings, settings: RoundSettings) -> Round | None:
@@ -86,10 +107,10 @@ def next_round(lake: Lake, name: str, declared: TaskSettings, settings: RoundSet
     of_teacher = [row for row in rows if row["teacher_id"] == teacher.model_id]
     last = max(of_teacher, key=lambda row: int(row["round_id"].rpartition("/")[2]), default=None)
     if last is None:
-        number, sampling = 1, "annotated"
+        number, sampling = 1, settings.sampling_of(1)
     elif last["decision"] == "go_on":
         number, sampling = last["number"] + 1, last["next_sampling"]
-    elif last["settings"] != decided_by(declared.of(teacher.labels), settings):
+    elif not DecidingSettings.of(declared.of(teacher.labels), settings).equals(last["settings"]):
         number, sampling = last["number"], last["sampling"]  # ended, but by other settings: the same round by these
     else:
         return None

@@ -1,4 +1,7 @@
-"""Which rows a round learns from: a registry of strategies. A new one is one function and one line in `STRATEGIES`."""
+"""Which rows a round learns from: a registry of strategies.
+
+A new one is a function, a line in `STRATEGIES`, and its name in `models.rounds.date_layout.Sampling`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The threshold of a label: searched over the scores of several days, never assumed to be 0.5."""
+"""The search of a label's threshold over the scores of several days, never assumed to be 0.5.
+
+The objective (`search`): the best F1 among the thresholds that reach the label's target, else among all.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,9 @@ def search(
 ) -> SearchedThreshold:
     """The threshold of the best F1 among those that reach the target, else among all.
 
+    It lies half-way between two neighbouring scores, so that no row of the evidence sits on the edge, and is a
+    float32, so that SQL (which compares with a double) decides alike.
+
     Args:
         scores: Probabilities of one label in one scene, (n,), finite.
         gold: The gold decisions, (n,).
@@ -52,10 +58,6 @@ def search(
         weight: How often each row occurs, (n,).
         target: The precision and recall wanted.
         fallback: The threshold where no gold positive is there: nothing can be searched then, and its method says so.
-
-    A value
-    lies half-way between two neighbouring scores, so that no row of the evidence sits on the edge, and is a float32,
-    so that SQL (which compares with a double) decides alike.
     """
     if not gold.any():
         return _evidence(fallback, scores, gold, days, weight, "default")

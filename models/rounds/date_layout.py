@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -14,6 +14,8 @@ from models.settings_base import Frozen, Share
 
 Part = Literal["train", "threshold", "test", "gate"]
 PARTS: tuple[Part, ...] = ("train", "threshold", "test", "gate")
+Sampling = Literal["annotated", "random"]
+"""The strategies that draw a round's rows (`jobs/rounds/sampling.py`)."""
 
 
 class RoundSettings(Frozen):
@@ -21,6 +23,11 @@ class RoundSettings(Frozen):
 
     seed: int = Field(1, description="Of everything that is drawn or trained.")
     rounds: PositiveInt = Field(2, description="The most rounds under one teacher.")
+    sampling: Annotated[tuple[Sampling, ...], Field(min_length=1)] = Field(
+        ("annotated", "random"),
+        description="How the rows of round 1, of round 2 and so on are drawn; the last one draws those of later rounds "
+        "too. `annotated`: the teacher's fine-tuning rows. `random`: these, and texts that the teacher scored.",
+    )
     threshold_days: NonNegativeInt = Field(
         7, description="Days of the threshold search; 0: nothing is searched, every label keeps its first threshold."
     )
@@ -29,7 +36,7 @@ class RoundSettings(Frozen):
     min_train_days: PositiveInt = Field(
         14, description="The fewest days of training: two weeks, so that the week's rhythm repeats."
     )
-    random_texts: PositiveInt = Field(24_000, description="Rows that round 2 draws by hash.")
+    random_texts: PositiveInt = Field(24_000, description="Rows that `random` draws by hash.")
     undistilled_margin: Share = Field(
         0.01,
         description="A student whose macro F1 lies further below that of the same student without distillation is not "
@@ -37,6 +44,10 @@ class RoundSettings(Frozen):
         "of these on texts of the test days that training has not seen, and with a margin of at least two standard "
         "errors.",
     )
+
+    def sampling_of(self, number: int) -> Sampling:
+        """The strategy of round `number`, counted from 1."""
+        return self.sampling[min(number, len(self.sampling)) - 1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def decide(
         return Decision("promote", None, "every label reaches its target on the test days")
     why = lost or f"below target on the test days: {', '.join(sorted(short))}"
     if number < settings.rounds:
-        return Decision("go_on", "random", why)
+        return Decision("go_on", settings.sampling_of(number + 1), why)
     reason = why if lost else f"still below target: {', '.join(sorted(short))}"
     return Decision("stop", None, f"after {number} rounds {reason}")
 

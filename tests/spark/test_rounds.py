@@ -11,7 +11,7 @@ import pytest
 from jobs.lake import registry, tables
 from jobs.lake.store import Lake
 from jobs.rounds import distil
-from jobs.rounds.round import Round, decided_by
+from jobs.rounds.round import DecidingSettings, Round
 from jobs.rounds.sampling import sample
 from jobs.runtime.context import Context
 from models import digests
@@ -38,9 +38,10 @@ def planned(context: Context) -> list[tuple[str, int, str, str]]:
 
 def end(context: Context, round_id: str, number: int, sampling: str, decision: str, following: str | None) -> None:
     """The row of a round that ended."""
+    deciding = DecidingSettings.of(context.settings.task("praise"), context.settings.rounds)
     row = round_row(
         "praise/textcnn/a", round_id, number=number, teacher_id=TEACHER, sampling=sampling, decision=decision,
-        next_sampling=following, settings=decided_by(context.settings.task("praise"), context.settings.rounds),
+        next_sampling=following, settings=deciding.as_json(),
     )  # fmt: skip
     add(context.lake, tables.ROUNDS, row)
 

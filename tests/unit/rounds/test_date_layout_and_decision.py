@@ -84,6 +84,12 @@ def test_a_label_below_its_target_asks_for_another_round_while_there_is_one(shor
         assert "got" not in decision.reason
 
 
+def test_each_round_draws_by_its_strategy_and_later_ones_by_the_last() -> None:
+    named = RoundSettings(rounds=9, sampling=("random", "annotated", "random"))
+    assert [named.sampling_of(number) for number in (1, 2, 3, 4)] == ["random", "annotated", "random", "random"]
+    assert decide(1, {}, TARGETS, named).sampling == "annotated"
+
+
 @given(
     st.integers(1, 4), st.lists(st.tuples(*[st.sampled_from([0.4, 0.5, 0.7, 0.8, 1.0])] * 2), min_size=2, max_size=2)
 )
