@@ -62,7 +62,7 @@ def open_context(cores: int, conf: Mapping[str, str] | None = None) -> Context:
     """A session with the benchmark's own modules on the workers' path."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
     wanted = settings(cores, conf or {})
-    return make_context("score", wanted, session.start(wanted.session), Request(), quiet_reporter())
+    return make_context("score", wanted, lambda: session.start(wanted.session), Request(), quiet_reporter())
 
 
 def prepare(times: int = 1) -> None:

@@ -63,7 +63,7 @@ def _seed(name: str, given: dict[str, Any], labelled: Path, seed: int) -> dict[s
     place = OUT / f"{name}-{seed}"
     own = {"location": str(place / "warehouse"), "bundles": str(place / "bundles")}
     settings = Settings.model_validate(merge(given, {"lake": own, "rounds": {"seed": seed}}))
-    context = make_context("real", settings, session.start(settings.session), Request(), Reporter())
+    context = make_context("real", settings, lambda: session.start(settings.session), Request(), Reporter())
     links = [
         Link(init.JOB), Link(ingest.JOB), Link(clean.JOB), Link(import_annotations.JOB, {"file": labelled}),
         Link(train_teacher.JOB), Link(score_teacher.JOB), Link(distil.JOB),

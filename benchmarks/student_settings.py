@@ -43,7 +43,7 @@ def main() -> int:
         sys.stderr.write(f"student_settings: no {DEMO}; run `make demo` first\n")
         return 4
     settings = load(DEMO)
-    context = make_context("settings", settings, session.start(settings.session), Request(), Reporter())
+    context = make_context("settings", settings, lambda: session.start(settings.session), Request(), Reporter())
     for task in settings.tasks:
         for tried in TRIED:
             each = [_f1(context, task, seed, **tried) for seed in SEEDS]

@@ -85,7 +85,7 @@ def main() -> int:
     """Train the three and tell."""
     settings = load(Path(sys.argv[1]))
     (name,) = settings.tasks
-    context = make_context("transfer", settings, session.start(settings.session), Request(), Reporter())
+    context = make_context("transfer", settings, lambda: session.start(settings.session), Request(), Reporter())
     lake, seed, engine = context.lake, settings.rounds.seed, settings.scoring.engine
     round_ = stored_round(lake, name, settings.task(name), None, seed)
     # Without a part kept back: a noisy copy of a row that is kept back would tell its answer.

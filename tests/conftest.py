@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,58 +40,55 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     started.stop()
 
 
-@pytest.fixture(scope="session")
-def empty_tables(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Table], Path]:
-    """Folders of tables as `init` makes them, each made once: a copy takes a hundredth of the time."""
-    from jobs.lake.store import Lake
-    from jobs.settings import LakeSettings
-
-    folder = tmp_path_factory.mktemp("empty")
-    settings = LakeSettings(schema_name="empty", location=str(folder), bundles=str(folder / "bundles"))
-    maker = Lake(spark, settings, "Asia/Shanghai")
-
-    def find(table: Table) -> Path:
-        maker.catalog.make([table])
-        return folder / table.name
-
-    return find
-
-
 @pytest.fixture
-def lake(
-    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, empty_tables: Callable[[Table], Path]
-) -> Iterator[Callable[..., Lake]]:
+def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Lake]]:
     """Makes lakes of a test's own, each with the tables asked for and nothing in them."""
-    yield from _lakes(spark, tmp_path_factory, empty_tables)
+    yield from _lakes(spark, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def shared_lake(
-    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, empty_tables: Callable[[Table], Path]
-) -> Iterator[Callable[..., Lake]]:
+def shared_lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Lake]]:
     """Makes lakes for all tests of a module, which only read them or write apart from each other."""
-    yield from _lakes(spark, tmp_path_factory, empty_tables)
+    yield from _lakes(spark, tmp_path_factory)
 
 
-def _lakes(
-    spark: SparkSession, factory: pytest.TempPathFactory, empty_tables: Callable[[Table], Path]
-) -> Iterator[Callable[..., Lake]]:
+@pytest.fixture
+def bare_lake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Lake]:
+    """Makes lakes without a session, each with the tables asked for: whoever asks for one fails."""
+    return _maker(tmp_path_factory, _no_session, [])
+
+
+@pytest.fixture(scope="module")
+def shared_bare_lake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Lake]:
+    """Makes lakes without a session for all tests of a module."""
+    return _maker(tmp_path_factory, _no_session, [])
+
+
+def _no_session() -> SparkSession:
+    raise AssertionError("a session was asked for where none is needed")
+
+
+def _lakes(spark: SparkSession, factory: pytest.TempPathFactory) -> Iterator[Callable[..., Lake]]:
+    made: list[Lake] = []
+    yield _maker(factory, lambda: spark, made)
+    for one in made:
+        spark.sql(f"DROP SCHEMA IF EXISTS {one.catalog.schema_name} CASCADE")
+
+
+def _maker(
+    factory: pytest.TempPathFactory, session: Callable[[], SparkSession], made: list[Lake]
+) -> Callable[..., Lake]:
     from jobs.lake.store import Lake
     from jobs.settings import LakeSettings
-
-    made: list[Lake] = []
 
     def make(*wanted: Table) -> Lake:
         folder = factory.mktemp("lake")
         settings = LakeSettings(
             schema_name=f"t{next(_NUMBERS)}", location=str(folder / "warehouse"), bundles=str(folder / "bundles")
         )
-        new = Lake(spark, settings, "Asia/Shanghai")
+        new = Lake(session, settings, "Asia/Shanghai")
         made.append(new)
-        for table in wanted:
-            shutil.copytree(empty_tables(table), folder / "warehouse" / table.name)
+        new.catalog.make(wanted)
         return new
 
-    yield make
-    for one in made:
-        spark.sql(f"DROP SCHEMA IF EXISTS {one.catalog.schema_name} CASCADE")
+    return make

@@ -56,7 +56,7 @@ def plan(context: Context) -> Work[Import]:
     listed = [(_format(path), path, size) for path, size in sized_files(given)]
     if not listed:
         raise DataError(f"--file: no file at {given}; give a {_suffixes()} file, a folder of them, or a glob")
-    files = _surveyed(context.spark, context.settings.annotations, listed)
+    files = _surveyed(context.lake, context.settings.annotations, listed)
     fingerprint = context.fingerprint(
         files=sorted((PurePosixPath(file.survey.path).name, file.survey.sha256) for file in files),
         mapping=context.settings.annotations.model_dump(mode="json"),
@@ -110,10 +110,10 @@ def _suffixes() -> str:
     return f"{', '.join(texts)} or {last} (or these with .gz), or {' or '.join(others)}"
 
 
-def _surveyed(spark: SparkSession, settings: AnnotationSettings, listed: Listed) -> tuple[AnnotationFile, ...]:
+def _surveyed(lake: Lake, settings: AnnotationSettings, listed: Listed) -> tuple[AnnotationFile, ...]:
     """The files with their surveys; an error names those that are refused whole, for then nothing is imported."""
     layouts = {name: AnnotationFiles(name, settings) for name, _, _ in listed}
-    files = tuple(AnnotationFile(name, survey) for name, survey in survey_files(spark, layouts, listed))
+    files = tuple(AnnotationFile(name, survey) for name, survey in survey_files(lake, layouts, listed))
     if refused := [_refusal(file.survey) for file in files if file.survey.refused]:
         raise DataError(f"{'; '.join(refused)}; nothing was imported")
     return files

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+import pyarrow.compute as pc
 
 from jobs.lake import tables
 from jobs.lake.store import Lake
@@ -74,7 +74,7 @@ def plan_files(lake: Lake, sources: Mapping[str, SourceSettings], listed: Listed
     if not listed:
         return Work()
     surveyed = []
-    for name, survey in survey_files(lake.spark, sources, listed):
+    for name, survey in survey_files(lake, sources, listed):
         # Nothing tells two refused files apart but their names: all empty ones have the same bytes.
         also = [survey.path] if survey.refused else []
         load_id = digests.of_json([survey.sha256, sources[name].digest, *also], chars=32)
@@ -89,7 +89,7 @@ def plan_files(lake: Lake, sources: Mapping[str, SourceSettings], listed: Listed
     return Work(tuple(file.step for file in new), tuple(new))
 
 
-def survey_files(spark: SparkSession, layouts: Mapping[str, FileLayout], listed: Listed) -> list[tuple[str, Survey]]:
+def survey_files(lake: Lake, layouts: Mapping[str, FileLayout], listed: Listed) -> list[tuple[str, Survey]]:
     """Each file's layout's name and survey, in their order: made here where they are few, else by executors.
 
     Raises:
@@ -103,7 +103,7 @@ def survey_files(spark: SparkSession, layouts: Mapping[str, FileLayout], listed:
         rows = [row for surveys in look(iter([batch])) for row in surveys.to_pylist()]
     else:
         named = [(name, path) for name, path, _ in listed]
-        files = spark.createDataFrame(named, LISTED_DDL).repartition(len(listed))
+        files = lake.spark.createDataFrame(named, LISTED_DDL).repartition(len(listed))
         rows = [row.asDict() for row in map_batches(files, look, SURVEYS).collect()]
     surveys = []
     for values in sorted(rows, key=lambda row: (row["source_name"], row["path"])):
@@ -120,10 +120,10 @@ def _are_few(listed: Listed) -> bool:
 
 
 def loaded(lake: Lake, load_ids: list[str]) -> dict[str, int]:
-    """How many records of these loads the tables hold. Delta's statistics spare it the files of all other loads."""
-    own = F.col("load_id").isin(load_ids)
-    both: list[DataFrame] = [
-        lake.read(table).where(own).groupBy("load_id").count() for table in (tables.RAW_TEXTS, tables.REJECTED)
-    ]
-    counted = both[0].unionByName(both[1]).groupBy("load_id").agg(F.sum("count").alias("rows"))
-    return {row["load_id"]: row["rows"] for row in counted.collect()}
+    """How many records of these loads the tables hold. The log's statistics spare it the files of all other loads."""
+    counted: Counter[str] = Counter()
+    for table in (tables.RAW_TEXTS, tables.REJECTED):
+        held = lake.arrow(table, "load_id", where=pc.field("load_id").isin(load_ids))
+        for row in held.group_by("load_id").aggregate([([], "count_all")]).to_pylist():
+            counted[row["load_id"]] += row["count_all"]
+    return dict(counted)

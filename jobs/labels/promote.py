@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pyspark.sql import functions as F
+import pyarrow.compute as pc
 
 from jobs.lake import registry, tables, threshold_queries
 from jobs.lake.registry import Promotion
@@ -57,8 +57,8 @@ def newest(lake: Lake, name: str, reason: str) -> Promotion:
 
 def refusal(lake: Lake, model_id: str, settings: RoundSettings) -> str | None:
     """Why a student must not be put in force, from its newest round; None if it may be."""
-    rounds = lake.read(tables.ROUNDS).where(F.col("model_id") == model_id)
-    last = rounds.orderBy(F.col("run_id").desc()).select("metrics", "row_counts").first()
+    rounds = lake.rows(tables.ROUNDS, "run_id", "metrics", "row_counts", where=pc.field("model_id") == model_id)
+    last = max(rounds, key=lambda row: row["run_id"], default=None)
     if last is None:
         return f"{model_id}: its round did not end; run `pingti distil`"
     lost = round_decision.loses(last["metrics"], last["row_counts"], settings)
@@ -74,13 +74,12 @@ def _gate_error(refused: Sequence[str]) -> GateError:
 
 def plan_rollback(context: Context) -> Work[Switch]:
     """What was in force before what is now, for each task that has such."""
-    rows = context.lake.read(tables.PROMOTIONS).where(F.col("task").isin(*context.tasks())).orderBy("from_ts").collect()
+    rows = context.lake.rows(tables.PROMOTIONS, where=pc.field("task").isin(context.tasks()))
+    rows.sort(key=lambda row: row["from_ts"])
     reason = context.request.options.get("reason") or "rollback"
     back = []
     for name in context.tasks():
-        history = [
-            Promotion(name, row["model_id"], row["threshold_version"], reason) for row in rows if row["task"] == name
-        ]
+        history = [replace(registry.promotion(row), reason=reason) for row in rows if row["task"] == name]
         earlier = [one for one in history if not one.same_as(history[-1])]
         back += earlier[-1:]
     if not back:

@@ -73,8 +73,9 @@ def execute(context: Context, work: Search) -> Done:
     lake, stamp = context.lake, context.stamp(work.fingerprint)
     version = lake.log.version(tables.THRESHOLDS)
     rows = [row for student in work.students for row in _rows(context, student, work.window)]
-    frame = lake.frame(tables.THRESHOLDS, threshold_queries.signed(rows, stamp))
-    commit = lake.append_after(frame, tables.THRESHOLDS, stamp, version, work.scope)
+    commit = lake.append_rows_after(
+        tables.THRESHOLDS, threshold_queries.signed(rows, stamp), stamp, version, work.scope
+    )
     return Done(counts={"thresholds": commit.rows}, headline="thresholds")
 
 

@@ -1,15 +1,17 @@
-"""The tables in the session's catalog: where they lie, made, registered, and compared with their declaration."""
+"""Where the tables lie: made, registered in the session's catalog, and compared with their declaration."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 from jobs.lake import tables
+from jobs.lake.arrow_tables import ArrowTables, UnopenedError
 from jobs.lake.schema_check import Differences, differences
 from jobs.lake.tables import Table
 from jobs.settings import LakeSettings
@@ -17,12 +19,17 @@ from models.errors import DataError, SchemaError, SettingsError
 
 # Every file holds digests of the whole range: their least and greatest rule out none, and cost a comparison a row.
 _DIGESTS = ("text_id", "text_hash")
+_ZONE = "pingti.timezone"
 
 
 class Catalog:
-    """The tables of one schema, as the session's catalog and the warehouse's folders know them."""
+    """The tables of one schema, at the places that the settings or the session's catalog give them.
 
-    def __init__(self, spark: SparkSession, settings: LakeSettings, timezone: str) -> None:
+    Attributes:
+        arrow: The tables as delta-rs opens them.
+    """
+
+    def __init__(self, session: Callable[[], SparkSession], settings: LakeSettings, timezone: str) -> None:
         for name, place in (("location", settings.location), ("bundles", settings.bundles)):
             if "://" in (place or ""):
                 raise SettingsError(
@@ -31,33 +38,80 @@ class Catalog:
                 )
         self.schema_name = settings.schema_name
         self.root = Path(settings.location).resolve() if settings.location else None
-        self._spark = spark
+        self.arrow = ArrowTables(self.place)
+        self._session = session
         self._timezone = timezone
         self._checked: set[str] = set()
+        self._registered: set[str] = set()
 
     def name(self, table: Table) -> str:
         """The table's name in SQL."""
         return f"{self.schema_name}.{table.name}"
 
-    def require(self, table: Table) -> str:
-        """The table's name, registered, and compared with its declaration when it is first asked for.
+    def place(self, table: Table) -> str | None:
+        """Where the table lies or would lie; None where the catalog gives the places and has no such table."""
+        if self.root is not None:
+            return str(self.root / table.name)
+        return self._known_place(table) if self._session().catalog.tableExists(self.name(table)) else None
+
+    def require(self, table: Table) -> None:
+        """Compare the table with its declaration, when it is first asked for.
 
         Raises:
             DataError: There is no such table.
             SchemaError: It lacks a declared column, or has one of another type.
-            SettingsError: It lies elsewhere than the settings say, or its days are days of another zone.
+            SettingsError: Its days are days of another zone.
         """
-        if not self._register(table):
+        if table.name in self._checked:
+            return
+        if not self.exists(table):
             raise DataError(f"{self.name(table)}: no such table; run `pingti init` first")
-        if table.name not in self._checked:
-            self._check_zone(table)
-            found = self._differences(table)
-            if found:
-                raise SchemaError(f"{self.name(table)}: {found.described()}; {_remedy([found])}")
-            self._checked.add(table.name)
+        self._check_zone(table)
+        found = self._differences(table)
+        if found:
+            raise SchemaError(f"{self.name(table)}: {found.described()}; {_remedy([found])}")
+        self._checked.add(table.name)
+
+    def left_to_spark(self, table: Table) -> str | None:
+        """Why the rows of a table are left to Spark, None where they need not be."""
+        self.require(table)
+        try:
+            return self.arrow.refusal(table)
+        except UnopenedError as error:
+            return str(error)
+
+    def register(self, table: Table) -> str:
+        """The table's name in SQL, which the session's catalog knows from now on.
+
+        Raises:
+            DataError: There is no such table.
+            SettingsError: The catalog knows it at another place than the settings.
+        """
+        self.require(table)
+        if table.name not in self._registered and self.root is not None:
+            spark, name = self._session(), self.name(table)
+            if spark.catalog.tableExists(name):
+                self._check_place(table)
+            else:
+                spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}")
+                spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION '{self._quoted(table)}'")
+        self._registered.add(table.name)
         return self.name(table)
 
+    def frame(self, table: Table) -> DataFrame:
+        """The table as it is now, as Spark reads it."""
+        if self.root is None:
+            return self._session().table(self.name(table))
+        return self._session().read.format("delta").load(str(self.root / table.name))
+
     # --- making and evolving ------------------------------------------------------------------------------------
+
+    def exists(self, table: Table) -> bool:
+        """Whether the table was made, here or in another session."""
+        try:
+            return self.arrow.opened(table) is not None
+        except UnopenedError:
+            return True
 
     def missing(self) -> list[Table]:
         """The declared tables that are not there yet."""
@@ -66,8 +120,11 @@ class Catalog:
     def make(self, wanted: Sequence[Table] = tables.ALL) -> list[str]:
         """Make those of the tables that are not there yet; returns their names."""
         missing = [table for table in wanted if not self.exists(table)]
-        with ThreadPoolExecutor(4) as pool:  # a creation waits for the disk more than for the processor
-            list(pool.map(self._create, missing))
+        for table in missing:
+            if self.root is not None:
+                self.arrow.make(table, self._quoted(table), self._properties(table))
+            else:
+                self._create_by_spark(table)
         return [table.name for table in missing]
 
     def outdated(self) -> dict[str, tuple[str, ...]]:
@@ -76,7 +133,7 @@ class Catalog:
         Raises:
             SchemaError: A table differs in more than columns that may be null; all such tables at once.
         """
-        found = {table: self._differences(table) for table in tables.ALL if self._register(table)}
+        found = {table: self._differences(table) for table in tables.ALL if self.exists(table)}
         stuck = {table: one for table, one in found.items() if one and not one.addable}
         if stuck:
             problems = "; ".join(f"{self.name(table)}: {one.described()}" for table, one in stuck.items())
@@ -85,88 +142,82 @@ class Catalog:
 
     def add_columns(self, table: Table, columns: Sequence[str]) -> None:
         """Add declared columns to a table that an earlier version made; their rows so far are null there."""
-        declared = ", ".join(
-            f"{field.name} {field.dataType.simpleString()}" for field in table.schema.fields if field.name in columns
-        )
-        self._spark.sql(f"ALTER TABLE {self.name(table)} ADD COLUMNS ({declared})")
+        try:
+            if self.arrow.refusal(table) is None:
+                self.arrow.add_columns(table, columns)
+                return
+        except UnopenedError:
+            pass
+        declared = ", ".join(f"{name} {table.schema[name].dataType.simpleString()}" for name in columns)
+        place = f"delta.`{self._quoted(table)}`" if self.root is not None else self.name(table)
+        self._session().sql(f"ALTER TABLE {place} ADD COLUMNS ({declared})")
 
-    def exists(self, table: Table) -> bool:
-        """Whether the table was made, here or in another session."""
-        if self.root is not None:
-            # A kill may leave the folder of the log without a commit in it.
-            return self.newest_commit(table) is not None
-        return bool(self._spark.catalog.tableExists(self.name(table)))
-
-    def newest_commit(self, table: Table) -> str | None:
-        """The name of the table's last commit as its folder lists it; None where the catalog keeps the place."""
-        if self.root is None:
-            return None
-        return max((path.name for path in (self.root / table.name / "_delta_log").glob("*.json")), default=None)
-
-    def _create(self, table: Table) -> None:
-        self._spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}")
-        indexed = ", ".join(dict.fromkeys(name for name in (*table.key, "dt", "load_id") if _indexed(table, name)))
-        properties = [f"'pingti.timezone' = '{self._timezone}'"]
+    def _properties(self, table: Table) -> Mapping[str, str]:
         # Statistics over texts would copy pupils' words into the log; over keys and days they serve.
-        properties += [
-            f"'delta.dataSkippingStatsColumns' = '{indexed}'" if indexed else "'delta.dataSkippingNumIndexedCols' = '0'"
-        ]
-        properties += ["'delta.appendOnly' = 'true'"] if table.append_only else []
+        indexed = ",".join(dict.fromkeys(name for name in (*table.key, "dt", "load_id") if _indexed(table, name)))
+        properties = {_ZONE: self._timezone, "delta.dataSkippingStatsColumns": indexed}
+        if not indexed:
+            properties = {_ZONE: self._timezone, "delta.dataSkippingNumIndexedCols": "0"}
+        return properties | ({"delta.appendOnly": "true"} if table.append_only else {})
+
+    def _create_by_spark(self, table: Table) -> None:
+        spark = self._session()
+        spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}")
+        properties = ", ".join(f"'{name}' = '{value}'" for name, value in self._properties(table).items())
         partition = f"PARTITIONED BY ({', '.join(table.partition)})" if table.partition else ""
-        location = f"LOCATION '{self._location(table)}'" if self.root else ""
+        declared = ", ".join(
+            f"{field.name} {field.dataType.simpleString()}{'' if field.nullable else ' NOT NULL'}"
+            for field in table.schema.fields
+        )
         comment = table.comment.replace("'", "\\'")
-        self._spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({table.columns}) USING DELTA {partition} {location} "
-            f"COMMENT '{comment}' TBLPROPERTIES ({', '.join(properties)})"
+        spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({declared}) USING DELTA {partition} "
+            f"COMMENT '{comment}' TBLPROPERTIES ({properties})"
         )
 
-    # --- registering and checking -------------------------------------------------------------------------------
-
-    def _register(self, table: Table) -> bool:
-        """Make the catalog know the table, which the embedded one forgets between sessions; False if there is none."""
-        if self._spark.catalog.tableExists(self.name(table)):
-            if table.name not in self._checked:
-                self._check_place(table)
-            return True
-        if self.root is None or not self.exists(table):
-            return False
-        self._spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}")
-        self._spark.sql(f"CREATE TABLE IF NOT EXISTS {self.name(table)} USING DELTA LOCATION '{self._location(table)}'")
-        return True
+    # --- checking -----------------------------------------------------------------------------------------------
 
     def _differences(self, table: Table) -> Differences:
-        return differences(self._spark.table(self.name(table)).schema, table)
-
-    def _check_place(self, table: Table) -> None:
-        """A catalog that outlives sessions may know the table at another place."""
-        if self.root is None:
-            return
-        # Delta's own DESCRIBE DETAIL would read the log for it, a second a table.
-        described = {
-            row["col_name"]: row["data_type"]
-            for row in self._spark.sql(f"DESCRIBE EXTENDED {self.name(table)}").collect()
-        }
-        place = Path(unquote(urlsplit(described["Location"]).path))
-        if place != self.root / table.name:
-            raise SettingsError(
-                f"{self.name(table)}: the catalog has it at {place}, lake.location says {self.root / table.name}; "
-                "choose another lake.schema_name, or leave lake.location out"
-            )
+        try:
+            stored = StructType.fromJson(json.loads(self.arrow.existing(table).schema().to_json()))
+        except UnopenedError:
+            stored = self.frame(table).schema
+        return differences(stored, table)
 
     def _check_zone(self, table: Table) -> None:
-        rows = self._spark.sql(f"SHOW TBLPROPERTIES {self.name(table)}").collect()
-        zone = {row["key"]: row["value"] for row in rows}.get("pingti.timezone")
+        try:
+            zone = self.arrow.existing(table).metadata().configuration.get(_ZONE)
+        except UnopenedError:
+            found = self._session().sql(f"SHOW TBLPROPERTIES {self.name(table)}").collect()
+            zone = {row["key"]: row["value"] for row in found}.get(_ZONE)
         if zone != self._timezone:
             raise SettingsError(
                 f"{self.name(table)}: its days are days of {zone}, the settings say {self._timezone}; "
                 "set session.timezone to the table's zone, or use another warehouse"
             )
 
-    def _location(self, table: Table) -> str:
-        location = str(self.root / table.name) if self.root else ""
-        if "'" in location or "\\" in location:
-            raise SettingsError(f"lake.location: {location} has a quote or backslash; choose a plainer path")
-        return location
+    def _check_place(self, table: Table) -> None:
+        """A catalog that outlives sessions may know the table at another place."""
+        known, wanted = self._known_place(table), self.place(table)
+        if known != wanted:
+            raise SettingsError(
+                f"{self.name(table)}: the catalog has it at {known}, lake.location says {wanted}; "
+                "choose another lake.schema_name, or leave lake.location out"
+            )
+
+    def _known_place(self, table: Table) -> str:
+        """Where the session's catalog has the table: a path, or a URI of another file system."""
+        # Delta's own DESCRIBE DETAIL would read the log for it, a second a table.
+        rows = self._session().sql(f"DESCRIBE EXTENDED {self.name(table)}").collect()
+        location: str = {row["col_name"]: row["data_type"] for row in rows}["Location"]
+        split = urlsplit(location)
+        return unquote(split.path) if split.scheme in ("", "file") else location
+
+    def _quoted(self, table: Table) -> str:
+        place = self.place(table) or ""
+        if any(sign in place for sign in "'\\`"):
+            raise SettingsError(f"lake.location: {place} has a quote or backslash; choose a plainer path")
+        return place
 
 
 def _indexed(table: Table, name: str) -> bool:

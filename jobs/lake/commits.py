@@ -10,8 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
-
-from pyspark.sql import Row
+from typing import Any
 
 from models.errors import SettingsError
 
@@ -43,6 +42,12 @@ class Scope:
             self.column == other.column and bool(other.values) and set(other.values) <= set(self.values)
         )
         return days and values
+
+    def holds(self, partition: Mapping[str, str | None]) -> bool:
+        """Whether a file of these partition values lies in the scope; one without days is of every day."""
+        day = partition.get("dt")
+        inside = not (self.first and self.last) or day is None or self.first.isoformat() <= day <= self.last.isoformat()
+        return inside and (not self.column or not self.values or partition.get(self.column) in self.values)
 
     def predicate(self) -> str:
         """The scope in SQL, with literal values that are parsed or allow-listed, never pasted."""
@@ -95,9 +100,9 @@ def metadata(stamp: Stamp, scope: Scope) -> str:
     return json.dumps({"stamp": asdict(stamp), "scope": asdict(scope)}, default=str, sort_keys=True)
 
 
-def commit_of(row: Row, stamp: Stamp, scope: Scope) -> Commit:
+def commit_of(row: Mapping[str, Any], stamp: Stamp, scope: Scope) -> Commit:
     """A row of the table's history as a commit of ours."""
-    metrics = row["operationMetrics"] or {}
+    metrics = row.get("operationMetrics") or {}
     rows = metrics.get("numOutputRows") or metrics.get("numTargetRowsInserted") or "0"
     return Commit(int(row["version"]), int(rows), stamp.fingerprint, scope, stamp.expected)
 

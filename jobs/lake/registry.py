@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs.lake import tables
 from jobs.lake.commits import Commit, Scope, Stamp
@@ -84,30 +84,30 @@ class Promotion:
 
 def live(lake: Lake, at: datetime | None = None) -> dict[str, Promotion]:
     """What is in force for each task, now or at a moment."""
-    promotions = lake.read(tables.PROMOTIONS)
-    if at is not None:
-        promotions = promotions.where(F.col("from_ts") <= F.lit(at))
-    latest = promotions.groupBy("task").agg(
-        F.max_by(F.struct("model_id", "threshold_version", "reason"), "from_ts").alias("row")
-    )
-    return {row["task"]: Promotion(row["task"], *row["row"]) for row in latest.collect()}
+    promotions = lake.rows(tables.PROMOTIONS, where=None if at is None else pc.field("from_ts") <= pa.scalar(at))
+    return {row["task"]: promotion(row) for row in sorted(promotions, key=lambda row: row["from_ts"])}
+
+
+def promotion(row: Mapping[str, Any]) -> Promotion:
+    """A row of `promotions`."""
+    return Promotion(row["task"], row["model_id"], row["threshold_version"], row["reason"])
 
 
 def model(lake: Lake, model_id: str) -> RegisteredModel:
     """The model of this name, or `DataError`."""
-    rows = lake.read(tables.MODELS).where(F.col("model_id") == model_id).collect()
+    rows = lake.rows(tables.MODELS, where=pc.field("model_id") == model_id)
     if not rows:
         raise DataError(
             f"{lake.catalog.name(tables.MODELS)}: no model {model_id}; `pingti sql 'SELECT model_id FROM models'` "
             "lists them"
         )
-    return _model(rows[0].asDict())
+    return _model(rows[0])
 
 
 def newest_model(lake: Lake, task: str, role: str) -> RegisteredModel | None:
     """The task's latest teacher or student."""
-    rows = _newest_first(lake, task, role).limit(1).collect()
-    return _model(rows[0].asDict()) if rows else None
+    rows = _newest_first(lake, task, role)
+    return _model(rows[0]) if rows else None
 
 
 def newest_teacher(lake: Lake, task: str) -> RegisteredModel:
@@ -133,7 +133,7 @@ def free_name(lake: Lake, task: str, role: str, content_name: str) -> tuple[str,
     The newest model is in force, and a name stands for one row. So what an earlier model was made from (settings
     changed, and changed back) comes back as a model of its own, with a number behind the name.
     """
-    names = [row["model_id"] for row in _newest_first(lake, task, role).select("model_id").collect()]
+    names = [row["model_id"] for row in _newest_first(lake, task, role)]
     same = [name for name in names if name == content_name or name.startswith(f"{content_name}-")]
     if same and same[0] == names[0]:
         return same[0], False
@@ -161,9 +161,9 @@ def scope_of_teachers(task: str) -> Scope:
     return Scope(column="model_id", values=(f"{task}/teacher/*",))
 
 
-def _newest_first(lake: Lake, task: str, role: str) -> DataFrame:
-    rows = lake.read(tables.MODELS).where((F.col("task") == task) & (F.col("role") == role))
-    return rows.orderBy(F.col("created_at").desc(), "model_id")
+def _newest_first(lake: Lake, task: str, role: str) -> list[dict[str, Any]]:
+    rows = lake.rows(tables.MODELS, where=(pc.field("task") == task) & (pc.field("role") == role))
+    return sorted(sorted(rows, key=lambda row: row["model_id"]), key=lambda row: row["created_at"], reverse=True)
 
 
 def _model(row: Mapping[str, Any]) -> RegisteredModel:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, MapType, StructType
 
@@ -82,9 +83,38 @@ def frame_of_rows(spark: SparkSession, table: Table, rows: Sequence[Mapping[str,
     Raises:
         SchemaError: A row has something that the table does not.
     """
+    _expect_known(table, rows)
+    return spark.createDataFrame([tuple(row.get(name) for name in table.names) for row in rows], table.schema)
+
+
+def conformed_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows as an Arrow table with the columns that the table declares; what a row leaves out is null.
+
+    Raises:
+        SchemaError: A row has something that the table does not, or of another type, or null where none may be.
+    """
+    _expect_known(table, rows)
+    columns = []
+    for field in table.columns:
+        values = [row.get(field.name) for row in rows]
+        if pa.types.is_map(field.type):
+            values = [list(value.items()) if isinstance(value, Mapping) else value for value in values]
+        try:
+            column = pa.array(values, field.type)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise SchemaError(
+                f"{table.name}: {field.name} is declared {field.type}, got something else ({type(error).__name__}); "
+                "make the rows as jobs/lake/tables.py declares them"
+            ) from None
+        if column.null_count and not field.nullable:
+            raise SchemaError(f"{table.name}: {field.name} may not be null; give every row a value")
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=table.columns)
+
+
+def _expect_known(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     if unknown := sorted({name for row in rows for name in row} - set(table.names)):
         raise SchemaError(f"{table.name}: has no {', '.join(unknown)}; declare it in jobs/lake/tables.py")
-    return spark.createDataFrame([tuple(row.get(name) for name in table.names) for row in rows], table.schema)
 
 
 def same_type(got: DataType, declared: DataType) -> bool:

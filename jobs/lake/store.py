@@ -6,63 +6,94 @@ computed. Bookkeeping is read back from there (`jobs.lake.log`), so that data an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from delta import DeltaTable
-from delta import exceptions as delta_errors
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake import stop_points
+from jobs.lake import row_files
 from jobs.lake.catalog import Catalog
 from jobs.lake.commits import Commit, Scope, Stamp, metadata
+from jobs.lake.committing import committing, conflict, turn_of
 from jobs.lake.log import Log
-from jobs.lake.schema_check import conform, frame_of_rows
+from jobs.lake.schema_check import conform, conformed_rows, frame_of_rows
 from jobs.lake.tables import Table
 from jobs.settings import LakeSettings
-from models.errors import ConflictError
+from udfs.data_files import DataFile
 
-# In Python none of Delta's conflicts is a subclass of the one that is called their base.
-_CONFLICTS = (
-    delta_errors.DeltaConcurrentModificationException, delta_errors.ConcurrentWriteException,
-    delta_errors.MetadataChangedException, delta_errors.ProtocolChangedException,
-    delta_errors.ConcurrentAppendException, delta_errors.ConcurrentDeleteReadException,
-    delta_errors.ConcurrentDeleteDeleteException, delta_errors.ConcurrentTransactionException,
-)  # fmt: skip
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 class Lake:
-    """The tables of one schema, through one session.
+    """The tables of one schema.
+
+    Large frames are read and written by Spark. Rows of the driver's, and files that tasks wrote, are committed by
+    delta-rs, without a session, wherever `Catalog.left_to_spark` has no reason against it.
 
     Attributes:
-        spark: The session.
         catalog: Where the tables are.
         log: What their commits say.
         bundles: The folder of sealed bundles and teachers.
     """
 
-    def __init__(self, spark: SparkSession, settings: LakeSettings, timezone: str) -> None:
-        self.spark = spark
-        self.catalog = Catalog(spark, settings, timezone)
-        self.log = Log(spark, self.catalog)
+    def __init__(self, session: Callable[[], SparkSession], settings: LakeSettings, timezone: str) -> None:
+        self._start = session
+        self.catalog = Catalog(lambda: self.spark, settings, timezone)
+        self.log = Log(lambda: self.spark, self.catalog)
         self.bundles = Path(settings.bundles).resolve()
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        """The session, started when it is first asked for."""
+        return self._start()
+
+    @property
+    def running(self) -> SparkSession | None:
+        """The session, if it was started."""
+        return self.__dict__.get("spark")
 
     # --- reading ------------------------------------------------------------------------------------------------
 
     def read(self, table: Table) -> DataFrame:
         """The table as it is now."""
-        return self.spark.table(self.catalog.require(table))
+        self.catalog.require(table)
+        return self.catalog.frame(table)
+
+    def rows(self, table: Table, *columns: str, where: pc.Expression | None = None) -> list[dict[str, Any]]:
+        """`arrow` as a dict a row: times are in UTC, lists are lists, maps are dicts."""
+        rows: list[dict[str, Any]] = self.arrow(table, *columns, where=where).to_pylist(maps_as_pydicts="strict")
+        return rows
+
+    def arrow(self, table: Table, *columns: str, where: pc.Expression | None = None) -> pa.Table:
+        """Rows of a table that the driver holds whole, in no order; without a session where that can be.
+
+        Args:
+            table: Which.
+            columns: Of these; of all without any.
+            where: Which rows; all by default.
+        """
+        if self.catalog.left_to_spark(table) is None:
+            return self.catalog.arrow.rows(table, columns, where)
+        found = self.read(table).toArrow()
+        return (found if where is None else found.filter(where)).select(columns or table.names)
 
     def days(self, table: Table) -> list[date]:
         """The days that a table has rows of, rising."""
 
         def ask() -> list[date]:
-            return sorted(row["dt"] for row in self.read(table).select("dt").distinct().collect())
+            if self.catalog.left_to_spark(table) is not None:
+                return sorted(row["dt"] for row in self.read(table).select("dt").distinct().collect())
+            if "dt" in table.partition:
+                files = self.catalog.arrow.files(table)
+                return sorted({date.fromisoformat(file.partition["dt"] or "") for file in files if file.rows != 0})
+            return sorted(self.catalog.arrow.rows(table, ["dt"])["dt"].unique().to_pylist())
 
         return self.log.while_unchanged(table, "days", ask)
 
@@ -70,7 +101,60 @@ class Lake:
         """Rows as a frame with the columns that the table declares; what a row leaves out is null."""
         return frame_of_rows(self.spark, table, rows)
 
-    # --- writing ------------------------------------------------------------------------------------------------
+    # --- writing rows -------------------------------------------------------------------------------------------
+
+    def append_rows(
+        self, table: Table, rows: Sequence[Mapping[str, Any]], stamp: Stamp, *, once: str | None = None,
+        scope: Scope | None = None,
+    ) -> Commit:  # fmt: skip
+        """Add a few rows of the driver's in one commit; with `once` the same name adds nothing a second time."""
+        if self.catalog.left_to_spark(table) is not None:
+            return self.append(self.frame(table, rows), table, stamp, once=once, scope=scope)
+
+        def commit(files: Sequence[DataFile], told: str) -> int | None:
+            return self.catalog.arrow.append(table, files, told, once=once)
+
+        return self._commit_rows(table, rows, stamp, scope or Scope(), commit)
+
+    def append_rows_after(
+        self, table: Table, rows: Sequence[Mapping[str, Any]], stamp: Stamp, version: int, scope: Scope | None = None
+    ) -> Commit:
+        """Add rows as `append_after` adds a frame's."""
+        if self.catalog.left_to_spark(table) is not None:
+            return self.append_after(self.frame(table, rows), table, stamp, version, scope)
+
+        def commit(files: Sequence[DataFile], told: str) -> int:
+            return self.catalog.arrow.append_after(table, files, told, version=version, sequence=turn_of(table))
+
+        return self._commit_rows(table, rows, stamp, scope or Scope(), commit)
+
+    def replace_rows(self, table: Table, rows: Sequence[Mapping[str, Any]], stamp: Stamp, scope: Scope) -> Commit:
+        """Put these rows in place of all rows of the scope, in one commit."""
+        if self.catalog.left_to_spark(table) is not None:
+            return self.replace(self.frame(table, rows), table, stamp, scope)
+        since = self.catalog.arrow.snapshot(table, scope)
+
+        def commit(files: Sequence[DataFile], told: str) -> int:
+            return self.catalog.arrow.replace(table, files, told, scope=scope, since=since)
+
+        return self._commit_rows(table, rows, stamp, scope, commit)
+
+    def _commit_rows(
+        self, table: Table, rows: Sequence[Mapping[str, Any]], stamp: Stamp, scope: Scope,
+        commit: Callable[[Sequence[DataFile], str], int | None],
+    ) -> Commit:  # fmt: skip
+        """Write the rows to files, a partition each, and commit them; no file stays of what was not committed."""
+        conformed = conformed_rows(table, rows)
+        folder = self.catalog.arrow.folder(table)
+        with committing(table, stamp), row_files.written(table, conformed, folder) as files:
+            version = commit(files, metadata(stamp, scope))
+            if version is None:
+                row_files.remove(files, folder)
+        if version is None:
+            return self._no_commit(table, stamp)
+        return Commit(version, conformed.num_rows, stamp.fingerprint, scope, stamp.expected)
+
+    # --- writing frames -----------------------------------------------------------------------------------------
 
     def append(
         self, frame: DataFrame, table: Table, stamp: Stamp, *, once: str | None = None, scope: Scope | None = None
@@ -78,13 +162,6 @@ class Lake:
         """Add rows in one commit; with `once` the same name adds nothing a second time (Delta's transaction id)."""
         options = {"txnAppId": once, "txnVersion": "1"} if once else {}
         return self._write(frame, table, stamp, scope or Scope(), "append", options) or self._no_commit(table, stamp)
-
-    def append_rows(
-        self, table: Table, rows: Sequence[Mapping[str, Any]], stamp: Stamp, *, once: str | None = None,
-        scope: Scope | None = None,
-    ) -> Commit:  # fmt: skip
-        """`append` of a few rows of the driver's."""
-        return self.append(self.frame(table, rows), table, stamp, once=once, scope=scope)
 
     def append_after(
         self, frame: DataFrame, table: Table, stamp: Stamp, version: int, scope: Scope | None = None, sequence: str = ""
@@ -97,10 +174,10 @@ class Lake:
         Raises:
             ConflictError: Another one was first.
         """
-        options = {"txnAppId": f"{table.name}/{sequence}in turn", "txnVersion": str(version + 1)}
+        options = {"txnAppId": turn_of(table, sequence), "txnVersion": str(version + 1)}
         commit = self._write(frame, table, stamp, scope or Scope(), "append", options)
         if commit is None or commit.version <= version:  # Delta skips a turn that was taken before this append began
-            raise self._conflict(table, "its turn was taken")
+            raise conflict(table, "its turn was taken")
         return commit
 
     def replace(self, frame: DataFrame, table: Table, stamp: Stamp, scope: Scope, *, gathered: bool = True) -> Commit:
@@ -125,11 +202,10 @@ class Lake:
         rows = changed.localCheckpoint(eager=True)
         if rows.isEmpty():
             return self._no_commit(table, stamp)
-        name = self.catalog.name(table)
-        with self._committing(table, stamp):
+        with committing(table, stamp):
             self.spark.conf.set(_USER_METADATA, metadata(stamp, Scope()))
             try:
-                merge = DeltaTable.forName(self.spark, name).alias("t").merge(rows.alias("s"), same_key)
+                merge = self._delta(table).alias("t").merge(rows.alias("s"), same_key)
                 merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
             finally:
                 self.spark.conf.unset(_USER_METADATA)
@@ -140,26 +216,21 @@ class Lake:
     ) -> Commit | None:
         """One commit; None where Delta skipped it, because its transaction id was there already."""
         frame = conform(frame, table)
-        name = self.catalog.require(table)  # a table is made by init, never by a first write
-        with self._committing(table, stamp):
+        before = self.log.version(table)  # a table is made by init, never by a first write
+        with committing(table, stamp):
             writer = frame.write.format("delta").mode(mode).options(**options)
-            writer.option("userMetadata", metadata(stamp, scope)).saveAsTable(name)
-        return self.log.commit_of_run(table, stamp)
+            writer = writer.option("userMetadata", metadata(stamp, scope))
+            if self.catalog.root is None:
+                writer.saveAsTable(self.catalog.name(table))
+            else:
+                writer.save(self.catalog.place(table))
+        commit = self.log.commit_of_run(table, stamp)
+        return commit if commit is not None and commit.version > before else None
 
-    @contextmanager
-    def _committing(self, table: Table, stamp: Stamp) -> Iterator[None]:
-        stop_points.reach(f"{stamp.job}:{table.name}:before_commit")
-        try:
-            yield
-        except _CONFLICTS as error:
-            raise self._conflict(table, type(error).__name__) from None
-        stop_points.reach(f"{stamp.job}:{table.name}:after_commit")
-
-    def _conflict(self, table: Table, how: str) -> ConflictError:
-        return ConflictError(
-            f"{self.catalog.name(table)}: another run wrote the same part first ({how}); "
-            "nothing of this run was committed, run it again"
-        )
+    def _delta(self, table: Table) -> DeltaTable:
+        if self.catalog.root is None:
+            return DeltaTable.forName(self.spark, self.catalog.name(table))
+        return DeltaTable.forPath(self.spark, self.catalog.place(table))
 
     def _no_commit(self, table: Table, stamp: Stamp) -> Commit:
         """What a write that added no row tells: an earlier one had made it all."""

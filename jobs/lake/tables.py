@@ -5,18 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import pyarrow as pa
+from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 BUCKETS = 64
 """Teacher scores are kept in this many buckets of `text_hash`."""
 
+STRING, BINARY, BOOLEAN, DATE = pa.string(), pa.binary(), pa.bool_(), pa.date32()
+INT, LONG, FLOAT, DOUBLE = pa.int32(), pa.int64(), pa.float32(), pa.float64()
+TIMESTAMP = pa.timestamp("us", "UTC")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Table:
-    """A Delta table: its name, columns (Spark DDL), unique key, partition columns and purpose."""
+    """A Delta table: its name, columns, unique key, partition columns and purpose."""
 
     name: str
-    columns: str
+    columns: pa.Schema
     key: tuple[str, ...]
     partition: tuple[str, ...] = ()
     comment: str = ""
@@ -25,160 +31,208 @@ class Table:
     @cached_property
     def schema(self) -> StructType:
         """The columns as Spark sees them. Needs no session."""
-        schema = StructType.fromDDL(self.columns)
-        assert isinstance(schema, StructType)  # fromDDL also parses a bare type; a table has columns
+        schema: StructType = from_arrow_schema(self.columns)
         return schema
 
     @property
     def names(self) -> tuple[str, ...]:
         """The column names in their declared order."""
-        return tuple(field.name for field in self.schema.fields)
+        return tuple(self.columns.names)
 
 
-SETTLED_DDL = "array<struct<task: string, label: string, outcome: string, rule: string>>"
-WINDOW_DDL = "struct<first: date, last: date>"
+def columns(**types: pa.DataType | pa.Field) -> pa.Schema:
+    """Columns in their order; a type alone may not be null."""
+    fields = ((name, kind if isinstance(kind, pa.Field) else pa.field("", kind, False)) for name, kind in types.items())
+    return pa.schema([field.with_name(name) for name, field in fields])
+
+
+def optional(kind: pa.DataType) -> pa.Field:
+    """A column that may be null."""
+    return pa.field("", kind)
+
+
+def array(kind: pa.DataType) -> pa.DataType:
+    """A list; its elements may be null."""
+    return pa.list_(kind)
+
+
+def mapping(key: pa.DataType, value: pa.DataType) -> pa.DataType:
+    """A map; its values may be null."""
+    return pa.map_(key, value)
+
+
+def struct(**types: pa.DataType) -> pa.DataType:
+    """A struct; its fields may be null."""
+    return pa.struct(list(types.items()))
+
+
+SETTLED = array(struct(task=STRING, label=STRING, outcome=STRING, rule=STRING))
+WINDOW = struct(first=DATE, last=DATE)
 
 RAW_TEXTS = Table(
     "raw_texts",
-    """text_id string not null, source string not null, source_id string, scene string not null, text string not null,
-    text_b string, event_time timestamp not null, dt date not null, arrived_dt date not null, load_id string not null,
-    file string not null, position bigint not null, run_id string not null""",
+    columns(
+        text_id=STRING, source=STRING, source_id=optional(STRING), scene=STRING, text=STRING,
+        text_b=optional(STRING), event_time=TIMESTAMP, dt=DATE, arrived_dt=DATE, load_id=STRING, file=STRING,
+        position=LONG, run_id=STRING,
+    ),
     key=("text_id",),
     partition=("arrived_dt",),
     comment="What arrived, untouched. position: byte offset, or row index in a Parquet file.",
     append_only=True,
-)
+)  # fmt: skip
 REJECTED = Table(
     "rejected",
-    """file string not null, position bigint not null, arrived_dt date not null, reason string not null, detail string,
-    length bigint not null, sha256 string not null, raw binary, load_id string not null, run_id string not null""",
+    columns(
+        file=STRING, position=LONG, arrived_dt=DATE, reason=STRING, detail=optional(STRING), length=LONG,
+        sha256=STRING, raw=optional(BINARY), load_id=STRING, run_id=STRING,
+    ),
     key=("file", "position", "load_id"),
     partition=("arrived_dt",),
     comment="What could not be read, with its reason and its bytes up to 64 KiB.",
     append_only=True,
-)
+)  # fmt: skip
 TEXTS = Table(
     "texts",
-    f"""text_id string not null, dt date not null, source string not null, source_id string, scene string not null,
-    text string not null, text_b string, text_hash string not null, length int not null, event_time timestamp not null,
-    clean_version string not null, settled {SETTLED_DDL} not null, occurrences int not null""",
+    columns(
+        text_id=STRING, dt=DATE, source=STRING, source_id=optional(STRING), scene=STRING, text=STRING,
+        text_b=optional(STRING), text_hash=STRING, length=INT, event_time=TIMESTAMP, clean_version=STRING,
+        settled=SETTLED, occurrences=INT,
+    ),
     key=("text_id",),
     partition=("dt",),
     comment="Clean texts; every raw text is here. occurrences: texts of the same day and scene with this text_hash.",
-)
+)  # fmt: skip
 ANNOTATIONS = Table(
     "annotations",
-    """task string not null, label string not null, text_id string not null, annotator string not null,
-    value boolean not null, annotated_at timestamp, text_hash string not null, dt date not null, file string not null,
-    run_id string not null""",
+    columns(
+        task=STRING, label=STRING, text_id=STRING, annotator=STRING, value=BOOLEAN,
+        annotated_at=optional(TIMESTAMP), text_hash=STRING, dt=DATE, file=STRING, run_id=STRING,
+    ),
     key=("task", "label", "text_id", "annotator"),
     comment="Human labels, upserted.",
-)
+)  # fmt: skip
 TEACHER_SCORES = Table(
     "teacher_scores",
-    """model_id string not null, text_hash string not null, bucket int not null, logits array<float> not null,
-    cls array<float> not null, projection_version string not null""",
+    columns(
+        model_id=STRING, text_hash=STRING, bucket=INT, logits=array(FLOAT), cls=array(FLOAT),
+        projection_version=STRING,
+    ),
     key=("model_id", "text_hash"),
     partition=("model_id", "bucket"),
     comment="A teacher's logits and its projected [CLS], once for each distinct text.",
-)
+)  # fmt: skip
 ROUND_SAMPLES = Table(
     "round_samples",
-    """round_id string not null, text_id string not null, text_hash string not null, text string not null,
-    text_b string, position bigint not null, split string not null, reasons array<string> not null,
-    weight float not null, hard array<float> not null, soft array<float>""",
+    columns(
+        round_id=STRING, text_id=STRING, text_hash=STRING, text=STRING, text_b=optional(STRING), position=LONG,
+        split=STRING, reasons=array(STRING), weight=FLOAT, hard=array(FLOAT), soft=optional(array(FLOAT)),
+    ),
     key=("round_id", "text_id"),
     partition=("round_id",),
     comment="The rows of a round, copied. hard: 0, 1 or null (not known) a label; soft: the teacher's logits.",
-)
+)  # fmt: skip
 ROUNDS = Table(
     "rounds",
-    f"""round_id string not null, task string not null, student string not null, number int not null,
-    model_id string not null, teacher_id string not null, sampling string not null, scheme string not null,
-    seed bigint not null,
-    layout struct<train: {WINDOW_DDL}, threshold: {WINDOW_DDL}, test: {WINDOW_DDL}, gate: {WINDOW_DDL}> not null,
-    inputs map<string, bigint> not null, row_counts map<string, bigint> not null,
-    metrics array<struct<model: string, gold: string, part: string, precision: double, recall: double, f1: double>>
-    not null,
-    losses array<double> not null, decision string not null, next_sampling string, reason string not null,
-    settings string not null, seconds double not null, run_id string not null""",
+    columns(
+        round_id=STRING, task=STRING, student=STRING, number=INT, model_id=STRING, teacher_id=STRING,
+        sampling=STRING, scheme=STRING, seed=LONG,
+        layout=struct(train=WINDOW, threshold=WINDOW, test=WINDOW, gate=WINDOW), inputs=mapping(STRING, LONG),
+        row_counts=mapping(STRING, LONG),
+        metrics=array(struct(model=STRING, gold=STRING, part=STRING, precision=DOUBLE, recall=DOUBLE, f1=DOUBLE)),
+        losses=array(DOUBLE), decision=STRING, next_sampling=optional(STRING), reason=STRING, settings=STRING,
+        seconds=DOUBLE, run_id=STRING,
+    ),
     key=("round_id",),
     comment="One row a finished round: what it read, how it went, what was decided and why.",
-)
+)  # fmt: skip
 MODELS = Table(
     "models",
-    """model_id string not null, task string not null, kind string not null, role string not null,
-    labels array<string> not null, teacher_id string, round_id string, path string not null,
-    digests map<string, string> not null, clean_version string not null, settings string not null,
-    created_at timestamp not null, run_id string not null, base string""",
+    columns(
+        model_id=STRING, task=STRING, kind=STRING, role=STRING, labels=array(STRING), teacher_id=optional(STRING),
+        round_id=optional(STRING), path=STRING, digests=mapping(STRING, STRING), clean_version=STRING,
+        settings=STRING, created_at=TIMESTAMP, run_id=STRING, base=optional(STRING),
+    ),
     key=("model_id",),
     comment="Teachers and students. labels is the only order of any score array of the model. base: what a teacher "
     "began as.",
-)
+)  # fmt: skip
 STUDENT_SCORES = Table(
     "student_scores",
-    """text_id string not null, dt date not null, model_id string not null, scene string not null,
-    probs array<float>, error string, clean_version string not null""",
+    columns(
+        text_id=STRING, dt=DATE, model_id=STRING, scene=STRING, probs=optional(array(FLOAT)),
+        error=optional(STRING), clean_version=STRING,
+    ),
     key=("text_id", "model_id"),
     partition=("dt", "model_id"),
     comment="A student's probabilities. Facts, never decisions.",
-)
+)  # fmt: skip
 THRESHOLDS = Table(
     "thresholds",
-    """model_id string not null, label string not null, scene string not null, version int not null,
-    value double not null, method string not null, gold string not null, first_dt date, last_dt date, positives bigint,
-    precision double, recall double, worst_precision double, worst_recall double, precision_low double,
-    precision_high double, recall_low double, recall_high double, created_at timestamp not null,
-    run_id string not null""",
+    columns(
+        model_id=STRING, label=STRING, scene=STRING, version=INT, value=DOUBLE, method=STRING, gold=STRING,
+        first_dt=optional(DATE), last_dt=optional(DATE), positives=optional(LONG), precision=optional(DOUBLE),
+        recall=optional(DOUBLE), worst_precision=optional(DOUBLE), worst_recall=optional(DOUBLE),
+        precision_low=optional(DOUBLE), precision_high=optional(DOUBLE), recall_low=optional(DOUBLE),
+        recall_high=optional(DOUBLE), created_at=TIMESTAMP, run_id=STRING,
+    ),
     key=("model_id", "label", "scene", "version"),
     comment="Thresholds of teachers and students; scene * stands for every scene without its own.",
-)
+)  # fmt: skip
 PROMOTIONS = Table(
     "promotions",
-    """task string not null, from_ts timestamp not null, model_id string not null, threshold_version int not null,
-    reason string not null, run_id string not null""",
+    columns(
+        task=STRING, from_ts=TIMESTAMP, model_id=STRING, threshold_version=INT, reason=STRING, run_id=STRING,
+    ),
     key=("task", "from_ts"),
     comment="Which model and thresholds are in force from when; a rollback is another row.",
     append_only=True,
-)
+)  # fmt: skip
 LABELS = Table(
     "labels",
-    """text_id string not null, dt date not null, task string not null, label string not null, scene string not null,
-    score float, threshold double, model_id string not null, threshold_version int not null, rule string""",
+    columns(
+        text_id=STRING, dt=DATE, task=STRING, label=STRING, scene=STRING, score=optional(FLOAT),
+        threshold=optional(DOUBLE), model_id=STRING, threshold_version=INT, rule=optional(STRING),
+    ),
     key=("text_id", "task", "label"),
     partition=("dt", "task"),
     comment="Positives only; no row in a decided day means negative. rule: the rule that settled the text, if one did.",
-)
+)  # fmt: skip
 EVALUATIONS = Table(
     "evaluations",
-    """round_id string not null, model_id string not null, dt date not null, scene string not null,
-    label string not null, gold string not null, purpose string not null, tp bigint not null, fp bigint not null,
-    fn bigint not null, tn bigint not null, precision double, recall double, f1 double, run_id string not null""",
+    columns(
+        round_id=STRING, model_id=STRING, dt=DATE, scene=STRING, label=STRING, gold=STRING, purpose=STRING,
+        tp=LONG, fp=LONG, fn=LONG, tn=LONG, precision=optional(DOUBLE), recall=optional(DOUBLE),
+        f1=optional(DOUBLE), run_id=STRING,
+    ),
     key=("round_id", "model_id", "dt", "scene", "label", "gold", "purpose"),
     partition=("round_id",),
     comment="Agreement with the teacher or with humans, a row a day, scene and label, counted by occurrence; "
     "precision, recall and f1 are null where the gold holds nowhere.",
-)
+)  # fmt: skip
 COMPARISONS = Table(
     "comparisons",
-    """run_id string not null, task string not null, round_id string not null, teacher_id string not null,
-    student string not null, scheme string not null, settings string not null, seed bigint not null,
-    test_rows bigint not null,
-    measures array<struct<gold: string, average: string, precision: double, recall: double, f1: double>> not null,
-    coverage double, teacher_f1 double, parameters bigint not null, bundle_bytes bigint not null,
-    seconds double not null, rows_per_s double, losses array<double> not null, validation array<double> not null""",
+    columns(
+        run_id=STRING, task=STRING, round_id=STRING, teacher_id=STRING, student=STRING, scheme=STRING,
+        settings=STRING, seed=LONG, test_rows=LONG,
+        measures=array(struct(gold=STRING, average=STRING, precision=DOUBLE, recall=DOUBLE, f1=DOUBLE)),
+        coverage=optional(DOUBLE), teacher_f1=optional(DOUBLE), parameters=LONG, bundle_bytes=LONG,
+        seconds=DOUBLE, rows_per_s=optional(DOUBLE), losses=array(DOUBLE), validation=array(DOUBLE),
+    ),
     key=("run_id", "task", "student", "scheme", "seed"),
     comment="Students and schemes trained on one and the same round, and what each came to on the test days.",
-)
+)  # fmt: skip
 RUNS = Table(
     "runs",
-    """run_id string not null, job string not null, arguments string not null, settings_digest string not null,
-    code_version string not null, clean_version string not null, inputs map<string, bigint> not null,
-    outputs map<string, bigint> not null, row_counts map<string, bigint> not null, started_at timestamp not null,
-    seconds double not null, outcome string not null, reason string""",
+    columns(
+        run_id=STRING, job=STRING, arguments=STRING, settings_digest=STRING, code_version=STRING,
+        clean_version=STRING, inputs=mapping(STRING, LONG), outputs=mapping(STRING, LONG),
+        row_counts=mapping(STRING, LONG), started_at=TIMESTAMP, seconds=DOUBLE, outcome=STRING,
+        reason=optional(STRING),
+    ),
     key=("run_id",),
     comment="Every run that did something or failed.",
-)
+)  # fmt: skip
 
 ALL: tuple[Table, ...] = (
     RAW_TEXTS, REJECTED, TEXTS, ANNOTATIONS, TEACHER_SCORES, ROUND_SAMPLES, ROUNDS, MODELS, STUDENT_SCORES,

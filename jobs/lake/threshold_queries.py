@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from pyspark.sql import functions as F
+import pyarrow.compute as pc
 
 from jobs.lake import tables
 from jobs.lake.commits import Stamp
@@ -20,15 +20,18 @@ Thresholds: TypeAlias = Mapping[tuple[str, str], float]
 
 def newest_version(lake: Lake, model_id: str) -> int | None:
     """The newest version of a model's thresholds."""
-    rows = lake.read(tables.THRESHOLDS).where(F.col("model_id") == model_id).agg(F.max("version")).collect()
-    version = rows[0][0]
-    return None if version is None else int(version)
+    rows = lake.rows(tables.THRESHOLDS, "version", where=pc.field("model_id") == model_id)
+    return max((int(row["version"]) for row in rows), default=None)
 
 
 def read(lake: Lake, model_id: str, version: int) -> Thresholds:
     """A model's thresholds of one version."""
-    chosen = lake.read(tables.THRESHOLDS).where((F.col("model_id") == model_id) & (F.col("version") == version))
-    return {(row["scene"], row["label"]): row["value"] for row in chosen.select("scene", "label", "value").collect()}
+    return {(row["scene"], row["label"]): row["value"] for row in rows_of_version(lake, model_id, version)}
+
+
+def rows_of_version(lake: Lake, model_id: str, version: int) -> list[dict[str, Any]]:
+    """The rows of one version of a model's thresholds."""
+    return lake.rows(tables.THRESHOLDS, where=(pc.field("model_id") == model_id) & (pc.field("version") == version))
 
 
 def read_newest(lake: Lake, model_id: str) -> Thresholds:

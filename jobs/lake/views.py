@@ -12,7 +12,7 @@ from models.tasks import TaskSettings
 def register(lake: Lake, tasks: Mapping[str, TaskSettings]) -> None:
     """Make the views anew in the lake's schema, and let bare names mean it."""
     for table in tables.ALL:
-        lake.read(table)  # registers it where the catalog forgets between sessions
+        lake.catalog.register(table)  # the embedded catalog forgets between sessions
     spark, schema = lake.spark, lake.catalog.schema_name
     spark.sql(f"USE {schema}")
     for name, query in queries(schema, tasks).items():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from jobs.lake import tables
 from jobs.lake.tables import Table
+from jobs.runtime import session
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 
@@ -40,6 +41,9 @@ def execute(context: Context, work: Setup) -> Done:
     for name, columns in work.columns.items():
         context.lake.catalog.add_columns(tables.BY_NAME[name], columns)
         context.reporter.say(f"  {name}: an earlier version made it; added {', '.join(columns)}")
+    if session.catalog_stays(context.settings.session):
+        for table in tables.ALL:
+            context.lake.catalog.register(table)  # for those who query it by name
     added = sum(len(columns) for columns in work.columns.values())
     return Done(counts={"tables": len(made), "columns": added}, headline="tables")
 

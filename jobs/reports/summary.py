@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
-from jobs.lake import registry, tables, text_queries
+from jobs.lake import registry, tables, text_queries, threshold_queries
 from jobs.lake.store import Lake
 from models.errors import DataError
 from models.tasks import TaskSettings
@@ -16,8 +17,8 @@ from udfs.annotation_parsing import REASON_PREFIX
 
 def counts(lake: Lake, tasks: Mapping[str, TaskSettings]) -> dict[str, Any]:
     """Read, raw, rejected, texts; and per task the texts of its scenes, settled, scored and positive labels."""
-    runs = lake.read(tables.RUNS).where("job = 'ingest' AND outcome = 'done'")
-    read = runs.agg(F.sum(F.col("row_counts")["read"])).collect()[0][0]
+    ended = (pc.field("job") == "ingest") & (pc.field("outcome") == "done")
+    read = sum(row["row_counts"].get("read", 0) for row in lake.rows(tables.RUNS, "row_counts", where=ended))
     of_texts = ~F.startswith("reason", F.lit(REASON_PREFIX))
     rejected = lake.read(tables.REJECTED).where(of_texts).count()
     # A task that has no student in force yet has nothing to count.
@@ -26,7 +27,7 @@ def counts(lake: Lake, tasks: Mapping[str, TaskSettings]) -> dict[str, Any]:
         name: _task_counts(lake, name, task, live[name].model_id) for name, task in tasks.items() if name in live
     }
     raw, texts = lake.read(tables.RAW_TEXTS).count(), lake.read(tables.TEXTS).count()
-    return {"read": int(read or 0), "raw": raw, "rejected": rejected, "texts": texts, "tasks": per_task}
+    return {"read": read, "raw": raw, "rejected": rejected, "texts": texts, "tasks": per_task}
 
 
 def _task_counts(lake: Lake, name: str, task: TaskSettings, model_id: str) -> dict[str, int]:
@@ -54,7 +55,7 @@ def check(found: dict[str, Any]) -> None:
 
 def rounds(lake: Lake) -> list[dict[str, Any]]:
     """Every round in its order: quality against the teacher, on unseen texts, and of its undistilled baseline."""
-    rows = lake.read(tables.ROUNDS).orderBy("task", "round_id").collect()
+    rows = sorted(lake.rows(tables.ROUNDS), key=lambda row: (row["task"], row["round_id"]))
     found = []
     for row in rows:
         own = {(m["model"], m["gold"], m["part"]): m for m in row["metrics"]}
@@ -82,11 +83,13 @@ def _quality(metric: Any) -> dict[str, float] | None:
 
 def comparisons(lake: Lake) -> list[dict[str, Any]]:
     """The trainings of each task's newest comparison that ended."""
-    ended = lake.read(tables.RUNS).where("job = 'compare' AND outcome = 'done'").select("run_id")
-    kept = lake.read(tables.COMPARISONS).join(ended, "run_id", "left_semi")
-    newest = kept.groupBy("task").agg(F.max("run_id").alias("run_id"))  # a run's id begins with its time
-    rows = kept.join(newest, ["task", "run_id"]).orderBy("task", "student", "scheme", "seed").collect()
-    return [row.asDict(recursive=True) for row in rows]
+    compared = (pc.field("job") == "compare") & (pc.field("outcome") == "done")
+    ended = {row["run_id"] for row in lake.rows(tables.RUNS, "run_id", where=compared)}
+    kept = [row for row in lake.rows(tables.COMPARISONS) if row["run_id"] in ended]
+    in_time = sorted(kept, key=lambda row: row["run_id"])  # a run's id begins with its time
+    newest = {row["task"]: row["run_id"] for row in in_time}
+    rows = [row for row in kept if newest[row["task"]] == row["run_id"]]
+    return sorted(rows, key=lambda row: (row["task"], row["student"], row["scheme"], row["seed"]))
 
 
 def labels_by_day(lake: Lake) -> list[dict[str, Any]]:
@@ -101,8 +104,6 @@ def quality_by_label(lake: Lake) -> list[dict[str, Any]]:
     """The thresholds in force with their evidence."""
     found = []
     for name, promotion in sorted(registry.live(lake).items()):
-        chosen = lake.read(tables.THRESHOLDS).where(
-            (F.col("model_id") == promotion.model_id) & (F.col("version") == promotion.threshold_version)
-        )
-        found += [{"task": name, **row.asDict()} for row in chosen.orderBy("label", "scene").collect()]
+        rows = threshold_queries.rows_of_version(lake, promotion.model_id, promotion.threshold_version)
+        found += [{"task": name, **row} for row in sorted(rows, key=lambda row: (row["label"], row["scene"]))]
     return found

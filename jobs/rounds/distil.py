@@ -65,7 +65,7 @@ def _run(context: Context, round_: Round) -> int:
     _write_thresholds(context, round_, trained, evaluation)
     _register(context, round_, trained)
     rows = evaluation_rows(round_.round_id, evaluation.counts, context.run_id)
-    lake.replace(lake.frame(tables.EVALUATIONS, rows), tables.EVALUATIONS, context.stamp(), round_.scope)
+    lake.replace_rows(tables.EVALUATIONS, rows, context.stamp(), round_.scope)
     _write_round(context, round_, inputs, trained, evaluation, decision, time.monotonic() - started)
     remove_checkpoints(lake, round_)
     context.reporter.say(f"  {round_.round_id}: {summary(evaluation)}; {decision.action}: {decision.reason}")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.compute as pc
 from pydantic import ValidationError
-from pyspark.sql import functions as F
 
 from jobs.lake import registry, tables, text_queries
 from jobs.lake.commits import Scope
@@ -102,8 +102,7 @@ def next_round(lake: Lake, name: str, declared: TaskSettings, settings: RoundSet
     teacher = registry.newest_teacher(lake, name)
     kind = declared.student.kind
     columns = ("round_id", "teacher_id", "number", "sampling", "decision", "next_sampling", "settings")
-    rounds = lake.read(tables.ROUNDS).where((F.col("task") == name) & (F.col("student") == kind))
-    rows = rounds.select(*columns).collect()
+    rows = lake.rows(tables.ROUNDS, *columns, where=(pc.field("task") == name) & (pc.field("student") == kind))
     of_teacher = [row for row in rows if row["teacher_id"] == teacher.model_id]
     last = max(of_teacher, key=lambda row: int(row["round_id"].rpartition("/")[2]), default=None)
     if last is None:
@@ -124,13 +123,12 @@ def stored_round(lake: Lake, name: str, declared: TaskSettings, round_id: str | 
     Raises:
         DataError: There is none, or its rows have other labels than the settings.
     """
-    rounds = lake.read(tables.ROUNDS).where(F.col("task") == name)
-    if round_id is not None:
-        rounds = rounds.where(F.col("round_id") == round_id)
-    row = rounds.orderBy(F.col("run_id").desc(), F.col("round_id").desc()).first()
+    rows = lake.rows(tables.ROUNDS, where=pc.field("task") == name)
+    wanted = [row for row in rows if round_id in (None, row["round_id"])]
+    row = max(wanted, key=lambda row: (row["run_id"], row["round_id"]), default=None)
     if row is None:
         raise DataError(f"compare: no round {round_id or ''} of {name}; run `pingti distil`, or name one that ended")
-    layout = DateLayout(**{part: Window(*row["layout"][part]) for part in PARTS})
+    layout = DateLayout(**{part: Window(**row["layout"][part]) for part in PARTS})
     teacher = registry.model(lake, row["teacher_id"])
     stored = Round(row["round_id"], declared, row["number"], row["sampling"], teacher, layout, seed)
     labels = registry.model(lake, row["model_id"]).labels

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -64,7 +64,6 @@ class Context:
     """Everything that a job's `plan` and `execute` work with; what they call takes the section or value it needs."""
 
     settings: Settings
-    spark: SparkSession
     lake: Lake
     request: Request
     reporter: Reporter
@@ -72,9 +71,14 @@ class Context:
     run_id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}")
     stage: Stage = field(default_factory=lambda: Stage(None, None))
 
+    @property
+    def spark(self) -> SparkSession:
+        """The session, started when it is first asked for: plans and bookkeeping need none."""
+        return self.lake.spark
+
     def for_job(self, job: str, request: Request) -> Context:
         """The context of another run in the same session, over the same lake."""
-        return Context(self.settings, self.spark, self.lake, request, self.reporter, job)
+        return Context(self.settings, self.lake, request, self.reporter, job)
 
     def stamp(
         self, fingerprint: str | None = None, *, counts: Mapping[str, int] | None = None, expected: int | None = None
@@ -120,10 +124,12 @@ class Context:
         return Days(days[0], days[-1])
 
 
-def make_context(job: str, settings: Settings, spark: SparkSession, request: Request, reporter: Reporter) -> Context:
-    """A context over the lake that the settings name."""
-    lake = Lake(spark, settings.lake, settings.session.timezone)
-    return Context(settings, spark, lake, request, reporter, job)
+def make_context(
+    job: str, settings: Settings, session: Callable[[], SparkSession], request: Request, reporter: Reporter
+) -> Context:
+    """A context over the lake that the settings name; `session` starts the session when it is needed."""
+    lake = Lake(session, settings.lake, settings.session.timezone)
+    return Context(settings, lake, request, reporter, job)
 
 
 def quiet_reporter() -> Reporter:

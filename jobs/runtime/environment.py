@@ -21,11 +21,12 @@ def check(workplace: Path, free_bytes: int = MIN_FREE_BYTES) -> None:
     Raises:
         EnvError: naming what is missing and what to do.
     """
-    _check_java()
-    _check_disk(workplace, free_bytes)
+    check_java()
+    check_disk(workplace, free_bytes)
 
 
-def _check_java() -> None:
+def check_java() -> None:
+    """Java is there and new enough, or `EnvError`."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if java is None or not Path(java).exists():
@@ -40,7 +41,8 @@ def _check_java() -> None:
         raise EnvError(f"Java: {java} is {got}; Spark needs {MIN_JAVA} or newer: install one, or set JAVA_HOME to it")
 
 
-def _check_disk(workplace: Path, free_bytes: int) -> None:
+def check_disk(workplace: Path, free_bytes: int = MIN_FREE_BYTES) -> None:
+    """The disk of `workplace` has room, or `EnvError`."""
     existing = next(folder for folder in (workplace, *workplace.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if free < free_bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from pyspark.sql import functions as F
+import pyarrow.compute as pc
 
 from jobs.lake import tables
 from jobs.lake.tables import Table
@@ -76,7 +76,7 @@ def run(job: Job[T], context: Context, *, title: str | None = None, following: s
     try:
         with (
             liveness.under_way(context.run_id),
-            context.reporter.stage(title or job.name, context.spark, following) as stage,
+            context.reporter.stage(title or job.name, lambda: context.lake.running, following) as stage,
         ):
             context.stage = stage
             _record_killed_runs(job, context, record.started)
@@ -125,7 +125,9 @@ def _record_killed_runs(job: Job[T], context: Context, now: datetime) -> None:
     stamps = [stamp for table in job.count_tables for stamp in context.lake.log.stamps(table)]
     ours = {stamp.run_id: stamp for stamp in stamps if stamp.job == job.name and stamp.counts}
     dead = {run_id: stamp for run_id, stamp in ours.items() if not liveness.alive(run_id, stamp.process, now)}
-    known = context.lake.read(tables.RUNS).where(F.col("run_id").isin(list(dead))).select("run_id").collect()
+    if not dead:
+        return
+    known = context.lake.rows(tables.RUNS, "run_id", where=pc.field("run_id").isin(list(dead)))
     for run_id in sorted(dead.keys() - {row["run_id"] for row in known}):
         counts = dead[run_id].counts or {}
         done = Done(counts=counts, reason=f"killed after a commit, recorded by {context.run_id}")

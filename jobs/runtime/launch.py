@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from jobs.runtime.context import Context
     from jobs.runtime.job import Job
     from jobs.settings import Settings
@@ -38,16 +40,21 @@ def context_for(
     job: str, settings: Settings, dt: str | None = None, task: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Context:  # fmt: skip
-    """The context of a run: the machine is checked before the session starts."""
+    """The context of a run, whose session starts when it is needed: the machine is checked before."""
     from jobs.runtime import environment
 
-    environment.check(Path(settings.lake.location or "."))
-    from jobs.runtime import session
+    environment.check_disk(Path(settings.lake.location or "."))
     from jobs.runtime.context import Days, Request, make_context
     from jobs.runtime.progress import Reporter
 
+    def start() -> SparkSession:
+        environment.check_java()
+        from jobs.runtime import session
+
+        return session.start(settings.session)
+
     request = Request(Days.parse(dt) if dt else None, task, options or {})
-    return make_context(job, settings, session.start(settings.session), request, Reporter())
+    return make_context(job, settings, start, request, Reporter())
 
 
 def launch(

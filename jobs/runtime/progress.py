@@ -6,11 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
-from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Session: TypeAlias = "Callable[[], SparkSession | None]"
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 60.0  # between two lines of one stage in a log, which nobody watches live
 
@@ -68,14 +72,17 @@ class Reporter:
         self.console.print(text, highlight=False, soft_wrap=True)
 
     @contextmanager
-    def stage(self, title: str, spark: SparkSession | None = None, following: str = "") -> Iterator[Stage]:
-        """A stage from start to end; on a terminal its rows are read from Spark while it runs."""
+    def stage(self, title: str, session: Session | None = None, following: str = "") -> Iterator[Stage]:
+        """A stage from start to end; on a terminal its rows are read from Spark while it runs.
+
+        `session` gives the session, None while none was started.
+        """
         started = time.monotonic()
         then = f"  [dim]next: {following}[/dim]" if following else ""
         if self.console.is_terminal:
             with self._bar() as live:
                 stage = Stage(live, live.add_task(title + then, total=None, detail=""))
-                with _watching(spark, stage):
+                with _watching(session, stage):
                     yield stage
         else:
             self.say(f"… {title}{then}")
@@ -95,12 +102,12 @@ class Reporter:
 
 
 @contextmanager
-def _watching(spark: SparkSession | None, stage: Stage) -> Iterator[None]:
-    if spark is None:
+def _watching(session: Session | None, stage: Stage) -> Iterator[None]:
+    if session is None:
         yield
         return
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(spark, stage, ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(session, stage, ended), daemon=True)
     watcher.start()
     try:
         yield
@@ -109,11 +116,14 @@ def _watching(spark: SparkSession | None, stage: Stage) -> Iterator[None]:
         watcher.join(2 * _POLL_SECONDS)
 
 
-def _watch(spark: SparkSession, stage: Stage, ended: threading.Event) -> None:
+def _watch(session: Session, stage: Stage, ended: threading.Event) -> None:
     """Show the rows of Spark's active stages; a stage that ends between two looks is simply not seen."""
-    store = spark.sparkContext._jsc.sc().statusStore()
     while not ended.wait(_POLL_SECONDS):
         try:
+            spark = session()
+            if spark is None:
+                continue
+            store = spark.sparkContext._jsc.sc().statusStore()
             active = store.activeStages()
             stages = [active.apply(i) for i in range(active.size())]
             tasks = sum(s.numTasks() for s in stages), sum(s.numCompleteTasks() for s in stages)

@@ -36,6 +36,8 @@ SAFE: dict[str, str] = {
     # The list of a small table's files beside each commit: outside UTC Delta checks it against the whole log every
     # time, which doubles the time of a small commit.
     "spark.databricks.delta.allFilesInCrc.enabled": "false",
+    # A commit without rows says that a day was done and had none; unrecorded, it would be done again every night.
+    "spark.databricks.delta.skipRecordingEmptyCommits": "false",
     # Few partitions a task are written side by side; more are sorted first, as always.
     "spark.sql.maxConcurrentOutputFileWriters": "16",
     # ONNX Runtime ignores OMP_NUM_THREADS, the only cap Spark sets.
@@ -96,6 +98,11 @@ def start(settings: SessionSettings) -> SparkSession:
             spark.conf.set(key, value)
     guard(spark, settings.timezone)
     return spark
+
+
+def catalog_stays(settings: SessionSettings) -> bool:
+    """Whether the session's catalog may outlive it: one that spark-submit or a cluster gives."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ or not settings.master.startswith("local")
 
 
 def unset(conf: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from models import digests, label_dependencies
 from models.evaluation import predictions
 from models.tasks import EVERY_TASK, TaskKind, TaskSettings
 from models.text.rules import Cleaner
-from tests.spark.support import DAY, frame, rule, score_row, text_row
+from tests.support import DAY, frame, rule, score_row, text_row
 
 pytestmark = pytest.mark.spark
 

@@ -65,6 +65,6 @@ def open_lake(spark: SparkSession) -> Callable[[Ran, str], Lake]:
     def make(ran: Ran, name: str) -> Lake:
         folder = ran.folder / "demo"
         settings = LakeSettings(schema_name=name, location=str(folder / "warehouse"), bundles=str(folder / "bundles"))
-        return Lake(spark, settings, "Asia/Shanghai")
+        return Lake(lambda: spark, settings, "Asia/Shanghai")
 
     return make

@@ -168,7 +168,7 @@ def open_lake(cluster: Cluster, spark: SparkSession) -> Lake:
     from jobs.settings_file import load
 
     settings = load(cluster.settings)
-    return Lake(spark, settings.lake, settings.session.timezone)
+    return Lake(lambda: spark, settings.lake, settings.session.timezone)
 
 
 def test_a_killed_worker_and_a_killed_executor_lose_nothing_and_write_nothing_twice(

@@ -18,7 +18,7 @@ from jobs.runtime.context import Context
 from jobs.runtime.job import Done
 from models import digests
 from models.errors import DataError, SettingsError
-from tests.spark.support import add, context_of, day, do, rows_of, text_row, versions
+from tests.support import add, context_of, day, do, rows_of, text_row, versions
 
 pytestmark = pytest.mark.spark
 

@@ -18,7 +18,7 @@ from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context
 from models.errors import DataError
-from tests.spark.support import add, context_of, do, rows_of, text_row, versions
+from tests.support import add, context_of, do, rows_of, text_row, versions
 from udfs.readers.record_spans import MAX_RAW_BYTES, MAX_RECORD_BYTES
 
 pytestmark = pytest.mark.spark

@@ -15,7 +15,7 @@ from jobs.lake.store import Lake
 from jobs.runtime.context import Days
 from models import digests
 from models.errors import DataError
-from tests.spark.support import add, context_of, day, do, rows_of
+from tests.support import add, context_of, day, do, rows_of
 
 pytestmark = pytest.mark.spark
 

@@ -16,7 +16,7 @@ from jobs.lake import tables
 from jobs.lake.commits import Commit, Scope, Stamp
 from jobs.lake.store import Lake
 from models.errors import ConflictError, PingtiError
-from tests.spark.support import day, frame, rows_of, score_row
+from tests.support import day, frame, rows_of, score_row
 
 pytestmark = pytest.mark.spark
 

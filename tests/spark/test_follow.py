@@ -20,7 +20,7 @@ from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from models.errors import DataError, RefusedError
-from tests.spark.support import context_of, rows_of, versions
+from tests.support import context_of, rows_of, versions
 
 pytestmark = [pytest.mark.spark, pytest.mark.faults]
 

@@ -17,7 +17,7 @@ from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from jobs.runtime.job import run
 from models.errors import DataError, RefusedError
-from tests.spark.support import context_of, do, rows_of, versions
+from tests.support import context_of, do, rows_of, versions
 
 pytestmark = pytest.mark.spark
 

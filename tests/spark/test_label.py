@@ -17,7 +17,7 @@ from jobs.lake.store import Lake
 from jobs.runtime.context import Days
 from jobs.settings import Settings
 from models.errors import DataError
-from tests.spark.support import (
+from tests.support import (
     DAY,
     NEW_YEAR,
     add,

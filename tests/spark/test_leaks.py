@@ -15,7 +15,7 @@ from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from jobs.runtime.job import run
 from models.errors import DataError
-from tests.spark.support import context_of, do
+from tests.support import context_of, do
 
 pytestmark = pytest.mark.spark
 

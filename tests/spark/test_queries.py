@@ -16,7 +16,7 @@ from models.errors import DataError
 from models.evaluation.predictions import keep_argmax, probabilities
 from models.rounds.date_layout import DateLayout, Part, RoundSettings, Window
 from models.tasks import TaskSettings
-from tests.spark.support import day, fill, model_row, rows_of, rule, text_row, threshold_row
+from tests.support import day, fill, model_row, rows_of, rule, text_row, threshold_row
 
 pytestmark = pytest.mark.spark
 

@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 
 from jobs.lake import tables, views
 from jobs.lake.store import Lake
-from tests.spark.support import DAY, day, fill, rows_of, text_row
+from tests.support import DAY, day, fill, rows_of, text_row
 
 pytestmark = pytest.mark.spark
 

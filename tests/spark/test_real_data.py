@@ -17,7 +17,7 @@ from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.settings import Settings
 from jobs.settings_file import load
-from tests.spark.support import context_of, do, rows_of
+from tests.support import context_of, do, rows_of
 
 pytestmark = [
     pytest.mark.spark,

@@ -16,7 +16,7 @@ from jobs.rounds.sampling import sample
 from jobs.runtime.context import Context
 from models import digests
 from models.rounds.date_layout import DateLayout, Window
-from tests.spark.support import DAY, add, context_of, day, fill, model_row, round_row, text_row, threshold_row
+from tests.support import DAY, add, context_of, day, fill, model_row, round_row, text_row, threshold_row
 
 pytestmark = pytest.mark.spark
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from jobs.lake import tables
@@ -12,12 +13,12 @@ from jobs.lake.store import Lake
 from jobs.lake.tables import Table
 from jobs.operations import init
 from models.errors import SchemaError
-from tests.spark.support import NEW_YEAR, add, context_of, do, promotion_row, rows_of
+from tests.support import NEW_YEAR, add, context_of, do, promotion_row, rows_of
 
 pytestmark = pytest.mark.spark
 
 
-def declared(monkeypatch: pytest.MonkeyPatch, table: Table, columns: str) -> Table:
+def declared(monkeypatch: pytest.MonkeyPatch, table: Table, columns: pa.Schema) -> Table:
     """The table as a next version declares it."""
     grown = replace(table, columns=columns)
     everyone = tuple(grown if one.name == table.name else one for one in tables.ALL)
@@ -41,7 +42,7 @@ def reopened(lake: Lake) -> Lake:
 
 
 def test_a_new_column_is_refused_by_name_until_init_adds_it(old: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    grown = declared(monkeypatch, tables.PROMOTIONS, f"{tables.PROMOTIONS.columns}, note string")
+    grown = declared(monkeypatch, tables.PROMOTIONS, tables.PROMOTIONS.columns.append(pa.field("note", pa.string())))
     with pytest.raises(SchemaError, match=r"promotions: lacks note; an earlier version made it: run `pingti init`"):
         reopened(old).read(grown)
 
@@ -58,9 +59,10 @@ def test_a_new_column_is_refused_by_name_until_init_adds_it(old: Lake, monkeypat
 
 
 def test_what_cannot_be_added_is_told_of_all_tables_at_once(old: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = tables.PROMOTIONS.columns.replace("threshold_version int", "threshold_version string")
+    other = tables.PROMOTIONS.columns
+    other = other.set(other.get_field_index("threshold_version"), pa.field("threshold_version", pa.string(), False))
     declared(monkeypatch, tables.PROMOTIONS, other)
-    declared(monkeypatch, tables.LABELS, f"{tables.LABELS.columns}, decided_by string not null")
+    declared(monkeypatch, tables.LABELS, tables.LABELS.columns.append(pa.field("decided_by", pa.string(), False)))
     with pytest.raises(SchemaError) as caught:
         init.plan(context_of(reopened(old), "init"))
     assert "promotions: threshold_version is int, declared string" in str(caught.value)
@@ -69,7 +71,7 @@ def test_what_cannot_be_added_is_told_of_all_tables_at_once(old: Lake, monkeypat
 
 
 def test_a_column_that_somebody_added_does_no_harm(old: Lake) -> None:
-    old.spark.sql(f"ALTER TABLE {old.catalog.name(tables.PROMOTIONS)} ADD COLUMNS (seen_by string)")
+    old.spark.sql(f"ALTER TABLE {old.catalog.register(tables.PROMOTIONS)} ADD COLUMNS (seen_by string)")
     own = reopened(old)
     add(own, tables.PROMOTIONS, promotion_row("praise/textcnn/b", NEW_YEAR.replace(month=2)))
     assert own.read(tables.PROMOTIONS).count() == 2

@@ -27,7 +27,7 @@ from jobs.teachers import train_teacher
 from models import digests
 from models.errors import DataError, GateError, SettingsError
 from models.serving.bundle import open_bundle
-from tests.spark.support import add, context_of, day, do, fill, model_row, text_row, threshold_row
+from tests.support import add, context_of, day, do, fill, model_row, text_row, threshold_row
 
 pytestmark = pytest.mark.spark
 

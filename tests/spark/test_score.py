@@ -27,7 +27,7 @@ from models.serving.open_engine import open_engine
 from models.student_settings import TextCNNSettings
 from models.students.textcnn import TextCNN
 from models.text.vocabulary import Vocabulary
-from tests.spark.support import (
+from tests.support import (
     DAY,
     NEW_YEAR,
     add,

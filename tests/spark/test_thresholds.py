@@ -14,7 +14,7 @@ from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from models import digests
 from models.errors import DataError
-from tests.spark.support import (
+from tests.support import (
     context_of,
     day,
     do,

@@ -15,7 +15,7 @@ from jobs.lake.store import Lake
 from jobs.reports import sql
 from jobs.runtime.context import Context
 from models.errors import SettingsError
-from tests.spark.support import (
+from tests.support import (
     DAY,
     add,
     context_of,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 
 from jobs.lake import tables
@@ -14,15 +15,13 @@ from jobs.lake.store import Lake
 from jobs.runtime.context import Context, Days
 from jobs.runtime.job import Done, Job, Work, run
 from models.errors import DataError
-from tests.spark.support import DAY, add, context_of, day, frame, text_row
+from tests.support import DAY, add, context_of, day, text_row
 from udfs.build import code_version
-
-pytestmark = pytest.mark.spark
 
 
 @pytest.fixture(scope="module")
-def house(shared_lake: Callable[..., Lake]) -> Lake:
-    return shared_lake(tables.RUNS, tables.TEXTS, tables.LABELS)
+def house(shared_bare_lake: Callable[..., Lake]) -> Lake:
+    return shared_bare_lake(tables.RUNS, tables.TEXTS, tables.LABELS)
 
 
 def context_for(lake: Lake, job: str) -> Context:
@@ -34,7 +33,7 @@ def job_that(name: str, execute: Callable[[Context, str], Done | None], **touche
 
 
 def rows_for(lake: Lake, job: str) -> list[dict[str, Any]]:
-    return [row.asDict() for row in lake.read(tables.RUNS).where(f"job = '{job}'").collect()]
+    return lake.rows(tables.RUNS, where=pc.field("job") == job)
 
 
 def test_a_run_tells_what_it_was_asked_and_what_it_did(house: Lake) -> None:
@@ -42,7 +41,7 @@ def test_a_run_tells_what_it_was_asked_and_what_it_did(house: Lake) -> None:
 
     def execute(context: Context, payload: str) -> Done:
         assert payload == "payload"
-        house.append(frame(house.spark, tables.TEXTS, text_row("a")), tables.TEXTS, context.stamp())
+        house.append_rows(tables.TEXTS, [text_row("a")], context.stamp())
         add(house, tables.TEXTS, text_row("b"))  # another run's, meanwhile: none of its outputs
         return done
 
@@ -89,24 +88,23 @@ def test_a_failed_run_keeps_our_reason_and_only_the_kind_of_a_foreign_one(house:
     assert [(row["outcome"], row["reason"]) for row in rows_for(house, "breaks")] == [("bug", "ValueError")]
 
 
-def test_a_failure_is_told_even_where_its_row_cannot_be_kept(lake: Callable[..., Lake]) -> None:
+def test_a_failure_is_told_even_where_its_row_cannot_be_kept(bare_lake: Callable[..., Lake]) -> None:
     def refuse(*_: Any) -> Done:
         raise DataError("counts differ")
 
-    own = lake()
+    own = bare_lake()
     with pytest.raises(DataError, match="counts differ"):
         run(job_that("refuses", refuse), context_for(own, "refuses"))
     with pytest.raises(DataError, match="no such table"):
         run(job_that("works", lambda *_: Done()), context_for(own, "works"))
 
 
-def test_work_counts_as_done_only_where_all_of_it_was_made_from_the_same(lake: Callable[..., Lake]) -> None:
-    own = lake(tables.LABELS)
+def test_work_counts_as_done_only_where_all_of_it_was_made_from_the_same(bare_lake: Callable[..., Lake]) -> None:
+    own = bare_lake(tables.LABELS)
     context = context_of(own)
-    empty = own.spark.createDataFrame([], tables.LABELS.schema)
 
     def replace(scope: Scope, fingerprint: str) -> None:
-        own.replace(empty, tables.LABELS, context.stamp(fingerprint), scope)
+        own.replace_rows(tables.LABELS, [], context.stamp(fingerprint), scope)
 
     def unchanged(first: int, last: int, *tasks: str) -> bool:
         return context.unchanged(tables.LABELS, Scope(day(first), day(last), "task", tasks), "same")
@@ -124,11 +122,10 @@ def test_work_counts_as_done_only_where_all_of_it_was_made_from_the_same(lake: C
     assert unchanged(1, 1, "b")
 
 
-def test_a_commit_that_lacks_rows_is_made_again(lake: Callable[..., Lake]) -> None:
-    own = lake(tables.LABELS)
+def test_a_commit_that_lacks_rows_is_made_again(bare_lake: Callable[..., Lake]) -> None:
+    own = bare_lake(tables.LABELS)
     context, scope = context_of(own), Scope(day(0), day(0), "task", ("a",))
-    empty = own.spark.createDataFrame([], tables.LABELS.schema)
     for expected, whole in ((3, False), (0, True)):
-        commit = own.replace(empty, tables.LABELS, context.stamp("same", expected=expected), scope)
+        commit = own.replace_rows(tables.LABELS, [], context.stamp("same", expected=expected), scope)
         assert commit.whole is whole
         assert context.unchanged(tables.LABELS, scope, "same") is whole

@@ -12,7 +12,7 @@ from jobs.lake import registry, tables
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from models.errors import DataError, GateError
-from tests.spark.support import (
+from tests.support import (
     NEW_YEAR,
     add,
     both_f1,
@@ -25,19 +25,17 @@ from tests.spark.support import (
     threshold_row,
 )
 
-pytestmark = pytest.mark.spark
-
 TASKS = {name: {"scenes": ["live_chat"], "labels": {"asks": {}}} for name in ("praise", "feedback")}
 MORE = TASKS | {name: TASKS["praise"] for name in ("mood", "manners")}
 OLD, NEW, OTHER = "praise/textcnn/old", "praise/textcnn/new", "feedback/textcnn/a"
 
 
 @pytest.fixture(scope="module")
-def trained(shared_lake: Callable[..., Lake]) -> Lake:
+def trained(shared_bare_lake: Callable[..., Lake]) -> Lake:
     """Two students of one task, one of another, one without thresholds; none promoted."""
     models = [model_row(OLD, ["asks"]), model_row(NEW, ["asks"], created_at=datetime(2026, 2, 1, tzinfo=UTC))]
     thresholds = [threshold_row(model_id, "asks", 0.5) for model_id in (OLD, NEW, OTHER)]
-    lake = shared_lake(tables.MODELS, tables.ROUNDS, tables.THRESHOLDS, tables.PROMOTIONS)
+    lake = shared_bare_lake(tables.MODELS, tables.ROUNDS, tables.THRESHOLDS, tables.PROMOTIONS)
     return fill(
         lake,
         {
@@ -66,7 +64,7 @@ def test_promotions_and_rollbacks_over_a_life(trained: Lake) -> None:
     assert done is not None
     assert done.counts == {"promotions": 2}
     assert in_force(trained) == {"praise": (NEW, 1), "feedback": (OTHER, 1)}
-    assert trained.read(tables.PROMOTIONS).select("from_ts").distinct().count() == 1
+    assert len({row["from_ts"] for row in trained.rows(tables.PROMOTIONS)}) == 1
 
     assert do(promote.JOB, context_for(trained)) is None
     with pytest.raises(DataError, match="nothing else was in force before"):
@@ -80,12 +78,13 @@ def test_promotions_and_rollbacks_over_a_life(trained: Lake) -> None:
 
     do(promote.ROLLBACK, context_for(trained))
     assert in_force(trained) == {"praise": (NEW, 1), "feedback": (OTHER, 1)}
-    rows = trained.read(tables.PROMOTIONS).where("task = 'praise'").orderBy("from_ts").collect()
-    assert [row["reason"] for row in rows] == ["newest student and thresholds", "new thresholds", "rollback"]
+    rows = [row for row in trained.rows(tables.PROMOTIONS) if row["task"] == "praise"]
+    ended = [row["reason"] for row in sorted(rows, key=lambda row: row["from_ts"])]
+    assert ended == ["newest student and thresholds", "new thresholds", "rollback"]
 
 
-def test_what_was_in_force_at_a_moment_is_told_to_the_moment(lake: Callable[..., Lake]) -> None:
-    own = lake(tables.PROMOTIONS)
+def test_what_was_in_force_at_a_moment_is_told_to_the_moment(bare_lake: Callable[..., Lake]) -> None:
+    own = bare_lake(tables.PROMOTIONS)
     second = NEW_YEAR + timedelta(days=1)
     add(own, tables.PROMOTIONS, promotion_row(OLD, NEW_YEAR), promotion_row(NEW, second), promotion_row(OTHER, second))
     assert in_force(own, NEW_YEAR - timedelta(microseconds=1)) == {}
@@ -102,9 +101,9 @@ def test_a_student_without_thresholds_is_not_promoted(trained: Lake) -> None:
         promote.plan(context_of(trained, task="mood", tasks=MORE))
 
 
-def test_a_student_that_lost_or_was_never_judged_holds_up_no_other_task(shared_lake: Callable[..., Lake]) -> None:
+def test_a_student_that_lost_or_was_never_judged_holds_up_no_other_task(shared_bare_lake: Callable[..., Lake]) -> None:
     lost, good, unjudged = "praise/textcnn/lost", "feedback/textcnn/good", "mood/textcnn/unjudged"
-    own = shared_lake(tables.MODELS, tables.ROUNDS, tables.THRESHOLDS, tables.PROMOTIONS)
+    own = shared_bare_lake(tables.MODELS, tables.ROUNDS, tables.THRESHOLDS, tables.PROMOTIONS)
     worse = both_f1(0.9, 0.8) + both_f1(0.5, 0.7, "human", "test_unseen")
     rounds = [
         # The newer of a model's rounds counts.

@@ -1,9 +1,8 @@
-"""What the Spark tests share: frames by declaration, seeded lakes, contexts, and rows that are easy to compare."""
+"""What tests of jobs share: frames by declaration, seeded lakes, contexts, and rows that are easy to compare."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -35,13 +34,13 @@ def frame(spark: SparkSession, table: Table, *rows: Mapping[str, Any]) -> DataFr
 
 def add(lake: Lake, table: Table, *rows: Mapping[str, Any]) -> Commit:
     """Rows appended to a table."""
-    return lake.append(frame(lake.spark, table, *rows), table, STAMP)
+    return lake.append_rows(table, rows, STAMP)
 
 
 def fill(lake: Lake, content: Mapping[Table, Iterable[Mapping[str, Any]]]) -> Lake:
-    """Several tables filled at once; a commit mostly waits."""
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda item: add(lake, item[0], *item[1]), content.items()))
+    """Several tables filled, a commit each."""
+    for table, rows in content.items():
+        add(lake, table, *rows)
     return lake
 
 
@@ -55,7 +54,7 @@ def context_of(
     )
     request = Request(days, task, options or {})
     return make_context(
-        job, Settings.model_validate({"lake": place, **settings}), lake.spark, request, quiet_reporter()
+        job, Settings.model_validate({"lake": place, **settings}), lambda: lake.spark, request, quiet_reporter()
     )
 
 
