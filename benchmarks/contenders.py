@@ -1,7 +1,7 @@
 """What else could score the texts in the same Spark job: nothing at all, fastText, Spark's own `predict_batch_udf`.
 
-Each is a batch function of the very shape of `udfs.student_scoring.student_scorer`, writing the same columns, so that a
-job with it differs from the student's job by the model alone.
+Each is a function of the very shape of `udfs.student_scoring.score_batch`, giving the same columns, so that a job
+with it differs from the student's job by the model alone.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from models.serving.engine import EngineKind
+from udfs.file_scoring import ScoreBatch
 from udfs.list_arrays import to_lists
-from udfs.student_scoring import STORED, Served, with_scores
+from udfs.student_scoring import Served, with_scores
 
 Batches = Iterator[pa.RecordBatch]
 Answer = Callable[[pa.Array], NDArray[np.float32]]
@@ -25,18 +27,15 @@ Answer = Callable[[pa.Array], NDArray[np.float32]]
 _POOL = 1 << 20
 
 
-def scorer(served: Served, open_model: Callable[[], Answer]) -> Callable[[Batches], Batches]:
-    """Scores of every row, made by a model that each worker opens once, at its first batch."""
+def scorer(open_model: Callable[[], Answer]) -> ScoreBatch:
+    """Scores of every row that a student wants, by a model that each worker opens once."""
 
-    def score(batches: Batches) -> Batches:
-        answer = None
-        for batch in batches:
-            answer = answer or open_model()
-            probabilities = answer(batch.column("text"))
-            rows = np.arange(batch.num_rows)
-            yield with_scores(
-                batch.select(STORED.names), served, rows, to_lists(probabilities, np.zeros(len(rows), bool))
-            )
+    def score(batch: pa.RecordBatch, students: Sequence[Served], _: EngineKind, keep: pa.Schema) -> Batches:
+        for student in students:
+            rows = np.flatnonzero(batch.column(student.wanted).to_numpy(zero_copy_only=False))
+            probabilities = open_model()(batch.column("text").take(pa.array(rows)))
+            lists = to_lists(probabilities, np.zeros(len(rows), bool))
+            yield with_scores(batch.select(keep.names), student, rows, lists)
 
     return score
 

@@ -2,8 +2,9 @@
 
 One table of texts, one session pinned to one core (the JVM, its Python worker and the driver together), the contenders
 in turn, so that what slows the machine slows them all; then the student and no model on two cores. What is timed is
-`score.execute` for the student, and for the others the same count, the same read, the same columns and the same commit.
-A run of few rows is measured beside: the fixed cost of two commits and a worker that is there already.
+`score.execute` for the student; other models go the same way from file to file; Spark's rows are `score.by_frames`. A
+run of few rows is measured beside: the fixed cost of a commit and a worker that is there already. The labels of a day
+are counted by each way and by the other engine.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from benchmarks import contenders, random_student
@@ -34,10 +36,9 @@ from jobs.lake.commits import Stamp
 from jobs.lake.registry import RegisteredModel
 from jobs.runtime import session
 from jobs.runtime.context import Context, Days, Request, make_context, quiet_reporter
-from jobs.runtime.executors import map_batches
 from jobs.scoring import score
-from jobs.settings import Settings
-from udfs.student_scoring import STORED, Served, scores_schema
+from jobs.settings import ScoringSettings, Settings
+from udfs.list_arrays import to_matrix
 
 PLACE = Path("build/bench/job")
 FIRST, DAYS, DISTINCT = date(2026, 3, 1), 12, 400_000
@@ -45,7 +46,7 @@ ROWS = 3_000_000
 FEW = date(2026, 2, 1)  # a day of its own, for the fixed cost
 FEW_ROWS = 100
 # Whole days for each, so that a run takes 10 to 60 seconds.
-SHARE = {"student": DAYS, "identity": DAYS, "fasttext": 3, "predict_batch_udf": 1}
+SHARE = {"student": DAYS, "spark_rows": 6, "identity": DAYS, "fasttext": 3, "predict_batch_udf": 1}
 
 
 def settings(cores: int, conf: Mapping[str, str]) -> Settings:
@@ -118,41 +119,57 @@ def work_of(days: Days) -> score.Scoring:
     return score.Scoring(days, (student,), os.urandom(8).hex())
 
 
-def rival(context: Context, scoring: score.Scoring, scores: Callable[[DataFrame], DataFrame]) -> None:
-    """The job with another model: the count, one read, the same columns, one commit over the same scope."""
-    texts = context.lake.read(tables.TEXTS).where(F.col("dt").between(scoring.days.first, scoring.days.last))
+def by_udf(context: Context, days: Days) -> None:
+    """The job by Spark's own `predict_batch_udf`: the count, one read, the same columns, one commit over the scope."""
+    scoring = work_of(days)
+    texts = context.lake.read(tables.TEXTS).where(F.col("dt").between(days.first, days.last))
     wanted = F.col("scene").isin(*SCENES) & (F.size("settled") == 0)
     expected = texts.agg(F.count_if(wanted)).collect()[0][0]
-    frame = scores(texts.select("text_id", "dt", "scene", "text", "clean_version").where(wanted))
+    probabilities = contenders.spark_udf(str(PLACE / "bundles" / "student"))("text").alias("probs")
+    frame = texts.where(wanted).select(
+        "text_id", "dt", F.lit(MODEL).alias("model_id"), "scene", probabilities,
+        F.lit(None).cast("string").alias("error"), "clean_version",
+    )  # fmt: skip
     stamp = Stamp("bench", "bench", scoring.fingerprint)
     commit = context.lake.replace(frame, tables.STUDENT_SCORES, stamp, scoring.scope, gathered=False)
     if commit.rows != expected:
         raise RuntimeError(f"{expected} texts, {commit.rows} rows written")
 
 
-def _by_udf(texts: DataFrame, bundle: str) -> DataFrame:
-    return texts.select(
-        "text_id", "dt", F.lit(MODEL).alias("model_id"), "scene", contenders.spark_udf(bundle)("text").alias("probs"),
-        F.lit(None).cast("string").alias("error"), "clean_version",
-    )  # fmt: skip
-
-
 def runs_of(context: Context) -> dict[str, Callable[[Days], Any]]:
     """Each contender's job over some days."""
-    bundle, fasttext = str(PLACE / "bundles" / "student"), str(PLACE / "fasttext.bin")
-    served, columns = Served(MODEL, bundle, ""), scores_schema(STORED)
-    nothing = contenders.scorer(served, partial(contenders.identity, len(LABELS)))
-    fast = contenders.scorer(served, partial(contenders.fasttext_model, fasttext, LABELS))
-
-    def beside(scores: Callable[[DataFrame], DataFrame], days: Days) -> None:
-        rival(context, work_of(days), scores)
-
+    nothing = contenders.scorer(partial(contenders.identity, len(LABELS)))
+    fast = contenders.scorer(partial(contenders.fasttext_model, str(PLACE / "fasttext.bin"), LABELS))
     return {
         "student": lambda days: score.execute(context, work_of(days)),
-        "identity": partial(beside, lambda texts: map_batches(texts, nothing, columns)),
-        "fasttext": partial(beside, lambda texts: map_batches(texts, fast, columns)),
-        "predict_batch_udf": partial(beside, lambda texts: _by_udf(texts, bundle)),
+        "spark_rows": lambda days: score.by_frames(context, work_of(days)),
+        "identity": lambda days: score.by_files(context, work_of(days), nothing),
+        "fasttext": lambda days: score.by_files(context, work_of(days), fast),
+        "predict_batch_udf": partial(by_udf, context),
     }
+
+
+def label_counts(context: Context) -> list[int]:
+    """How many texts of the first day have each label at 0.5, as the table holds it: a fast wrong engine shows here."""
+    rows = context.lake.arrow(tables.STUDENT_SCORES, "probs", where=pc.field("dt") == FIRST)
+    matrix = to_matrix(rows["probs"], len(LABELS))
+    return [int(count) for count in (matrix >= 0.5).sum(axis=0)]
+
+
+def check_counts(context: Context) -> list[int]:
+    """The counts by files, which must be those by Spark's rows and by the other engine."""
+    day = Days(FIRST, FIRST)
+    found = []
+    for by in (score.by_files, score.by_frames):
+        by(context, work_of(day))
+        found.append(label_counts(context))
+    other = context.settings.model_copy(update={"scoring": ScoringSettings(engine="onnxruntime")})
+    score.by_files(replace(context, settings=other), work_of(day))
+    found.append(label_counts(context))
+    near = max(abs(one - another) for one, another in zip(found[0], found[2], strict=True))
+    if found[0] != found[1] or near > 2:  # the engines differ by 1e-5: a text may sit on the very edge
+        raise RuntimeError(f"labels of one day differ: by files {found[0]}, by rows {found[1]}, by ONNX {found[2]}")
+    return found[0]
 
 
 def measure(cores: int, names: list[str]) -> dict[str, Any]:
@@ -171,8 +188,9 @@ def measure(cores: int, names: list[str]) -> dict[str, Any]:
             seconds[name].append(_timed(job, span[name]))
         few.append(_timed(jobs["student"], Days(FEW, FEW)))
     rss = peak_of_workers()
+    counts = check_counts(context)
     context.spark.stop()
-    return {"seconds": seconds, "few": few, "worker_rss_mb": rss}
+    return {"seconds": seconds, "few": few, "worker_rss_mb": rss, "label_counts": counts}
 
 
 def _timed(job: Callable[[Days], Any], days: Days) -> float:
@@ -226,17 +244,21 @@ def main() -> int:
 def _tell(one: dict[str, Any], two: dict[str, Any]) -> None:
     """Rows a second of each run, and what the second core brings once the fixed cost is set apart."""
     rows = {name: ROWS // DAYS * share for name, share in SHARE.items()}
-    names = {"student": "job_local1", "identity": "job_identity", "fasttext": "job_fasttext"}
+    names = {
+        "student": "job_local1", "spark_rows": "job_spark_rows", "identity": "job_identity_files",
+        "fasttext": "job_fasttext",
+    }  # fmt: skip
     found = {names.get(name, name): [rows[name] / each for each in seconds] for name, seconds in one["seconds"].items()}
     found |= {
         f"{of_two}_local2": [rows[name] / each for each in two["seconds"][name]]
-        for name, of_two in (("student", "job"), ("identity", "job_identity"))
+        for name, of_two in (("student", "job"), ("identity", "job_identity_files"))
     }
     record(found, {"rows": rows["student"], "labels": len(LABELS)})
     fixed = {cores: sorted(of["few"])[RUNS // 2] for cores, of in ((1, one), (2, two))}
     spent = {cores: sorted(of["seconds"]["student"])[RUNS // 2] - fixed[cores] for cores, of in ((1, one), (2, two))}
     note(
         {
+            "label_counts": one["label_counts"],
             "worker_rss_mb": two["worker_rss_mb"],  # there no worker has opened a rival's model as well
             "job_fixed_seconds": {str(cores): round(value, 2) for cores, value in fixed.items()},
             "second_core": round(spent[1] / spent[2], 3),

@@ -14,7 +14,7 @@ from models.text.rules import CleaningSettings
 from udfs.build import build, check
 from udfs.cleaning import cleaner_of
 from udfs.list_arrays import FLOAT_LIST, to_lists
-from udfs.student_scoring import engine_of
+from udfs.student_scoring import Served, engine_of, keep_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ def student_probs(
 
     def probs(task: pa.Array, text: pa.Array, *text_b: pa.Array) -> pa.Array:
         check(wanted)
+        keep_open([Served(one.model_id, one.bundle, "") for one in served.values()])
         cleaner = cleaner_of(settings_json)
         clean, *others = [
             pa.array([None if one is None else cleaner.clean(one) for one in column.to_pylist()], pa.string())

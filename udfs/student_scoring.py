@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -38,13 +37,29 @@ class Served:
     wanted: str
 
 
-@lru_cache(maxsize=16)
+_OPEN: dict[tuple[str, str, EngineKind], Engine] = {}
+
+
+def keep_open(students: Sequence[Served]) -> None:
+    """Let go of every open student but these: a worker outlives the runs that it serves.
+
+    A cache of any fixed size would open all students anew for each batch once one more than that is served.
+    """
+    wanted = {(student.bundle, student.model_id) for student in students}
+    for key in [key for key in _OPEN if key[:2] not in wanted]:
+        del _OPEN[key]
+
+
 def engine_of(bundle: str, model_id: str, kind: EngineKind) -> Engine:
     """The engine of a sealed student, opened once a process; `BundleError` where the bundle holds another one."""
+    engine = _OPEN.get((bundle, model_id, kind))
+    if engine is not None:
+        return engine
     engine = open_engine(bundle, kind, threads=1)
     if engine.bundle.manifest.model_id != model_id:
         got = engine.bundle.manifest.model_id
         raise BundleError(f"{bundle}: holds {got}, the table models says {model_id}; train the round again")
+    _OPEN[bundle, model_id, kind] = engine
     return engine
 
 
@@ -60,6 +75,7 @@ def student_scorer(
     """A batch function from clean texts to scores (`scores_schema`), several students in one pass over the text."""
 
     def score(batches: Batches) -> Batches:
+        keep_open(students)
         for batch in batches:
             yield from score_batch(batch, students, kind, keep)
 

@@ -24,6 +24,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from jobs.lake.commits import Scope
 from jobs.lake.tables import Table
 from udfs.data_files import DataFile
+from udfs.storage import Storage
 
 # What a writer of ours keeps to by itself. A table that asks for more is left to Spark's writer, which knows it all.
 _FEATURES = frozenset({"appendOnly", "invariants", "timestampNtz"})
@@ -97,8 +98,11 @@ class ArrowTables:
 
     def folder(self, table: Table) -> pafs.FileSystem:
         """The folder of an existing table."""
-        system, root = pafs.FileSystem.from_uri(self._place(table))
-        return pafs.SubTreeFileSystem(root, system)
+        return self.storage(table).open()
+
+    def storage(self, table: Table) -> Storage:
+        """Where a table lies, for tasks to open."""
+        return Storage(self._place(table) or "", self._options)
 
     def refusal(self, table: Table) -> str | None:
         """Why its rows are left to Spark, None where they need not be."""

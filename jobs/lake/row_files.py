@@ -17,7 +17,7 @@ from udfs.data_files import DataFile, write_file
 @contextmanager
 def written(table: Table, rows: pa.Table, folder: pafs.FileSystem) -> Iterator[list[DataFile]]:
     """The rows' files in the table's folder, for a commit within; it ends with an error where none was made."""
-    files = [write_file(part, folder, values) for values, part in _partitions(table, rows)]
+    files = [file for values, part in _partitions(table, rows) for file in write_file(part, folder, values)]
     try:
         yield files
     except BaseException:

@@ -19,6 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake import row_files
+from jobs.lake.arrow_tables import Snapshot
 from jobs.lake.catalog import Catalog
 from jobs.lake.commits import Commit, Scope, Stamp, metadata
 from jobs.lake.committing import committing, conflict, turn_of
@@ -138,6 +139,15 @@ class Lake:
             return self.catalog.arrow.replace(table, files, told, scope=scope, since=since)
 
         return self._commit_rows(table, rows, stamp, scope, commit)
+
+    def replace_files(
+        self, table: Table, files: Sequence[DataFile], stamp: Stamp, scope: Scope, since: Snapshot
+    ) -> Commit:
+        """Put files that tasks wrote in place of all rows of the scope, unless that changed after `since`."""
+        with committing(table, stamp):
+            version = self.catalog.arrow.replace(table, files, metadata(stamp, scope), scope=scope, since=since)
+        rows = sum(file.rows or 0 for file in files)
+        return Commit(version, rows, stamp.fingerprint, scope, stamp.expected)
 
     def _commit_rows(
         self, table: Table, rows: Sequence[Mapping[str, Any]], stamp: Stamp, scope: Scope,

@@ -12,8 +12,11 @@ from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context, Days
 from jobs.runtime.job import Done, Job, Work
+from jobs.scoring import file_scoring
 from jobs.scoring.inference import student_scores
 from models.errors import DataError
+from udfs.file_scoring import ScoreBatch
+from udfs.student_scoring import score_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,30 @@ def serving(lake: Lake, tasks: tuple[str, ...]) -> tuple[RegisteredModel, ...]:
 
 
 def execute(context: Context, work: Scoring) -> Done:
-    """Score in one commit, and check that every text that was to be scored has its row."""
+    """Score in one commit: from file to file where the tables allow it, else by Spark's frames."""
+    why = file_scoring.left_to_spark(context.lake)
+    if why is not None:
+        context.reporter.say(f"  by Spark's frames: {why}")
+        return by_frames(context, work, f"by Spark's frames: {why}")
+    return by_files(context, work)
+
+
+def by_files(context: Context, work: Scoring, score: ScoreBatch = score_batch) -> Done:
+    """Score from file to file; the tasks count as they go. `score` is what scores a batch."""
+    lake, settings = context.lake, context.settings
+    since = lake.catalog.arrow.snapshot(tables.STUDENT_SCORES, work.scope)
+    scored = file_scoring.score_files(
+        lake, work.days.first, work.days.last, work.students, settings.tasks, settings.scoring.engine, score
+    )
+    stamp = context.stamp(work.fingerprint, expected=sum(scored.scored.values()))
+    commit = lake.replace_files(tables.STUDENT_SCORES, scored.files, stamp, work.scope, since)
+    counts = {"scores": commit.rows, "scores_null": scored.errors, "files": len(scored.files)}
+    counts |= {f"{student.task}_scores": scored.scored[student.model_id] for student in work.students}
+    return Done(counts=counts, headline="scores", reason="by files")
+
+
+def by_frames(context: Context, work: Scoring, reason: str | None = None) -> Done:
+    """Score through Spark's rows, and check that every text that was to be scored has its row."""
     settings = context.settings
     texts = context.lake.read(tables.TEXTS).where(F.col("dt").between(work.days.first, work.days.last))
     wanted = {
@@ -78,7 +104,7 @@ def execute(context: Context, work: Scoring) -> Done:
     counts = {"scores": commit.rows} | {
         f"{student.task}_scores": counted[student.model_id] for student in work.students
     }
-    return Done(counts=counts, headline="scores")
+    return Done(counts=counts, headline="scores", reason=reason)
 
 
 JOB = Job(

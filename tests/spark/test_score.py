@@ -92,7 +92,10 @@ def scored(shared_lake: Callable[..., Lake], bundles: dict[str, Path]) -> Lake:
     fill(lake, {tables.TEXTS: TEXTS, tables.MODELS: models})
     done = do(score.JOB, context_for(lake))
     assert done is not None
-    assert done.counts == {"scores": 84, "praise_scores": 42, "feedback_scores": 42}
+    assert done.counts == {
+        "scores": 84, "scores_null": 0, "files": 4, "praise_scores": 42, "feedback_scores": 42
+    }  # fmt: skip
+    assert done.reason == "by files"
     return lake
 
 
