@@ -34,7 +34,7 @@ WRITTEN = pa.schema([
 ScoreBatch: TypeAlias = Callable[[pa.RecordBatch, Sequence[Served], EngineKind, pa.Schema], Batches]
 """As `udfs.student_scoring.score_batch`."""
 BATCH_ROWS = 16_384
-_KEPT_BYTES = 48 << 20  # of rows that wait for their row group, over all students of a task
+_KEPT_BYTES = 16 << 20  # of rows that wait for their row group, over all students of a task
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def _begin(work: FileScoring, folder: pafs.FileSystem, day: str) -> _Day:
 
 
 def _score_piece(work: FileScoring, piece: Piece, under_way: _Day, score: ScoreBatch) -> None:
-    with pq.ParquetFile(work.texts.open().open_input_file(piece.path), pre_buffer=True) as file:
+    with pq.ParquetFile(work.texts.open().open_input_file(piece.path)) as file:
         for batch in file.iter_batches(BATCH_ROWS, row_groups=piece.row_groups, columns=_columns(work.students)):
             under_way.read += batch.num_rows
             flagged = _flagged(batch, work.students, under_way.counts)

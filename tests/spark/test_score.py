@@ -82,14 +82,17 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"praise": one, "feedback": other}
 
 
-@pytest.fixture(scope="module")
-def scored(shared_lake: Callable[..., Lake], bundles: dict[str, Path]) -> Lake:
-    lake = shared_lake(tables.TEXTS, tables.MODELS, tables.PROMOTIONS, tables.STUDENT_SCORES)
-    models = [
+def models_of(bundles: dict[str, Path]) -> list[dict[str, Any]]:
+    return [
         model_row(f"{task}/textcnn/{seed}", TASKS[task]["labels"], path=str(bundles[task]))
         for seed, task in enumerate(TASKS)
     ]
-    fill(lake, {tables.TEXTS: TEXTS, tables.MODELS: models})
+
+
+@pytest.fixture(scope="module")
+def scored(shared_lake: Callable[..., Lake], bundles: dict[str, Path]) -> Lake:
+    lake = shared_lake(tables.TEXTS, tables.MODELS, tables.PROMOTIONS, tables.STUDENT_SCORES)
+    fill(lake, {tables.TEXTS: TEXTS, tables.MODELS: models_of(bundles)})
     done = do(score.JOB, context_for(lake))
     assert done is not None
     assert done.counts == {
@@ -197,3 +200,35 @@ def test_scores_are_written_without_a_dictionary_that_would_be_given_up(scored: 
     columns = [group.column(at) for at in range(group.num_columns)]
     tried = {column.path_in_schema for column in columns if any("DICTIONARY" in one for one in column.encodings)}
     assert {"text_id", "probs.list.element", "scene", "clean_version"} - tried == {"text_id", "probs.list.element"}
+
+
+def test_a_table_that_our_hand_cannot_take_is_scored_by_frames_with_the_same_rows(
+    lake: Callable[..., Lake], scored: Lake, bundles: dict[str, Path]
+) -> None:
+    """Texts with a row deleted by a deletion vector: a file's rows are not the table's there."""
+    own = lake(tables.TEXTS, tables.MODELS, tables.PROMOTIONS, tables.STUDENT_SCORES)
+    fill(own, {tables.TEXTS: TEXTS, tables.MODELS: models_of(bundles)})
+    name = own.catalog.register(tables.TEXTS)
+    own.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
+    own.spark.sql(f"DELETE FROM {name} WHERE text_id = 'n1'")
+    done = do(score.JOB, context_for(context_of(own).lake, task="praise"))
+    assert done is not None
+    assert done.counts == {"scores": 41, "praise_scores": 41}
+    assert done.reason == "by Spark's frames: texts: it has the features deletionVectors"
+    by_files = scored.read(tables.STUDENT_SCORES).where("model_id = 'praise/textcnn/0' AND text_id <> 'n1'")
+    both = [sorted(rows_of(frame, "text_id", "dt", "scene")) for frame in (own.read(tables.STUDENT_SCORES), by_files)]
+    assert both[0] == both[1]
+
+
+def test_files_that_hold_other_rows_than_the_log_says_are_told(
+    lake: Callable[..., Lake], bundles: dict[str, Path]
+) -> None:
+    own = lake(tables.TEXTS, tables.MODELS, tables.PROMOTIONS, tables.STUDENT_SCORES)
+    fill(own, {tables.TEXTS: TEXTS, tables.MODELS: models_of(bundles)})
+    assert own.catalog.root is not None
+    file = min((own.catalog.root / "texts").rglob("*.parquet"))
+    kept = pq.ParquetFile(file).read().slice(1)
+    pq.write_table(kept, file)
+    with pytest.raises(DataError, match=r"praise/textcnn/0 read \d+ texts, the log has \d+; run again"):
+        do(score.JOB, context_for(own, task="praise"))
+    assert own.log.version(tables.STUDENT_SCORES) == 0
