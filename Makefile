@@ -9,7 +9,7 @@ DIST := dist
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e faults check format golden bench bench-scale bench-train package clean
+.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e faults check format golden bench bench-scale bench-train races package clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -93,6 +93,9 @@ bench-train: .venv/.ready ## Rows a second of training, against a plain PyTorch 
 
 bench-scale: jars .venv/.bench ## Ten million rows on one core and two, and a model of many cores
 	@$(RUN) -m benchmarks.scale
+
+races: jars ## Two processes write one table at once, 200 times by each pair of writers
+	@$(RUN) -m benchmarks.races
 
 package: .venv/.ready ## dist/pingti.zip and dist/submit.py, for spark-submit from anywhere
 	@rm -rf $(DIST)

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from udfs.storage import Storage
+
+Batches = Iterator[pa.RecordBatch]
+
+FILES = pa.schema([("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("partition", pa.string())])
+"""What tasks that write files tell of them; partition values as JSON."""
 ROLL_BYTES = 128 << 20
 """A file that is larger is closed, and the next row begins another."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]")
@@ -125,6 +131,44 @@ def write_file(rows: pa.Table, folder: pafs.FileSystem, partition: Mapping[str, 
     for batch in rows.to_batches():
         writer.write(batch)
     return writer.close()
+
+
+def to_files(
+    function: Callable[[Batches], Batches], storage: Storage, partition: Sequence[str], distinct: Sequence[str] = ()
+) -> Callable[[Batches], Batches]:
+    """A batch function's rows to files instead; each of its batches is of one partition, in order.
+
+    Returns:
+        A batch function that gives what it wrote (`FILES`). Nothing stays of a task that fails.
+    """
+
+    def write(batches: Batches) -> Batches:
+        folder = storage.open()
+        writers: list[tuple[dict[str, str | None], PartitionWriter]] = []
+        try:
+            for batch in function(batches):
+                if batch.num_rows == 0:
+                    continue
+                values = {name: str(batch.column(name)[0].as_py()) for name in partition}
+                if not writers or writers[-1][0] != values:
+                    if writers:
+                        writers[-1][1].close()
+                    writers.append((dict(values), PartitionWriter(folder, values, distinct)))
+                writers[-1][1].write(batch)
+            files = [file for _, writer in writers for file in writer.close()]
+        except BaseException:
+            for _, writer in writers:
+                writer.abandon()
+            raise
+        rows = [{**asdict(file), "partition": json.dumps(dict(file.partition))} for file in files]
+        yield pa.RecordBatch.from_pylist(rows, FILES)
+
+    return write
+
+
+def files_of(told: pa.Table) -> list[DataFile]:
+    """The files that tasks told of (`FILES`)."""
+    return [DataFile(**row | {"partition": json.loads(row["partition"])}) for row in told.to_pylist()]
 
 
 def folder_of(partition: Mapping[str, str | None]) -> str:

@@ -21,6 +21,7 @@ from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
+from jobs.lake.commit_history import CommitHistory, CommitInfo
 from jobs.lake.commits import Scope
 from jobs.lake.tables import Table
 from udfs.data_files import DataFile
@@ -62,6 +63,7 @@ class ArrowTables:
         self._place = place
         self._options = dict(storage_options or {})
         self._opened: dict[str, DeltaTable] = {}
+        self._histories: dict[str, CommitHistory] = {}
 
     def opened(self, table: Table) -> DeltaTable | None:
         """The table as it is now, None where there is none yet. A folder without a commit is none.
@@ -150,6 +152,11 @@ class ArrowTables:
                 found.append(DataFile(action["path"], action["size_bytes"], action["num_records"], partition))
         return found
 
+    def history(self, table: Table, limit: int) -> list[CommitInfo]:
+        """What the newest commits say of themselves (`commitInfo`, with `version`), the newest first."""
+        newest = self.existing(table).version()
+        return self._histories.setdefault(table.name, CommitHistory()).newest(self.folder(table), newest, limit)
+
     def snapshot(self, table: Table, scope: Scope) -> Snapshot:
         """The table as it is now, for a commit that is to come after work of some length."""
         files = frozenset(file.path for file in self.files(table, scope))
@@ -228,9 +235,7 @@ class ArrowTables:
         turns: list[Transaction],
     ) -> None:  # fmt: skip
         moment = int(time.time() * 1000)
-        added = [
-            AddAction(file.path, file.size, dict(file.partition), moment, True, file.statistics()) for file in files
-        ]
+        added = [AddAction(f.path, f.size, dict(f.partition), moment, True, f.statistics()) for f in files]
         gone = [RemoveAction(unquote(file.path), True, moment, file.size, dict(file.partition)) for file in removed]
         told: dict[str, Any] = {"userMetadata": metadata, "isBlindAppend": not removed}
         told["operationMetrics"] = {"numFiles": str(len(files)), "numOutputRows": str(sum(f.rows or 0 for f in files))}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from delta import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
@@ -103,6 +104,12 @@ class Catalog:
         if self.root is None:
             return self._session().table(self.name(table))
         return self._session().read.format("delta").load(str(self.root / table.name))
+
+    def delta(self, table: Table) -> DeltaTable:
+        """The table as Delta's own API has it."""
+        if self.root is None:
+            return DeltaTable.forName(self._session(), self.name(table))
+        return DeltaTable.forPath(self._session(), str(self.root / table.name))
 
     # --- making and evolving ------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ class Log:
 
         def ask() -> list[Mapping[str, Any]]:
             try:
-                return list(self._catalog.arrow.existing(table).history(_HISTORY))
+                return list(self._catalog.arrow.history(table, _HISTORY))
             except UnopenedError:
                 return self._by_spark(table, _HISTORY)
 

@@ -14,9 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from delta import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from jobs.lake import row_files
 from jobs.lake.arrow_tables import Snapshot
@@ -24,12 +22,11 @@ from jobs.lake.catalog import Catalog
 from jobs.lake.commits import Commit, Scope, Stamp, metadata
 from jobs.lake.committing import committing, conflict, turn_of
 from jobs.lake.log import Log
+from jobs.lake.merging import changed_rows, merge
 from jobs.lake.schema_check import conform, conformed_rows, frame_of_rows
 from jobs.lake.tables import Table
 from jobs.settings import LakeSettings
 from udfs.data_files import DataFile
-
-_USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 class Lake:
@@ -146,8 +143,18 @@ class Lake:
         """Put files that tasks wrote in place of all rows of the scope, unless that changed after `since`."""
         with committing(table, stamp):
             version = self.catalog.arrow.replace(table, files, metadata(stamp, scope), scope=scope, since=since)
-        rows = sum(file.rows or 0 for file in files)
-        return Commit(version, rows, stamp.fingerprint, scope, stamp.expected)
+        return Commit(version, _rows_of(files), stamp.fingerprint, scope, stamp.expected)
+
+    def append_files_after(
+        self, files: Sequence[DataFile], table: Table, stamp: Stamp, version: int, scope: Scope | None = None,
+        sequence: str = "",
+    ) -> Commit:  # fmt: skip
+        """Add files that tasks wrote as `append_after` adds a frame."""
+        with committing(table, stamp):
+            made = self.catalog.arrow.append_after(
+                table, files, metadata(stamp, scope or Scope()), version=version, sequence=turn_of(table, sequence)
+            )
+        return Commit(made, _rows_of(files), stamp.fingerprint, scope or Scope(), stamp.expected)
 
     def _commit_rows(
         self, table: Table, rows: Sequence[Mapping[str, Any]], stamp: Stamp, scope: Scope,
@@ -204,21 +211,11 @@ class Lake:
 
         Where nothing differs no commit is made: the same file twice changes nothing.
         """
-        frame = conform(frame, table)
-        same_key = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
-        compared = [name for name in table.names if name not in (*table.key, "run_id", "file")]
-        equal = [F.col(f"s.{name}").eqNullSafe(F.col(f"t.{name}")) for name in (*table.key, *compared)]
-        changed = frame.alias("s").join(self.read(table).alias("t"), equal, "left_anti")
-        rows = changed.localCheckpoint(eager=True)
+        rows = changed_rows(conform(frame, table), self.read(table), table).localCheckpoint(eager=True)
         if rows.isEmpty():
             return self._no_commit(table, stamp)
         with committing(table, stamp):
-            self.spark.conf.set(_USER_METADATA, metadata(stamp, Scope()))
-            try:
-                merge = self._delta(table).alias("t").merge(rows.alias("s"), same_key)
-                merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
-            finally:
-                self.spark.conf.unset(_USER_METADATA)
+            merge(self.catalog.delta(table), rows, table, metadata(stamp, Scope()))
         return self.log.commit_of_run(table, stamp) or self._no_commit(table, stamp)
 
     def _write(
@@ -237,11 +234,10 @@ class Lake:
         commit = self.log.commit_of_run(table, stamp)
         return commit if commit is not None and commit.version > before else None
 
-    def _delta(self, table: Table) -> DeltaTable:
-        if self.catalog.root is None:
-            return DeltaTable.forName(self.spark, self.catalog.name(table))
-        return DeltaTable.forPath(self.spark, self.catalog.place(table))
-
     def _no_commit(self, table: Table, stamp: Stamp) -> Commit:
         """What a write that added no row tells: an earlier one had made it all."""
         return Commit(self.log.version(table), 0, stamp.fingerprint, expected=stamp.expected)
+
+
+def _rows_of(files: Sequence[DataFile]) -> int:
+    return sum(file.rows or 0 for file in files)

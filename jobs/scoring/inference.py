@@ -14,6 +14,8 @@ from jobs.lake.registry import CONTENT, RegisteredModel
 from jobs.runtime.executors import map_batches
 from models.serving.engine import EngineKind
 from models.tasks import TaskSettings
+from udfs.data_files import FILES, to_files
+from udfs.storage import Storage
 from udfs.student_scoring import STORED, Served, scores_schema, student_scorer
 from udfs.teacher_scoring import TEACHER_SCORES, teacher_scorer
 
@@ -39,8 +41,9 @@ def student_scores(
 
 
 def teacher_scores(
-    teacher: RegisteredModel, task: TaskSettings, texts: DataFrame, *, batch: int, tasks: int
-) -> DataFrame:
+    teacher: RegisteredModel, task: TaskSettings, texts: DataFrame, *, batch: int, tasks: int,
+    storage: Storage | None = None,
+) -> DataFrame:  # fmt: skip
     """A teacher's scores of distinct texts (text_hash, text, text_b, bucket), whole buckets in fixed batches.
 
     Args:
@@ -49,6 +52,7 @@ def teacher_scores(
         texts: The texts.
         batch: Texts a forward pass.
         tasks: Spark's tasks that share the buckets.
+        storage: Where the tasks write the scores to files, a bucket each; the frame tells of these (`FILES`) then.
     """
     pairs = task.kind == "pair"
     scorer = teacher_scorer(
@@ -57,7 +61,10 @@ def teacher_scores(
     )  # fmt: skip
     columns = ["text_hash", "bucket", "text", *(["text_b"] if pairs else [])]
     whole = texts.repartition(tasks, "bucket").sortWithinPartitions("bucket", F.length("text"), "text_hash")
-    return map_batches(whole.select(*columns), scorer, TEACHER_SCORES)
+    if storage is None:
+        return map_batches(whole.select(*columns), scorer, TEACHER_SCORES)
+    distinct = ("text_hash", "logits.list.element", "cls.list.element")
+    return map_batches(whole.select(*columns), to_files(scorer, storage, ("model_id", "bucket"), distinct), FILES)
 
 
 def bucket() -> Column:

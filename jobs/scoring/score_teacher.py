@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -18,6 +18,7 @@ from jobs.scoring.inference import bucket, teacher_scores
 from jobs.settings import TeacherScoringSettings
 from models.rounds.date_layout import PARTS, DateLayout, Part
 from models.tasks import TaskSettings
+from udfs.data_files import files_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,15 @@ def _score_pending(context: Context, sampling: Sampling) -> int:
         own = pending.where(F.pmod("bucket", F.lit(groups)) == group)
         if own.isEmpty():
             continue  # committed before a restart
-        scores = teacher_scores(teacher, task, own, batch=settings.teacher_scoring.batch, tasks=tasks)
         # Only the last group's commit says that all were scored; without it the next run looks for what is left.
         stamp = context.stamp(sampling.fingerprint if group == groups - 1 else None)
-        version = lake.append_after(
-            scores, tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/"
-        ).version
+        scores = partial(teacher_scores, teacher, task, own, batch=settings.teacher_scoring.batch, tasks=tasks)
+        turn = (tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/")
+        if lake.catalog.left_to_spark(tables.TEACHER_SCORES) is None:
+            told = scores(storage=lake.catalog.arrow.storage(tables.TEACHER_SCORES)).toArrow()
+            version = lake.append_files_after(files_of(told), *turn).version
+        else:
+            version = lake.append_after(scores(), *turn).version
     return count
 
 

@@ -128,7 +128,8 @@ def test_what_changed_since_the_look_is_not_overwritten(bare_lake: Callable[...,
 def file_of(lake: Lake, text_id: str, when: date) -> DataFile:
     rows = pa.Table.from_pylist([score_row(text_id, MODEL, [0.5], dt=when)], tables.STUDENT_SCORES.columns)
     partition = {"dt": when.isoformat(), "model_id": MODEL}
-    return write_file(rows, lake.catalog.arrow.folder(tables.STUDENT_SCORES), partition)
+    (file,) = write_file(rows, lake.catalog.arrow.folder(tables.STUDENT_SCORES), partition)
+    return file
 
 
 def test_a_file_outside_the_scope_is_never_committed(bare_lake: Callable[..., Lake]) -> None:
@@ -189,7 +190,7 @@ def test_any_interleaving_of_two_replacing_runs_has_one_whole_winner(
             continue
         since, seen = looks[run, number]
         rows = pa.Table.from_pylist([score_row(f"r{at}", MODEL, [0.5], dt=day(number))], table.columns)
-        file = write_file(rows, arrow.folder(table), {"dt": day(number).isoformat(), "model_id": MODEL})
+        (file,) = write_file(rows, arrow.folder(table), {"dt": day(number).isoformat(), "model_id": MODEL})
         if touched.get(number, 0) != seen:
             with pytest.raises(OvertakenError):
                 arrow.replace(table, [file], "{}", scope=scope, since=since)
@@ -257,3 +258,27 @@ def test_a_process_that_reads_rows_ends_as_it_should(bare_lake: Callable[..., La
             [sys.executable, "-c", script, str(own.catalog.place(tables.MODELS))], capture_output=True, check=False
         )
         assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_commit_keeps_its_number_whatever_comes_meanwhile_and_old_ones_may_be_gone(
+    bare_lake: Callable[..., Lake],
+) -> None:
+    own, table = bare_lake(tables.PROMOTIONS), tables.PROMOTIONS
+    other = context_of(own).lake
+    for number in range(6):
+        writer = (own, other)[number % 2]
+        writer.append_rows(table, [promotion_row(f"praise/{number}", NEW_YEAR)], Stamp(f"run{number}", "test"))
+    seen = own.catalog.arrow.existing(table).version()
+    other.append_rows(table, [promotion_row("praise/late", NEW_YEAR)], Stamp("late", "test"))
+    history = own.catalog.arrow.history(table, 3)
+    assert [one["version"] for one in history] == [seen + 1, seen, seen - 1]
+    assert ['"run_id": "late"' in one["userMetadata"] for one in history] == [True, False, False]
+    commit = own.log.commit_of_run(table, Stamp("run2", "test"))
+    assert commit is not None
+    assert commit.version == 3
+    assert own.catalog.root is not None
+    DeltaTable(own.catalog.place(table) or "").create_checkpoint()
+    for old in range(3):
+        (own.catalog.root / "promotions" / "_delta_log" / f"{old:020}.json").unlink()
+    fresh = context_of(own).lake.catalog.arrow
+    assert [one["version"] for one in fresh.history(table, 50)] == [7, 6, 5, 4, 3]

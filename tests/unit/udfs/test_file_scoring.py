@@ -21,7 +21,7 @@ from models.student_settings import TextCNNSettings
 from models.students.architectures import build_student
 from models.text.vocabulary import Vocabulary
 from udfs import data_files, file_scoring, student_scoring
-from udfs.data_files import PartitionWriter
+from udfs.data_files import PartitionWriter, files_of, to_files
 from udfs.file_scoring import FileScoring, Piece, ServedTask, score_pieces, written_files
 from udfs.storage import Storage
 from udfs.student_scoring import Served
@@ -203,3 +203,25 @@ def test_columns_that_hardly_repeat_have_neither_dictionary_nor_statistics(tmp_p
     assert {name for name, one in columns.items() if one.statistics is not None} == {"scene"}
     assert {name for name, one in columns.items() if one.has_dictionary_page} == {"scene"}
     assert date.fromisoformat(str(file.partition["dt"])) == date(2026, 3, 1)
+
+
+def test_a_batch_functions_rows_go_to_a_file_a_partition(tmp_path: Path) -> None:
+    def two_a_bucket(_: Any) -> Any:
+        for bucket in (0, 0, 3):
+            yield pa.RecordBatch.from_pydict({"model_id": ["m/a"] * 2, "bucket": [bucket] * 2, "x": [bucket, 1]})
+        yield pa.RecordBatch.from_pydict({"model_id": [], "bucket": [], "x": []})
+
+    write = to_files(two_a_bucket, Storage(str(tmp_path)), ("model_id", "bucket"))
+    files = files_of(pa.Table.from_batches(list(write(iter([])))))
+    assert [(file.partition, file.rows) for file in files] == [
+        ({"model_id": "m/a", "bucket": "0"}, 4), ({"model_id": "m/a", "bucket": "3"}, 2)
+    ]  # fmt: skip
+    assert pq.ParquetFile(tmp_path / files[0].path).read().to_pydict() == {"x": [0, 1, 0, 1]}
+
+    def failing(_: Any) -> Any:
+        yield from two_a_bucket(_)
+        raise ValueError("worker lost")
+
+    with pytest.raises(ValueError, match="worker lost"):
+        list(to_files(failing, Storage(str(tmp_path / "other")), ("bucket",))(iter([])))
+    assert not list((tmp_path / "other").rglob("*.parquet"))
