@@ -15,10 +15,16 @@ from typing import TYPE_CHECKING
 
 import pyspark
 import pytest
+import torch
 import yaml
 
 from jobs.lake import tables
 from jobs.runtime import jars
+from models.export.exporter import export_student
+from models.student_settings import TextCNNSettings
+from models.students.textcnn import TextCNN
+from models.text.vocabulary import Vocabulary
+from tests.support import add, model_row
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -103,6 +109,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
         "lake": {"schema_name": "clustered", "location": str(folder / "warehouse"), "bundles": str(folder / "bundles")},
         "sources": {"chat": source},
         "ingest": {"split_bytes": 1 << 18},
+        "tasks": {"praise": {"scenes": ["live_chat"], "labels": {"asks": {}}}},
     }
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
     elsewhere = folder / "elsewhere"
@@ -151,7 +158,7 @@ def kill_one(job: subprocess.Popen[str], find: Callable[[], list[int]], after: f
 
 @pytest.fixture(scope="module")
 def survived(cluster: Cluster, spark: SparkSession) -> Cluster:
-    """The cluster after an ingest that lost a Python worker and a clean that lost an executor."""
+    """The cluster after an ingest that lost a Python worker, and a clean and a scoring that each lost an executor."""
     lake = open_lake(cluster, spark)
     lake.catalog.make(lake.catalog.missing())
     job = cluster.submit("ingest")
@@ -160,7 +167,23 @@ def survived(cluster: Cluster, spark: SparkSession) -> Cluster:
     job = cluster.submit("clean")
     kill_one(job, lambda: executors(cluster) if python_workers(cluster) else [], after=0.5)
     assert job.wait(400) == 0, cluster.printed("clean")
+    add_student(lake, cluster.folder)
+    job = cluster.submit("score")
+    kill_one(job, lambda: executors(cluster) if python_workers(cluster) else [], after=0.5)
+    assert job.wait(400) == 0, cluster.printed("score")
     return cluster
+
+
+def add_student(lake: Lake, folder: Path) -> None:
+    """A sealed student with random weights."""
+    torch.manual_seed(1)
+    vocabulary = Vocabulary(tuple("老师题没听懂可以再讲一遍吗0123456789"))
+    bundle = export_student(
+        TextCNN(TextCNNSettings(embedding=4, filters=3, widths=(1, 3)), len(vocabulary), 1), folder=folder / "student",
+        task="praise", kind="textcnn", labels=("asks",), vocabulary=vocabulary, max_length=32, clean_version="1",
+        model_id="praise/textcnn/0",
+    )  # fmt: skip
+    add(lake, tables.MODELS, model_row("praise/textcnn/0", ["asks"], path=str(bundle)))
 
 
 def open_lake(cluster: Cluster, spark: SparkSession) -> Lake:
@@ -181,6 +204,18 @@ def test_a_killed_worker_and_a_killed_executor_lose_nothing_and_write_nothing_tw
     assert lake.read(tables.REJECTED).count() == 0
     told = {row["job"]: row["row_counts"] for row in lake.read(tables.RUNS).where("outcome = 'done'").collect()}
     assert told["ingest"]["read"] == TEXTS
+    assert told["score"]["scores"] == told["score"]["praise_scores"] == TEXTS
+
+
+def test_scores_lost_with_an_executor_are_written_again_and_read_once(survived: Cluster, spark: SparkSession) -> None:
+    lake = open_lake(survived, spark)
+    scores = lake.read(tables.STUDENT_SCORES)
+    assert (scores.count(), scores.select("text_id").distinct().count()) == (TEXTS, TEXTS)
+    assert scores.where("probs is null or error is not null").isEmpty()
+    (row,) = (row for row in lake.rows(tables.RUNS) if row["job"] == "score")
+    assert row["reason"] == "by files"
+    committed = lake.catalog.arrow.files(tables.STUDENT_SCORES)
+    assert sum(file.rows or 0 for file in committed) == TEXTS
 
 
 def test_of_two_runs_of_one_day_at_once_one_wins_and_the_other_ends_with_code_5(
