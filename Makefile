@@ -85,7 +85,6 @@ golden: .venv/.ready ## Rewrite the golden files and docs/settings.md; read the 
 bench: jars .venv/.bench ## Speed of engines, other models, and whole jobs, one core, to build/bench/
 	@$(RUN) -m benchmarks.engines
 	@$(RUN) -m benchmarks.job
-	@$(RUN) -m benchmarks.own_reader
 	@$(RUN) -m benchmarks.tell
 
 bench-train: .venv/.ready ## Rows a second of training, against a plain PyTorch loop, to build/bench/train.json

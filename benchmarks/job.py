@@ -72,6 +72,7 @@ def prepare(times: int = 1) -> None:
     if not (PLACE / "bundles" / "student").is_dir():
         (PLACE / "bundles").mkdir(parents=True)
         random_student.seal(PLACE / "bundles" / "student", pa.array(texts, pa.string()))
+    if not (PLACE / "fasttext.bin").is_file():
         contenders.train_fasttext(texts[:50_000], LABELS, PLACE)
     context = open_context(len(os.sched_getaffinity(0)))
     context.lake.catalog.make()

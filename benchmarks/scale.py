@@ -44,21 +44,18 @@ class Costs:
 
 
 def tasks_of(log: Path) -> list[dict[str, float]]:
-    """Each finished task that read texts in Python: stage, start, seconds, rows written, seconds not spent running."""
+    """Each finished task: its stage, when it began, its seconds."""
     found = []
     for line in log.read_text("utf-8").splitlines():
         event = json.loads(line)
         if event["Event"] != "SparkListenerTaskEnd" or event["Task End Reason"]["Reason"] != "Success":
             continue
-        info, metrics = event["Task Info"], event["Task Metrics"]
+        info = event["Task Info"]
         found.append(
             {
                 "stage": event["Stage ID"],
                 "start": info["Launch Time"] / 1000,
                 "seconds": (info["Finish Time"] - info["Launch Time"]) / 1000,
-                "running": metrics["Executor Run Time"] / 1000,
-                "rows": metrics["Output Metrics"]["Records Written"],
-                "read": metrics["Input Metrics"]["Records Read"],
             }
         )
     return found
@@ -108,13 +105,12 @@ def measure(cores: int) -> dict[str, Any]:
     for name in ("cold", "few", "all"):
         start, end = found[name]
         own = [task for task in tasks if start <= task["start"] <= end]
-        writing = [task for task in own if task["rows"]]
         found[name] = {
-            "seconds": end - start, "busy": busy(own), "tasks": len(writing),
-            "rows": sum(task["rows"] for task in writing), "task_seconds": sum(task["seconds"] for task in writing),
-            "longest": max(task["seconds"] for task in writing),
-            "shortest": min(task["seconds"] for task in writing),
-            "others": sum(task["seconds"] for task in own if not task["rows"]),
+            "seconds": end - start, "busy": busy(own), "tasks": len(own),
+            "rows": job.ROWS * TIMES if name == "all" else job.FEW_ROWS,
+            "task_seconds": sum(task["seconds"] for task in own),
+            "longest": max(task["seconds"] for task in own),
+            "shortest": min(task["seconds"] for task in own),
         }  # fmt: skip
     return found
 
@@ -129,7 +125,7 @@ def costs_of(one: Mapping[str, Any]) -> Costs:
         row=(every["task_seconds"] - every["tasks"] * task) / every["rows"],
         task=task,
         worker=max(0.0, cold["task_seconds"] - few["task_seconds"]),
-        driver=idle["few"] + few["others"],
+        driver=idle["few"],
         driver_file=max(0.0, (idle["all"] - idle["few"]) / files),
         tasks_a_million=every["tasks"] / every["rows"] * 1e6,
     )

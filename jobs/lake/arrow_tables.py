@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,15 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from jobs.lake.commit_history import CommitHistory, CommitInfo
 from jobs.lake.commits import Scope
+from jobs.lake.table_features import beyond_ours
 from jobs.lake.tables import Table
 from udfs.data_files import DataFile
 from udfs.storage import Storage
 
-# What a writer of ours keeps to by itself. A table that asks for more is left to Spark's writer, which knows it all.
-_FEATURES = frozenset({"appendOnly", "invariants", "timestampNtz"})
-# Versions of the protocol: up to which we keep all of it, and from which a table names its features.
-_LEGACY_READER, _LEGACY_WRITER, _NAMED = 1, 2, 7
 TRIES = 100
 """How often a commit is tried where others write the table all the time, but never its part."""
+MANY_FILES = 100
+"""Of a table of the driver's rows; more are gathered into one."""
 
 
 class OvertakenError(Exception):
@@ -108,15 +108,7 @@ class ArrowTables:
 
     def refusal(self, table: Table) -> str | None:
         """Why its rows are left to Spark, None where they need not be."""
-        protocol = self.existing(table).protocol()
-        named = {*(protocol.reader_features or ()), *(protocol.writer_features or ())} - _FEATURES
-        if named:
-            return f"it has the features {', '.join(sorted(named))}"
-        if protocol.min_reader_version > _LEGACY_READER and protocol.min_writer_version < _NAMED:
-            return f"it asks for readers of version {protocol.min_reader_version}"
-        if _LEGACY_WRITER < protocol.min_writer_version < _NAMED:
-            return f"it asks for writers of version {protocol.min_writer_version}"
-        return None
+        return beyond_ours(self.existing(table).protocol())
 
     def make(self, table: Table, place: str, properties: Mapping[str, str]) -> None:
         """Make the table, empty, unless it is there."""
@@ -145,11 +137,13 @@ class ArrowTables:
     def files(self, table: Table, scope: Scope = Scope()) -> list[DataFile]:  # noqa: B008
         """The live files that lie in a scope, with their partition values as text."""
         actions = pa.table(self.existing(table).get_add_actions(flatten=False))
+        told = [name for name in ("path", "size_bytes", "num_records", "partition") if name in actions.column_names]
         found = []
-        for action in actions.select(["path", "size_bytes", "num_records", "partition"]).to_pylist():
-            partition = {name: _as_text(value) for name, value in (action["partition"] or {}).items()}
+        for action in actions.select(told).to_pylist():
+            values = (action.get("partition") or {}).items()
+            partition = {name: None if value is None else str(value) for name, value in values}
             if scope.holds(partition):
-                found.append(DataFile(action["path"], action["size_bytes"], action["num_records"], partition))
+                found.append(DataFile(action["path"], action["size_bytes"], action.get("num_records"), partition))
         return found
 
     def history(self, table: Table, limit: int) -> list[CommitInfo]:
@@ -212,6 +206,16 @@ class ArrowTables:
 
         return self._made(self._tried(table, attempt))
 
+    def gather(self, table: Table) -> None:
+        """Bring the rows of many small files together, in a commit that changes none: `runs` gets a file a run.
+
+        Only of tables without partitions. Another commit may come first: then it is left to the next time.
+        """
+        now = self.existing(table)
+        if not table.partition and len(now.file_uris()) > MANY_FILES:
+            with suppress(CommitFailedError):
+                now.optimize.compact(commit_properties=CommitProperties({"isBlindAppend": False}, 0))
+
     def _tried(self, table: Table, attempt: Callable[[DeltaTable], bool]) -> int | None:
         """Attempt a commit on the newest version until it is made, or an attempt finds that it must not be."""
         for tried in range(TRIES):
@@ -244,7 +248,3 @@ class ArrowTables:
             [*added, *gone], "append", Schema.from_arrow(table.columns), list(table.partition),
             commit_properties=properties,
         )  # fmt: skip
-
-
-def _as_text(value: Any) -> str | None:
-    return None if value is None else str(value)

@@ -169,6 +169,7 @@ class Lake:
                 row_files.remove(files, folder)
         if version is None:
             return self._no_commit(table, stamp)
+        self.catalog.arrow.gather(table)
         return Commit(version, conformed.num_rows, stamp.fingerprint, scope, stamp.expected)
 
     # --- writing frames -----------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.lake import tables
+from jobs.lake import arrow_tables, tables
 from jobs.lake.arrow_tables import ArrowTables, OvertakenError, UnopenedError
 from jobs.lake.commits import Scope, Stamp
 from jobs.lake.store import Lake
@@ -282,3 +282,20 @@ def test_a_commit_keeps_its_number_whatever_comes_meanwhile_and_old_ones_may_be_
         (own.catalog.root / "promotions" / "_delta_log" / f"{old:020}.json").unlink()
     fresh = context_of(own).lake.catalog.arrow
     assert [one["version"] for one in fresh.history(table, 50)] == [7, 6, 5, 4, 3]
+
+
+def test_many_small_files_are_gathered_without_a_change_of_rows(
+    bare_lake: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a table that only ever grows; the commits before it are still found."""
+    own, table = bare_lake(tables.PROMOTIONS), tables.PROMOTIONS
+    monkeypatch.setattr(arrow_tables, "MANY_FILES", 5)
+    for number in range(14):
+        row = promotion_row(f"praise/{number}", NEW_YEAR)
+        own.append_rows(table, [row], Stamp(f"run{number}", "test"), once=f"{number}")
+        assert len(own.catalog.arrow.files(table)) <= 6
+    assert sorted(row["model_id"] for row in own.rows(table)) == sorted(f"praise/{number}" for number in range(14))
+    assert own.append_rows(table, [promotion_row("praise/3", NEW_YEAR)], STAMP, once="3").rows == 0
+    latest = own.log.latest(table, Scope())
+    commit = own.log.commit_of_run(table, Stamp("run13", "test"))
+    assert latest == commit
