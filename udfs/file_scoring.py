@@ -135,7 +135,11 @@ def _begin(work: FileScoring, folder: pafs.FileSystem, day: str) -> _Day:
 
 def _score_piece(work: FileScoring, piece: Piece, under_way: _Day, score: ScoreBatch) -> None:
     with pq.ParquetFile(work.texts.open().open_input_file(piece.path)) as file:
-        for batch in file.iter_batches(BATCH_ROWS, row_groups=piece.row_groups, columns=_columns(work.students)):
+        # A task has one core: more threads would take the others', and each keeps memory of its own.
+        batches = file.iter_batches(
+            BATCH_ROWS, row_groups=piece.row_groups, columns=_columns(work.students), use_threads=False
+        )
+        for batch in batches:
             under_way.read += batch.num_rows
             flagged = _flagged(batch, work.students, under_way.counts)
             for scores in score(flagged, [one.served for one in work.students], work.engine, KEPT):

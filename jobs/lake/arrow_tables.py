@@ -54,9 +54,8 @@ class Snapshot:
 class ArrowTables:
     """The tables at their places.
 
-    Args:
-        place: Where a table lies, as a URI or a path; None where nobody knows.
-        storage_options: How object stores are reached, as delta-rs names it.
+    `place` says where a table lies, as a URI or a path (None: nobody knows), and `storage_options` how object stores
+    are reached, as delta-rs names it.
     """
 
     def __init__(self, place: Callable[[Table], str | None], storage_options: Mapping[str, str] | None = None) -> None:
@@ -75,8 +74,10 @@ class ArrowTables:
         if known is not None:
             known.update_incremental()
             return known
-        place = self._place(table)
-        if place is None or ("://" not in place and not (Path(place) / "_delta_log").is_dir()):
+        place = self._place(table) or ""
+        if "://" in place and not self._options:  # delta-rs would ask a cloud's machines for credentials, for long
+            raise UnopenedError(f"it lies at {place.partition('://')[0]}://, and nothing says how delta-rs reaches it")
+        if not place or ("://" not in place and not (Path(place) / "_delta_log").is_dir()):
             return None
         try:
             found = DeltaTable(place, storage_options=self._options)

@@ -43,8 +43,6 @@ SAFE: dict[str, str] = {
     # ONNX Runtime ignores OMP_NUM_THREADS, the only cap Spark sets.
     "spark.executorEnv.ORT_INTRA_OP_NUM_THREADS": "1",
     "spark.executorEnv.TOKENIZERS_PARALLELISM": "false",
-    # A worker that writes files keeps 50 MB less than with Arrow's own pool, and is as fast.
-    "spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL": "system",
     "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|passwd|credential|api[._-]?key|private"
     r"|\b[as]k\b",
 }

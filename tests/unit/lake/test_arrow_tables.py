@@ -299,3 +299,8 @@ def test_many_small_files_are_gathered_without_a_change_of_rows(
     latest = own.log.latest(table, Scope())
     commit = own.log.commit_of_run(table, Stamp("run13", "test"))
     assert latest == commit
+
+
+def test_a_table_in_an_object_store_that_nothing_tells_how_to_reach_is_left_to_spark() -> None:
+    with pytest.raises(UnopenedError, match="it lies at s3://, and nothing says how delta-rs reaches it"):
+        ArrowTables(lambda _: "s3://bucket/runs").opened(tables.RUNS)
