@@ -77,16 +77,15 @@ class ArrowTables:
         place = self._place(table) or ""
         if "://" in place and not self._options:  # delta-rs would ask a cloud's machines for credentials, for long
             raise UnopenedError(f"it lies at {place.partition('://')[0]}://, and nothing says how delta-rs reaches it")
-        if not place or ("://" not in place and not (Path(place) / "_delta_log").is_dir()):
+        if not place or not ("://" in place or (Path(place) / "_delta_log").is_dir()):
             return None
         try:
-            found = DeltaTable(place, storage_options=self._options)
+            self._opened[table.name] = DeltaTable(place, storage_options=self._options)
         except TableNotFoundError:
             return None
         except (DeltaError, OSError, ValueError) as error:
             raise UnopenedError(f"delta-rs does not open it: {str(error).splitlines()[0]}") from None
-        self._opened[table.name] = found
-        return found
+        return self._opened[table.name]
 
     def existing(self, table: Table) -> DeltaTable:
         """The table as it is now.
@@ -121,8 +120,8 @@ class ArrowTables:
 
     def add_columns(self, table: Table, columns: Sequence[str]) -> None:
         """Add declared columns to a table that an earlier version made."""
-        fields = [field for field in Schema.from_arrow(table.columns).fields if field.name in columns]
-        self.existing(table).alter.add_columns(fields)
+        declared = Schema.from_arrow(table.columns).fields
+        self.existing(table).alter.add_columns([field for field in declared if field.name in columns])
 
     # --- reading ------------------------------------------------------------------------------------------------
 
