@@ -115,5 +115,7 @@ def execute(context: Context, work: Switch) -> Done:
 
 
 _READS = (tables.MODELS, tables.THRESHOLDS, tables.ROUNDS, tables.PROMOTIONS)
-JOB = Job("promote", plan, execute, reads=_READS, writes=(tables.PROMOTIONS,))
-ROLLBACK = Job("rollback", plan_rollback, execute, reads=(tables.PROMOTIONS,), writes=(tables.PROMOTIONS,))
+JOB = Job("promote", plan, execute, reads=_READS, writes=(tables.PROMOTIONS,), needs_session=False)
+ROLLBACK = Job(
+    "rollback", plan_rollback, execute, reads=(tables.PROMOTIONS,), writes=(tables.PROMOTIONS,), needs_session=False
+)

@@ -48,4 +48,4 @@ def execute(context: Context, work: Setup) -> Done:
     return Done(counts={"tables": len(made), "columns": added}, headline="tables")
 
 
-JOB = Job("init", plan, execute)
+JOB = Job("init", plan, execute, needs_session=False)

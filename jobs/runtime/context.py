@@ -76,6 +76,10 @@ class Context:
         """The session, started when it is first asked for: plans and bookkeeping need none."""
         return self.lake.spark
 
+    def start_session(self) -> None:
+        """Start the session, unless it runs."""
+        _ = self.lake.spark
+
     def for_job(self, job: str, request: Request) -> Context:
         """The context of another run in the same session, over the same lake."""
         return Context(self.settings, self.lake, request, self.reporter, job)

@@ -56,6 +56,8 @@ class Job(Generic[T]):
         writes: The tables it writes; the versions it made are the `outputs`.
         count_tables: In the order of their commits, those of `writes` whose newest commit of a run tells its counts
             where it was killed before its row in `runs`.
+        needs_session: Whether `execute` works on frames; the session is there before it begins, for Spark's columns
+            cannot even be written down without one.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Job(Generic[T]):
     reads: tuple[Table, ...] = ()
     writes: tuple[Table, ...] = ()
     count_tables: tuple[Table, ...] = ()
+    needs_session: bool = True
 
 
 def run(job: Job[T], context: Context, *, title: str | None = None, following: str = "") -> Done | None:
@@ -85,6 +88,8 @@ def run(job: Job[T], context: Context, *, title: str | None = None, following: s
             done = None
             if work.steps:
                 before = context.versions(*job.writes)
+                if job.needs_session:
+                    context.start_session()
                 done = job.execute(context, work.required())
                 record.outputs = _own_versions(job, context, before)
             if done is None:

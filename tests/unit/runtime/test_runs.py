@@ -29,7 +29,7 @@ def context_for(lake: Lake, job: str) -> Context:
 
 
 def job_that(name: str, execute: Callable[[Context, str], Done | None], **touches: Any) -> Job[str]:
-    return Job(name, lambda _: Work(("step",), "payload"), execute, **touches)
+    return Job(name, lambda _: Work(("step",), "payload"), execute, needs_session=False, **touches)
 
 
 def rows_for(lake: Lake, job: str) -> list[dict[str, Any]]:
@@ -129,3 +129,22 @@ def test_a_commit_that_lacks_rows_is_made_again(bare_lake: Callable[..., Lake]) 
         commit = own.replace_rows(tables.LABELS, [], context.stamp("same", expected=expected), scope)
         assert commit.whole is whole
         assert context.unchanged(tables.LABELS, scope, "same") is whole
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_the_session_is_there_before_a_job_of_frames_begins_and_for_no_other(
+    bare_lake: Callable[..., Lake], needed: bool
+) -> None:
+    started: list[str] = []
+
+    def execute(*_: Any) -> Done:
+        started.append("executed")
+        return Done()
+
+    own = bare_lake(tables.RUNS)
+    own._start = lambda: started.append("session")  # type: ignore[assignment, return-value]
+    context = context_of(own)
+    run(Job("works", lambda _: Work(("step",), "payload"), execute, needs_session=needed), context)
+    assert started == (["session", "executed"] if needed else ["executed"])
+    assert run(Job("idle", lambda _: Work(()), execute), context_of(own)) is None
+    assert started.count("session") == needed
