@@ -43,7 +43,7 @@ demo: preflight jars ## The main job end to end on the demo corpus, under 10 min
 	@.venv/bin/pingti demo
 
 # Side by side: the session of the one ring waits for its disk while the other rings compute.
-test: preflight jars ## Every test but the long ones, under 8 minutes
+test: preflight jars ## Every test but the long ones, under 5 minutes
 	@mkdir -p build
 	@$(RUN) -m pytest tests/unit tests/contract -m "not faults" > build/test-unit.log 2>&1 & unit=$$!; \
 	$(RUN) -m pytest tests/spark -m "not faults"; spark=$$?; \
@@ -59,7 +59,7 @@ test-spark: jars ## Tests with the shared local session
 test-contract: jars ## torch = ONNX, Spark = plain
 	@$(RUN) -m pytest tests/contract
 
-e2e: preflight jars ## The long tests, under 12 minutes
+e2e: preflight jars ## The long tests, under 8 minutes
 	@$(RUN) -m pytest tests/e2e -m "not faults"
 
 faults: preflight jars ## Files larger than memory; streams, loads and a small cluster with processes killed under way
