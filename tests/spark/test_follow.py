@@ -174,8 +174,6 @@ def test_a_followed_folder_is_loaded_until_the_process_is_told_to_end(
 
 def _wait(running: subprocess.Popen[str], lake: Lake, wanted: list[str]) -> None:
     for _ in range(600):
-        lake.read(tables.RAW_TEXTS)
-        lake.spark.catalog.refreshTable(lake.catalog.name(tables.RAW_TEXTS))
         if ids(lake) == wanted:
             return
         assert running.poll() is None, running.communicate()[0][-2000:]
