@@ -209,11 +209,11 @@ class ArrowTables:
     def gather(self, table: Table) -> None:
         """Bring the rows of many small files together, in a commit that changes none: `runs` gets a file a run.
 
-        Only of tables without partitions. Another commit may come first: then it is left to the next time.
+        Only of tables without partitions. Where it fails, it waits for the next time: the rows are committed.
         """
         now = self.existing(table)
         if not table.partition and len(now.file_uris()) > MANY_FILES:
-            with suppress(CommitFailedError):
+            with suppress(DeltaError):
                 now.optimize.compact(commit_properties=CommitProperties({"isBlindAppend": False}, 0))
 
     def _tried(self, table: Table, attempt: Callable[[DeltaTable], bool]) -> int | None:
@@ -231,7 +231,7 @@ class ArrowTables:
         raise OvertakenError(f"others committed first {TRIES} times")
 
     def _made(self, version: int | None) -> int:
-        assert version is not None  # only an append by name may find that nothing is to be done
+        assert version is not None  # only an append by name may find nothing to do
         return version
 
     def _commit(

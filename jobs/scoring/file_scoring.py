@@ -47,12 +47,12 @@ class _Sized:
     size: float
 
 
-def left_to_spark(lake: Lake) -> str | None:
-    """Why texts cannot be scored from file to file, None where they can."""
+def left_to_spark(lake: Lake, days: Scope) -> str | None:
+    """Why the texts of some days cannot be scored from file to file, None where they can."""
     for table in (tables.TEXTS, tables.STUDENT_SCORES):
         if (why := lake.catalog.left_to_spark(table)) is not None:
             return f"{table.name}: {why}"
-    if any(":" in file.path or file.path.startswith("/") for file in lake.catalog.arrow.files(tables.TEXTS)):
+    if any(":" in file.path or file.path.startswith("/") for file in lake.catalog.arrow.files(tables.TEXTS, days)):
         return f"{tables.TEXTS.name}: some of its files lie elsewhere"
     return None
 

@@ -65,7 +65,7 @@ def serving(lake: Lake, tasks: tuple[str, ...]) -> tuple[RegisteredModel, ...]:
 
 def execute(context: Context, work: Scoring) -> Done:
     """Score in one commit: from file to file where the tables allow it, else by Spark's frames."""
-    why = file_scoring.left_to_spark(context.lake)
+    why = file_scoring.left_to_spark(context.lake, Scope(work.days.first, work.days.last))
     if why is not None:
         context.reporter.say(f"  by Spark's frames: {why}")
         return by_frames(context, work, f"by Spark's frames: {why}")
