@@ -36,6 +36,10 @@ annotate_app = typer.Typer(no_args_is_help=True, help="Human labels: import, exp
 app.add_typer(annotate_app, name="annotate")
 app.add_typer(demo_app)
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="A student by name, with a version of its thresholds.", metavar="MODEL[@VERSION]"),
+]
 ReasonOption = Annotated[str | None, typer.Option(help="Kept with the promotion.")]
 
 
@@ -187,12 +191,14 @@ def promote(
     settings: SettingsOption = None,
     task: TaskOption = None,
     plan: PlanOption = False,
+    model: ModelOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Whatever the gate says; needs --reason.")] = False,
     reason: ReasonOption = None,
 ) -> None:
-    """Put the newest student and its thresholds in force."""
+    """Put the newest student and its thresholds in force, or the one that --model names."""
     from jobs.labels.promote import JOB
 
-    launch(JOB, settings, plan, task=task, options={"reason": reason})
+    launch(JOB, settings, plan, task=task, options={"model": model, "force": force, "reason": reason})
 
 
 @app.command(epilog=EXIT_CODES)
@@ -200,12 +206,16 @@ def rollback(
     settings: SettingsOption = None,
     task: TaskOption = None,
     plan: PlanOption = False,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="What was in force once; by default what was before.", metavar="MODEL[@VERSION]"),
+    ] = None,
     reason: ReasonOption = None,
 ) -> None:
-    """Put back in force what was before."""
-    from jobs.labels.promote import ROLLBACK
+    """Put back in force what was before; it stays until promote names another by hand, or a newer one is made."""
+    from jobs.labels.rollback import JOB
 
-    launch(ROLLBACK, settings, plan, task=task, options={"reason": reason})
+    launch(JOB, settings, plan, task=task, options={"to": to, "reason": reason})
 
 
 @app.command(epilog=EXIT_CODES)

@@ -128,12 +128,12 @@ def threshold_row(model_id: str, label: str, value: float, **values: Any) -> dic
     } | values  # fmt: skip
 
 
-def promotion_row(model_id: str, from_ts: datetime, version: int = 1) -> dict[str, Any]:
+def promotion_row(model_id: str, from_ts: datetime, version: int = 1, **values: Any) -> dict[str, Any]:
     """A row of `promotions`."""
     return {
         "task": model_id.split("/")[0], "from_ts": from_ts, "model_id": model_id, "threshold_version": version,
         "reason": "seed", "run_id": "seed",
-    }  # fmt: skip
+    } | values  # fmt: skip
 
 
 def score_row(text_id: str, model_id: str, probs: list[float] | None, **values: Any) -> dict[str, Any]:

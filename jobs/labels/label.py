@@ -47,7 +47,7 @@ def plan(context: Context) -> Work[Labelling]:
     days = context.days(tables.TEXTS)
     fingerprint = context.fingerprint(
         inputs=context.versions(*READS),
-        promotions=sorted((one.promotion.model_id, one.promotion.threshold_version) for one in promoted.values()),
+        promotions=sorted(one.promotion.state for one in promoted.values()),
         tasks={name: task.model_dump(mode="json", include={"labels", "scenes"}) for name, task in tasks.items()},
     )
     labelling = Labelling(days, decided, promoted, fingerprint)

@@ -10,7 +10,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import registry, score_columns, tables, text_queries, threshold_queries
-from jobs.lake.registry import Promotion, RegisteredModel, aligned_labels
+from jobs.lake.promotions import Promotion
+from jobs.lake.registry import RegisteredModel, aligned_labels
 from jobs.lake.store import Lake
 from jobs.lake.threshold_queries import Thresholds
 from models import label_dependencies
@@ -56,6 +57,7 @@ def decide_labels(
         (name, label): _above(tasks[name], name, label, position)
         for name, decider in deciders.items()
         for label, position in decider.positions(tasks[name]).items()
+        if label not in decider.promotion.withheld
     }
     holds = label_dependencies.decide(tasks, above, never=F.lit(False))
     rows = [_row(tasks[key[0]], deciders[key[0]], key, column) for key, column in holds.items()]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.labels import promote
+from jobs.labels import promote, rollback
 from jobs.lake import registry, tables
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
@@ -58,7 +58,7 @@ def in_force(lake: Lake, at: datetime | None = None) -> dict[str, tuple[str, int
 def test_promotions_and_rollbacks_over_a_life(trained: Lake) -> None:
     assert in_force(trained) == {}
     with pytest.raises(DataError, match="rollback: nothing else was in force before"):
-        promote.plan_rollback(context_for(trained))
+        rollback.plan(context_for(trained))
 
     done = do(promote.JOB, context_for(trained))
     assert done is not None
@@ -68,7 +68,7 @@ def test_promotions_and_rollbacks_over_a_life(trained: Lake) -> None:
 
     assert do(promote.JOB, context_for(trained)) is None
     with pytest.raises(DataError, match="nothing else was in force before"):
-        promote.plan_rollback(context_for(trained))
+        rollback.plan(context_for(trained))
 
     add(trained, tables.THRESHOLDS, threshold_row(NEW, "asks", 0.7, version=2))
     done = do(promote.JOB, context_for(trained, reason="new thresholds"))
@@ -76,7 +76,7 @@ def test_promotions_and_rollbacks_over_a_life(trained: Lake) -> None:
     assert done.counts == {"promotions": 1}
     assert in_force(trained) == {"praise": (NEW, 2), "feedback": (OTHER, 1)}
 
-    do(promote.ROLLBACK, context_for(trained))
+    do(rollback.JOB, context_for(trained))
     assert in_force(trained) == {"praise": (NEW, 1), "feedback": (OTHER, 1)}
     rows = [row for row in trained.rows(tables.PROMOTIONS) if row["task"] == "praise"]
     ended = [row["reason"] for row in sorted(rows, key=lambda row: row["from_ts"])]
