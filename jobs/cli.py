@@ -179,11 +179,18 @@ def score(
 
 
 @app.command(epilog=EXIT_CODES)
-def thresholds(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
+def thresholds(
+    settings: SettingsOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    teachers: Annotated[
+        bool, typer.Option("--teachers", help="Those of teachers alone, against annotators: before distil.")
+    ] = False,
+) -> None:
     """Scores and gold of the threshold days -> thresholds by label and scene."""
     from jobs.labels.thresholds import JOB
 
-    launch(JOB, settings, plan, task=task)
+    launch(JOB, settings, plan, task=task, options={"teachers": teachers})
 
 
 @app.command(epilog=EXIT_CODES)

@@ -91,7 +91,7 @@ def teacher_quality(lake: Lake, name: str, kind: TaskKind, test: TestTexts) -> d
 def _macro(decisions: NDArray[np.bool_], gold: NDArray[np.bool_], labels: Sequence[str]) -> dict[str, float] | None:
     rows = len(gold)
     same_day, same_scene = np.zeros(rows, np.int32), np.full(rows, EVERY_SCENE)
-    evidence = GoldRows(same_day, same_scene, np.ones(rows, np.int64), gold, np.ones_like(gold))
+    evidence = GoldRows(same_day, same_scene, np.ones(rows, np.int64), gold, np.ones_like(gold), np.arange(rows))
     quality = macro_average(count_by_slice(decisions, evidence, labels))
     if quality is None:
         return None

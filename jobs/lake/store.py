@@ -39,10 +39,12 @@ class Lake:
         catalog: Where the tables are.
         log: What their commits say.
         bundles: The folder of sealed bundles and teachers.
+        timezone: The zone that cuts days.
     """
 
     def __init__(self, session: Callable[[], SparkSession], settings: LakeSettings, timezone: str) -> None:
         self._start = session
+        self.timezone = timezone
         self.catalog = Catalog(lambda: self.spark, settings, timezone)
         self.log = Log(lambda: self.spark, self.catalog)
         self.bundles = Path(settings.bundles).resolve()

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
-from jobs.evaluation.evaluation_set import EPOCH, EvaluationSet
+from jobs.evaluation.evaluation_set import EvaluationSet
 from jobs.evaluation.model_evaluation import (
     Counts,
     ModelEvaluation,
-    as_row,
     evaluate_model,
     evaluate_teacher,
     metrics_of,
@@ -50,7 +48,7 @@ class RoundEvaluation:
 
 
 def evaluate_round(
-    round_: Round, evaluation: EvaluationSet, trained: TrainedRound, engine: EngineKind
+    round_: Round, evaluation: EvaluationSet, trained: TrainedRound, engine: EngineKind, min_positives: int
 ) -> RoundEvaluation:
     """Thresholds from the threshold days, quality on the test days; for the student and for its baseline alike."""
     from models.students.student import predict
@@ -60,8 +58,10 @@ def evaluate_round(
     column = opened.read(*evaluation.texts())
     logits = predict(trained.undistilled, opened.encode(column))
     baseline = probabilities(logits, task.kind).astype(np.float32)
-    student = evaluate_model(evaluation, task, "student", trained.model_id, opened.probabilities(column))
-    undistilled = evaluate_model(evaluation, task, "undistilled", f"{trained.model_id}/undistilled", baseline)
+    student = evaluate_model(evaluation, task, "student", trained.model_id, opened.probabilities(column), min_positives)
+    undistilled = evaluate_model(
+        evaluation, task, "undistilled", f"{trained.model_id}/undistilled", baseline, min_positives
+    )
     counts = student.counts | undistilled.counts | evaluate_teacher(evaluation, task, round_.teacher)
     row_counts = {
         "train": trained.rows,
@@ -80,20 +80,6 @@ def decide(round_: Round, evaluation: RoundEvaluation, settings: RoundSettings) 
     targets = {label: one.target for label, one in round_.task.labels.items()}
     lost = round_decision.loses(evaluation.metrics, evaluation.row_counts, settings)
     return round_decision.decide(round_.number, qualities, targets, settings, lost)
-
-
-def evaluation_rows(round_id: str, counts: Counts, run_id: str) -> list[dict[str, Any]]:
-    """The rows of `evaluations`, one a day, scene and label."""
-    return [
-        {
-            "round_id": round_id, "model_id": key.model_id, "dt": EPOCH + timedelta(days=cut.day),
-            "scene": cut.scene, "label": cut.label, "gold": key.gold, "purpose": key.part,
-            "tp": cut.counts.tp, "fp": cut.counts.fp, "fn": cut.counts.fn, "tn": cut.counts.tn,
-            **as_row(cut.counts.quality), "run_id": run_id,
-        }
-        for key, slices in counts.items()
-        for cut in slices
-    ]  # fmt: skip
 
 
 def summary(evaluation: RoundEvaluation) -> str:
