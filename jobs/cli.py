@@ -199,13 +199,18 @@ def promote(
     task: TaskOption = None,
     plan: PlanOption = False,
     model: ModelOption = None,
+    withhold: Annotated[
+        list[str] | None,
+        typer.Option("--withhold", help="A label that is not to be decided; may be said again.", metavar="LABEL"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Whatever the gate says; needs --reason.")] = False,
     reason: ReasonOption = None,
 ) -> None:
     """Put the newest student and its thresholds in force, or the one that --model names."""
     from jobs.labels.promote import JOB
 
-    launch(JOB, settings, plan, task=task, options={"model": model, "force": force, "reason": reason})
+    options = {"model": model, "withhold": withhold, "force": force, "reason": reason}
+    launch(JOB, settings, plan, task=task, options=options)
 
 
 @app.command(epilog=EXIT_CODES)

@@ -1,14 +1,15 @@
-"""`models` + `thresholds` -> `promotions`: one row puts a model and its thresholds in force."""
+"""`models` + `thresholds` -> `promotions`: one row puts a model and its thresholds in force, past the gate."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from jobs.labels.gate import Candidate, judge
 from jobs.lake import promotions, registry, tables, threshold_queries
-from jobs.lake.promotions import NamedModel, Promotion
+from jobs.lake.promotions import Action, NamedModel, Promotion
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
@@ -19,21 +20,13 @@ from models.rounds.date_layout import RoundSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A student with a version of its thresholds that may go in force, and what is in force now."""
-
-    promotion: Promotion
-    student: RegisteredModel
-    live: Promotion | None
-
-
-@dataclass(frozen=True, slots=True)
 class Candidates:
     """Who is to go in force, why others must not, and the version of `promotions` that this was decided from."""
 
     candidates: tuple[Candidate, ...]
     refused: tuple[str, ...]
     version: int
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +37,13 @@ class Options:
         model: A model by name, with a version of its thresholds or its newest; None: each task's newest.
         force: Past every refusal; what is named goes in force as it is.
         reason: Why; it is kept.
+        withhold: Labels that are not to be decided, as `label` or `task.label`.
     """
 
     model: NamedModel | None
     force: bool
     reason: str | None
+    withhold: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, options: Mapping[str, object]) -> Options:
@@ -57,7 +52,13 @@ class Options:
         if force and not reason:
             raise SettingsError("--force: got no --reason; say why, it is kept with the promotion")
         named = NamedModel.parse(str(model), "--model") if model else None
-        return cls(named, force, str(reason) if reason else None)
+        withhold = options.get("withhold") or ()
+        assert isinstance(withhold, Iterable)
+        return cls(named, force, str(reason) if reason else None, tuple(map(str, withhold)))
+
+    def withheld(self, student: RegisteredModel) -> tuple[str, ...]:
+        """The labels of a student that are to be withheld."""
+        return tuple(sorted({name for name in student.labels if {name, f"{student.task}.{name}"} & {*self.withhold}}))
 
 
 def plan(context: Context) -> Work[Candidates]:
@@ -74,21 +75,43 @@ def plan(context: Context) -> Work[Candidates]:
     version = lake.log.version(tables.PROMOTIONS)
     histories = promotions.histories(lake)
     found = [_candidate(lake, name, histories.get(name, ()), options) for name in _tasks(context, options)]
-    changed = []
-    for one in found:
-        if one.live is not None and one.promotion.state[:2] == one.live.state[:2]:
-            continue
-        barred = promotions.rolled_back(histories.get(one.promotion.task, ()))
-        if options.model is None and any(name.names(one.promotion) for name in barred):
-            context.reporter.say(f"  {_named(one.promotion)} was rolled back; `--model` puts it in force again")
-            continue
-        changed.append(one)
+    _check_withheld(found, options)
+    changed = [one for one in found if _is_new(one, options)]
+    if options.model is None:
+        changed = [one for one in changed if not _rolled_back(context, one, histories)]
     refusals = {} if options.force else _refusals(lake, changed, context.settings.rounds)
     if refusals and len(refusals) == len(changed):
         raise _gate_error(tuple(refusals.values()))
     left = tuple(one for one in changed if one.student.model_id not in refusals)
-    steps = tuple(f"put {_named(one.promotion)} in force for {one.promotion.task}" for one in left)
-    return Work(steps, Candidates(left, tuple(refusals.values()), version))
+    verb = "put" if options.force else "judge on the gate days and put"
+    steps = tuple(f"{verb} {_named(one.promotion)} in force for {one.promotion.task}" for one in left)
+    return Work(steps, Candidates(left, tuple(refusals.values()), version, options.force))
+
+
+def _is_new(one: Candidate, options: Options) -> bool:
+    """Whether a candidate may change what is in force: another model or version, or labels named or judged again."""
+    if one.live is None or one.promotion.state[:2] != one.live.state[:2]:
+        return True
+    named_again = options.model is not None and bool(one.live.withheld)
+    return named_again or not set(one.promotion.withheld) <= set(one.live.withheld)
+
+
+def _rolled_back(context: Context, one: Candidate, histories: Mapping[str, Sequence[Promotion]]) -> bool:
+    """Whether a rollback took a candidate out of force; says so."""
+    barred = promotions.rolled_back(histories.get(one.promotion.task, ()))
+    found = any(name.names(one.promotion) for name in barred)
+    if found:
+        context.reporter.say(f"  {_named(one.promotion)} was rolled back; `--model` puts it in force again")
+    return found
+
+
+def _check_withheld(candidates: Sequence[Candidate], options: Options) -> None:
+    """Refuse labels to withhold that no candidate has."""
+    known = {
+        name for one in candidates for label in one.student.labels for name in (label, f"{one.student.task}.{label}")
+    }
+    if unknown := sorted(set(options.withhold) - known):
+        raise SettingsError(f"--withhold: got {', '.join(unknown)}, expected labels of what is promoted")
 
 
 def _tasks(context: Context, options: Options) -> tuple[str, ...]:
@@ -117,7 +140,8 @@ def _candidate(lake: Lake, name: str, history: Sequence[Promotion], options: Opt
     if not 1 <= version <= newest:
         raise DataError(f"promote: {student.model_id} has no thresholds of version {version}, the newest is {newest}")
     reason = options.reason or ("named by hand" if named else "newest student and thresholds")
-    promotion = Promotion(name, student.model_id, version, reason, action="force" if options.force else "promote")
+    action: Action = "force" if options.force else "promote"
+    promotion = Promotion(name, student.model_id, version, reason, options.withheld(student), action)
     return Candidate(promotion, student, history[-1] if history else None)
 
 
@@ -143,23 +167,62 @@ def _named(promotion: Promotion) -> str:
 
 def _gate_error(refused: Sequence[str]) -> GateError:
     return GateError(
-        f"promote: {'; '.join(refused)}; not promoted: distil by another scheme, train a better teacher, or say "
-        "`--force --reason WHY`"
+        f"promote: {'; '.join(refused)}; not promoted: distil by another scheme, train a better teacher, withhold "
+        "labels by `--withhold LABEL`, or say `--force --reason WHY`"
     )
 
 
-def execute(context: Context, work: Candidates) -> Done:
-    """Append the rows of all tasks in one commit, so that tasks that depend on each other switch together.
+def _judged(context: Context, one: Candidate) -> tuple[Promotion, Sequence[str]]:
+    """What the gate lets pass of a candidate, and why it lets nothing pass."""
+    promotion, decision = judge(context, one)
+    for note in decision.notes:
+        context.reporter.say(f"  {promotion.task}: {note}")
+    return promotion, decision.refusals
 
-    Where students of other tasks must not be put in force, the run ends with a `GateError` for all that.
+
+def _forced(context: Context, one: Candidate) -> tuple[Promotion, Sequence[str]]:
+    """The candidate as it is named; what the gate would say is told and kept, where it can say anything."""
+    try:
+        _, decision = judge(context, one)
+    except DataError as error:
+        context.reporter.say(f"  {one.promotion.task}: not judged: {error}")
+    else:
+        for note in (*decision.refusals, *decision.notes):
+            context.reporter.say(f"  {one.promotion.task}: {note}; in force by --force")
+    return one.promotion, ()
+
+
+def execute(context: Context, work: Candidates) -> Done | None:
+    """Judge each candidate, and append the rows of all that pass in one commit: dependent tasks switch together.
+
+    Returns:
+        None where all that passes is in force already.
+
+    Raises:
+        GateError: Where nothing passes; where something does, the run ends with it after that is in force.
     """
-    promoted = [one.promotion for one in work.candidates]
-    promotions.append(context.lake, promoted, context.stamp(), work.version)
-    error = _gate_error(work.refused) if work.refused else None
-    return Done(
-        counts={"promotions": len(promoted)}, headline="promotions", error=error, reason=str(error) if error else None
-    )
+    refused, passed = list(work.refused), []
+    for one in work.candidates:
+        promotion, refusals = _forced(context, one) if work.force else _judged(context, one)
+        if refusals:
+            refused.append(f"{_named(promotion)}: {'; '.join(refusals)}")
+        elif not promotion.same_as(one.live):
+            passed.append(promotion)
+    error = _gate_error(refused) if refused else None
+    if not passed:
+        if error is not None:
+            raise error
+        return None
+    promotions.append(context.lake, passed, context.stamp(), work.version)
+    counts = {"promotions": len(passed), "labels_withheld": sum(len(one.withheld) for one in passed)}
+    return Done(counts=counts, headline="promotions", error=error, reason=str(error) if error else None)
 
 
-_READS = (tables.MODELS, tables.THRESHOLDS, tables.ROUNDS, tables.PROMOTIONS)
-JOB = Job("promote", plan, execute, reads=_READS, writes=(tables.PROMOTIONS,), needs_session=False)
+JOB = Job(
+    "promote", plan, execute,
+    reads=(
+        tables.MODELS, tables.THRESHOLDS, tables.ROUNDS, tables.PROMOTIONS, tables.TEXTS, tables.TEACHER_SCORES,
+        tables.ANNOTATIONS,
+    ),
+    writes=(tables.EVALUATIONS, tables.PROMOTIONS), needs_session=False,
+)  # fmt: skip
