@@ -277,6 +277,6 @@ def test_a_student_that_loses_to_its_undistilled_baseline_is_not_promoted(own: L
     add(own, tables.MODELS, model_row(worse, ["fits"], created_at=later))
     add(own, tables.THRESHOLDS, threshold_row(worse, "fits", 0.5))
     strict = settings("has_x", "fits")
-    strict["rounds"]["undistilled_margin"] = 0.01
+    strict["rounds"] |= {"undistilled_margin": 0.01, "seed_deviation": 0.01}
     with pytest.raises(GateError, match=r"0\.700 against the gold `teacher` is below the 0\.750"):
         promote.plan(context_of(own, **strict))
