@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import pytest
@@ -92,3 +98,34 @@ def _maker(
         return new
 
     return make
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[Mapping[str, str]]:
+    """An S3 server on this machine with the bucket `texts`, and the options by which it is reached."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            endpoint = f"http://127.0.0.1:{port}"
+            _answering(f"{endpoint}/")
+            with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/texts", method="PUT")):
+                pass
+            yield {
+                "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
+            }  # fmt: skip
+        finally:
+            server.kill()
+
+
+def _answering(url: str) -> None:
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(url).close()
+            return
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise RuntimeError(f"{url} does not answer")

@@ -51,7 +51,7 @@ def context_of(
 ) -> Context:  # fmt: skip
     """A quiet context over the lake, with these settings."""
     place = LakeSettings(
-        schema_name=lake.catalog.schema_name, location=str(lake.catalog.root), bundles=str(lake.bundles)
+        schema_name=lake.catalog.schema_name, location=str(lake.catalog.root), bundles=lake.bundles.place
     )
     request = Request(days, task, options or {})
     return make_context(

@@ -70,7 +70,7 @@ def student_quality(
     live = registry.live(lake).get(student.task)
     version = live.threshold_version if live is not None and live.model_id == student.model_id else 1
     thresholds = threshold_queries.read(lake, student.model_id, version)
-    scores = open_engine(student.path, engine).probabilities(test.rows.column("text"))
+    scores = open_engine(registry.files(lake, student).local(), engine).probabilities(test.rows.column("text"))
     scenes = test.rows.column("scene").to_pylist()
     decisions, _ = decide_by_scene(scores, student, thresholds, scenes, kind, student.labels)
     return _macro(decisions, test.gold(student.labels), student.labels)

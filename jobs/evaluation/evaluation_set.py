@@ -130,11 +130,13 @@ def _with_golds(
     return evaluation.with_gold("human", _human_gold(lake, teacher.task, declared, rows, labels))
 
 
-def student_probabilities(student: RegisteredModel, evaluation: EvaluationSet, engine: EngineKind) -> Probabilities:
+def student_probabilities(
+    lake: Lake, student: RegisteredModel, evaluation: EvaluationSet, engine: EngineKind
+) -> Probabilities:
     """A sealed student's probabilities of an evaluation set's rows: (rows, labels of the student)."""
     if not len(evaluation.text_of_row):
         return np.zeros((0, len(student.labels)), np.float32)
-    opened = open_engine(student.path, engine)
+    opened = open_engine(registry.files(lake, student).local(), engine)
     return opened.probabilities(opened.read(*evaluation.texts()))[evaluation.text_of_row]
 
 
@@ -177,7 +179,7 @@ def _live_gold(lake: Lake, name: str, task: TaskSettings, evaluation: Evaluation
     if promotion is None or not len(evaluation.text_of_row):
         return None
     student = registry.model(lake, promotion.model_id)
-    scores = student_probabilities(student, evaluation, engine)
+    scores = student_probabilities(lake, student, evaluation, engine)
     thresholds = threshold_queries.read(lake, student.model_id, promotion.threshold_version)
     return decide_by_scene(scores, student, thresholds, evaluation.scenes, task.kind, task.label_names)
 

@@ -86,7 +86,7 @@ def _judge(
 ) -> Agreements:  # fmt: skip
     """A student's agreement with each gold; adds its counts by slice."""
     student, labels = judged.student, task.label_names
-    scores = student_probabilities(student, evaluation, engine)
+    scores = student_probabilities(lake, student, evaluation, engine)
     thresholds = threshold_queries.read(lake, student.model_id, judged.threshold_version)
     decisions, decided = decide_by_scene(scores, student, thresholds, evaluation.scenes, task.kind, labels)
     golds: Mapping[str, GoldRows] = {

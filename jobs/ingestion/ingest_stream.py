@@ -63,10 +63,16 @@ def checkpoint(context: Context) -> str:
     lake = context.settings.lake
     if lake.checkpoints is None and lake.location is None:
         raise SettingsError("lake.checkpoints: none is set, and no lake.location to put it beside; name a folder")
-    folder = lake.checkpoints or str(Path(lake.location or "").resolve().parent / "checkpoints")
+    folder = lake.checkpoints or _beside(lake.location or "")
     sources = {name: [one.path, one.digest] for name, one in context.settings.sources.items()}
     name = f"ingest-{digests.of_json(sources, chars=16)}"
     return f"{folder.rstrip('/')}/{name}" if "://" in folder else str(Path(folder).resolve() / name)
+
+
+def _beside(location: str) -> str:
+    if "://" in location:
+        return f"{location.rstrip('/').rpartition('/')[0]}/checkpoints"
+    return str(Path(location).resolve().parent / "checkpoints")
 
 
 def _stream(context: Context) -> DataFrame:

@@ -152,7 +152,7 @@ def _of_student(
             f"thresholds: {teacher.model_id} scored no text of {window.first} to {window.last}; run "
             "`pingti score-teacher`"
         )
-    scores = student_probabilities(student, evaluation, context.settings.scoring.engine)
+    scores = student_probabilities(lake, student, evaluation, context.settings.scoring.engine)
     searching = _Searching(context, student, evaluation, scores, evaluation.golds["teacher"], before)
     row = partial(searching.row, window=window, version=version, gold="teacher")
     for label in student.labels:

@@ -27,7 +27,7 @@ from jobs.lake.commits import Scope
 from jobs.lake.table_features import beyond_ours
 from jobs.lake.tables import Table
 from udfs.data_files import DataFile
-from udfs.storage import Storage
+from udfs.storage import Storage, is_uri
 
 TRIES = 100
 """How often a commit is tried where others write the table all the time, but never its part."""
@@ -55,12 +55,12 @@ class ArrowTables:
     """The tables at their places.
 
     `place` says where a table lies, as a URI or a path (None: nobody knows), and `storage_options` how object stores
-    are reached, as delta-rs names it.
+    are reached, as delta-rs names it; it is asked only of a URI.
     """
 
-    def __init__(self, place: Callable[[Table], str | None], storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, place: Callable[[Table], str | None], storage_options: Callable[[], Mapping[str, str]]) -> None:
         self._place = place
-        self._options = dict(storage_options or {})
+        self._options = storage_options
         self._opened: dict[str, DeltaTable] = {}
         self._histories: dict[str, CommitHistory] = {}
 
@@ -75,12 +75,13 @@ class ArrowTables:
             known.update_incremental()
             return known
         place = self._place(table) or ""
-        if "://" in place and not self._options:  # delta-rs would ask a cloud's machines for credentials, for long
-            raise UnopenedError(f"it lies at {place.partition('://')[0]}://, and nothing says how delta-rs reaches it")
-        if not place or not ("://" in place or (Path(place) / "_delta_log").is_dir()):
+        if not is_uri(place) and not (place and (Path(place) / "_delta_log").is_dir()):
             return None
+        options = self._reached_by(place)
+        if is_uri(place) and not options:  # delta-rs would ask a cloud's machines for credentials, for long
+            raise UnopenedError(f"it lies at {place.partition('://')[0]}://, and nothing says how delta-rs reaches it")
         try:
-            self._opened[table.name] = DeltaTable(place, storage_options=self._options)
+            self._opened[table.name] = DeltaTable(place, storage_options=options)
         except TableNotFoundError:
             return None
         except (DeltaError, OSError, ValueError) as error:
@@ -104,7 +105,11 @@ class ArrowTables:
 
     def storage(self, table: Table) -> Storage:
         """Where a table lies, for tasks to open."""
-        return Storage(self._place(table) or "", self._options)
+        place = self._place(table) or ""
+        return Storage(place, self._reached_by(place))
+
+    def _reached_by(self, place: str) -> dict[str, str]:
+        return dict(self._options()) if is_uri(place) else {}
 
     def refusal(self, table: Table) -> str | None:
         """Why its rows are left to Spark, None where they need not be."""
@@ -114,7 +119,8 @@ class ArrowTables:
         """Make the table, empty, unless it is there."""
         DeltaTable.create(
             place, Schema.from_arrow(table.columns), mode="ignore", partition_by=list(table.partition),
-            configuration=dict(properties), description=table.comment, storage_options=self._options,
+            configuration=dict(properties), description=table.comment,
+            storage_options=self._reached_by(place),
             raise_if_key_not_exists=False,
         )  # fmt: skip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
@@ -15,6 +14,7 @@ from jobs.lake.commits import Commit, Scope, Stamp
 from jobs.lake.promotions import Promotion, histories
 from jobs.lake.store import Lake
 from models.errors import DataError
+from udfs.model_files import ModelFiles
 
 TRAIN_TEACHER, DISTIL = "run `pingti train-teacher` first", "run `pingti distil` first"
 CONTENT = "content"
@@ -44,14 +44,19 @@ class RegisteredModel:
         names = sorted(
             (name for name in self.digests if name.startswith(_CHECKPOINT)), key=lambda name: int(name.split("/")[1])
         )
-        folder = Path(self.path).parent
+        folder = self.path.rpartition("/")[0]
         return tuple(
             replace(
-                self, path=str(folder / teacher_folder(self.model_id, name, self.digests[name])),
+                self, path=f"{folder}/{teacher_folder(self.model_id, name, self.digests[name])}",
                 digests={CONTENT: self.digests[name]},
             )
             for name in names
         )  # fmt: skip
+
+
+def files(lake: Lake, model: RegisteredModel) -> ModelFiles:
+    """The model's files, for whoever opens it, here or on an executor."""
+    return lake.bundles.files(model.path, model.digests)
 
 
 def checkpoint_name(number: int) -> str:

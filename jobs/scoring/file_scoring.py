@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 
-from jobs.lake import tables
+from jobs.lake import registry, tables
 from jobs.lake.commits import Scope
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
@@ -73,7 +73,7 @@ def score_files(
     texts = arrow.storage(tables.TEXTS)
     cores = lake.spark.sparkContext.defaultParallelism
     pieces = tuple(_shared_out(texts, listed, cores))
-    work = FileScoring(texts, arrow.storage(tables.STUDENT_SCORES), _served(students, tasks), engine, pieces)
+    work = FileScoring(texts, arrow.storage(tables.STUDENT_SCORES), _served(lake, students, tasks), engine, pieces)
     numbers = lake.spark.range(0, len(pieces), 1, len(pieces))
     told = map_batches(numbers, file_scorer(work, score), WRITTEN).toArrow()
     counts = told.group_by("model_id").aggregate([(name, "sum") for name in ("read", "rows", "settled", "errors")])
@@ -92,11 +92,13 @@ def _check(listed: Sequence[DataFile], scored: Mapping[str, Mapping[str, int]]) 
             raise DataError(f"score: {name} read {row['read_sum']} texts, the log has {expected}; run again")
 
 
-def _served(students: Sequence[RegisteredModel], tasks: Mapping[str, TaskSettings]) -> tuple[ServedTask, ...]:
+def _served(
+    lake: Lake, students: Sequence[RegisteredModel], tasks: Mapping[str, TaskSettings]
+) -> tuple[ServedTask, ...]:
     return tuple(
         ServedTask(
-            Served(student.model_id, student.path, f"wanted_{at}"), student.task, tuple(tasks[student.task].scenes),
-            tasks[student.task].kind == "pair",
+            Served(student.model_id, registry.files(lake, student), f"wanted_{at}"), student.task,
+            tuple(tasks[student.task].scenes), tasks[student.task].kind == "pair",
         )
         for at, student in enumerate(students)
     )  # fmt: skip

@@ -42,7 +42,7 @@ def plan(context: Context) -> Work[Scoring]:
             context.reporter.say(f"  {student.model_id} learnt from texts of other cleaning rules; distil again soon")
     fingerprint = context.fingerprint(
         **context.versions(tables.TEXTS),
-        models=[student.model_id for student in students],
+        models={student.model_id: dict(student.digests) for student in students},
         scenes={student.task: context.settings.task(student.task).scenes for student in students},
     )
     scoring = Scoring(days, students, fingerprint)
@@ -94,7 +94,7 @@ def by_frames(context: Context, work: Scoring, reason: str | None = None) -> Don
         student.model_id: text_queries.wanted(student.task, settings.task(student.task)) for student in work.students
     }
     counted = texts.agg(*[F.count_if(column).alias(name) for name, column in wanted.items()]).collect()[0].asDict()
-    scores = student_scores(texts, work.students, wanted, settings.scoring.engine)
+    scores = student_scores(context.lake, texts, work.students, wanted, settings.scoring.engine)
     expected = sum(counted.values())
     stamp = context.stamp(work.fingerprint, expected=expected)
     # A file of texts is of one day, so its scores are too: a shuffle would gather what is together.

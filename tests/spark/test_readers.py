@@ -66,7 +66,7 @@ def wanted(lake: Lake) -> list[tuple[Any, ...]]:
 
 def place(lake: Lake) -> Path:
     assert lake.catalog.root is not None
-    return lake.catalog.root
+    return Path(lake.catalog.root)
 
 
 def test_delta_rs_reads_current_labels_and_a_day_as_documented(lake: Lake, wanted: list[tuple[Any, ...]]) -> None:
