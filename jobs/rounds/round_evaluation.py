@@ -26,6 +26,8 @@ from models.rounds.round_decision import HUMAN_POSITIVES, Decision
 from models.serving.engine import EngineKind
 from models.serving.open_engine import engine_for
 
+ABSENT = "false_positives_of_absent/"  # comes before a label's name
+
 
 @dataclass(frozen=True, slots=True)
 class RoundEvaluation:
@@ -34,7 +36,8 @@ class RoundEvaluation:
     Attributes:
         student: The student's thresholds and counts.
         counts: Those of the student, of the undistilled baseline, and of the teacher against annotators.
-        row_counts: Rows of the threshold and test days, unseen ones, and annotators' positives.
+        row_counts: Rows of the threshold and test days, unseen ones, annotators' positives, and false positives of
+            labels that the teacher finds nowhere.
     """
 
     student: ModelEvaluation
@@ -71,7 +74,18 @@ def evaluate_round(
     }
     positives = evaluation.human_positives(round_.labels)
     row_counts |= {f"{HUMAN_POSITIVES}{label}": count for label, count in positives.items()}
+    row_counts |= {f"{ABSENT}{label}": count for label, count in false_positives_of_absent(student).items()}
     return RoundEvaluation(student, counts, row_counts)
+
+
+def false_positives_of_absent(student: ModelEvaluation) -> dict[str, int]:
+    """How often labels that the teacher finds nowhere on the test days are decided: no precision or F1 tells of it."""
+    false: dict[str, int] = {}
+    found = set(by_label(student.on_test_days("teacher")))
+    for cut in student.on_test_days("teacher"):
+        if cut.label not in found and cut.counts.fp:
+            false[cut.label] = false.get(cut.label, 0) + cut.counts.fp
+    return false
 
 
 def decide(round_: Round, evaluation: RoundEvaluation, settings: RoundSettings) -> Decision:

@@ -14,6 +14,7 @@ from jobs.lake import registry, tables
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from models.errors import DataError, GateError, SettingsError
+from tests.killing import kill_and_repeat
 from tests.sealed import seal_by_first_letter
 from tests.support import (
     NEW_YEAR,
@@ -237,6 +238,18 @@ def test_a_refusal_that_is_repeated_writes_nothing_more(lake: Lake, enter: Calla
     with pytest.raises(GateError):
         do(promote.JOB, context_for(lake))
     assert versions(lake, *TABLES) == before
+
+
+@pytest.mark.parametrize("stop", ["evaluations:after_commit", "promotions:before_commit", "promotions:after_commit"])
+def test_killed_and_run_again_it_is_done_once(lake: Lake, enter: Callable[..., str], tmp_path: Path, stop: str) -> None:
+    enter("no_got")
+    lake.catalog.make([tables.RUNS])
+    gate = {"min_positives": 3}
+    kill_and_repeat(lake, tmp_path, f"promote:{stop}", "promote", tasks=TASKS, rounds=DAYS, gate=gate)
+    seen = context_for(lake).lake
+    assert in_force(seen) == {"praise": (name("no_got"), 1, ("got",))}
+    keys = [tuple(row[column] for column in tables.EVALUATIONS.key) for row in seen.rows(tables.EVALUATIONS)]
+    assert (len(seen.rows(tables.PROMOTIONS)), len(keys)) == (1, len(set(keys)))
 
 
 def test_without_gate_days_the_test_days_are_looked_at(lake: Lake, enter: Callable[..., str]) -> None:

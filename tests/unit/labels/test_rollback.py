@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from jobs.lake.promotions import NamedModel, Promotion, rolled_back
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from models.errors import ConflictError, DataError, SettingsError
+from tests.killing import kill_and_repeat
 from tests.support import (
     NEW_YEAR,
     add,
@@ -146,3 +148,11 @@ def test_a_rollback_bars_a_model_until_it_is_in_force_again() -> None:
     assert rolled_back([a, b1, b2, back_to_b1]) == {NamedModel("b", 2)}
     assert rolled_back([a, b1, b2, back_to_b1, back_to_a]) == {NamedModel("b", 2), NamedModel("b")}
     assert rolled_back([a, b1, back_to_a, b2]) == frozenset()
+
+
+@pytest.mark.parametrize("when", ["before_commit", "after_commit"])
+def test_killed_and_run_again_it_is_done_once(lived: Lake, tmp_path: Path, when: str) -> None:
+    lived.catalog.make([tables.RUNS])
+    kill_and_repeat(lived, tmp_path, f"rollback:promotions:{when}", "rollback", tasks=TASKS)
+    seen = context_for(lived).lake
+    assert (in_force(seen), rows(seen)) == ((THIRD, 1), 5)
