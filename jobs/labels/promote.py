@@ -173,8 +173,11 @@ def _gate_error(refused: Sequence[str]) -> GateError:
 
 
 def _judged(context: Context, one: Candidate) -> tuple[Promotion, Sequence[str]]:
-    """What the gate lets pass of a candidate, and why it lets nothing pass."""
-    promotion, decision = judge(context, one)
+    """What the gate lets pass of a candidate, and why it lets nothing pass; what cannot be judged does not pass."""
+    try:
+        promotion, decision = judge(context, one)
+    except DataError as error:  # a damaged bundle of one task holds up no other task's
+        return one.promotion, (f"not judged: {error}",)
     for note in decision.notes:
         context.reporter.say(f"  {promotion.task}: {note}")
     return promotion, decision.refusals

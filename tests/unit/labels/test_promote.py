@@ -12,6 +12,7 @@ import pytest
 from jobs.labels import promote
 from jobs.lake import registry, tables
 from jobs.lake.store import Lake
+from jobs.reports import report, summary
 from jobs.runtime.context import Context
 from models.errors import DataError, GateError, SettingsError
 from tests.killing import kill_and_repeat
@@ -280,6 +281,19 @@ def test_a_student_that_lost_or_was_never_judged_holds_up_no_other_task(
         do(promote.JOB, every)
 
 
+def test_a_student_that_cannot_be_judged_stays_out_and_holds_up_no_other_task(
+    lake: Lake, enter: Callable[..., str]
+) -> None:
+    enter("good")
+    add(lake, tables.MODELS, model_row(OTHER, LABELS, teacher_id=OTHER_TEACHER, path="/nowhere"))
+    add(lake, tables.THRESHOLDS, *[threshold_row(OTHER, label, 0.5) for label in LABELS])
+    add(lake, tables.ROUNDS, round_row(OTHER, f"{OTHER}/01"))
+    done = do(promote.JOB, context_for(lake, BOTH))
+    assert done is not None
+    assert "feedback/bow/a@1: not judged: /nowhere" in str(done.error)
+    assert in_force(lake) == {"praise": (name("good"), 1, ())}
+
+
 def test_a_round_that_only_stopped_is_for_the_gate_to_judge(lake: Lake, enter: Callable[..., str]) -> None:
     enter("good", decision="stop", reason="after 2 rounds still below target: got")
     do(promote.JOB, context_for(lake))
@@ -315,3 +329,15 @@ def test_what_was_in_force_at_a_moment_is_told_to_the_moment(bare_lake: Callable
     assert in_force(own, second - timedelta(microseconds=1)) == {"praise": (old, 1, ())}
     assert in_force(own, second) == {"praise": (new, 1, ()), "feedback": (OTHER, 1, ())}
     assert in_force(own) == in_force(own, second)
+
+
+def test_the_report_says_which_labels_are_withheld(lake: Lake, enter: Callable[..., str]) -> None:
+    enter("no_got")
+    do(promote.JOB, context_for(lake))
+    rows = summary.quality_by_label(lake)
+    assert [(row["task"], row["label"], row["withheld"]) for row in rows] == [
+        ("praise", "asks", False), ("praise", "got", True),
+    ]  # fmt: skip
+    counts = dict.fromkeys(("read", "raw", "rejected", "texts"), 0) | {"tasks": {}}
+    page = report.render({"counts": counts, "rounds": [], "seconds": 0}, [], rows, [])
+    assert page.count("withheld") == 1
