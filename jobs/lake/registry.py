@@ -79,12 +79,14 @@ class Promotion:
     threshold_version: int
     reason: str
 
+    @property
+    def in_force(self) -> tuple[str, int]:
+        """What it puts in force: model and version of its thresholds."""
+        return self.model_id, self.threshold_version
+
     def same_as(self, other: Promotion | None) -> bool:
-        """Whether both put the same model and thresholds in force."""
-        return other is not None and (self.model_id, self.threshold_version) == (
-            other.model_id,
-            other.threshold_version,
-        )
+        """Whether both put the same in force."""
+        return other is not None and self.in_force == other.in_force
 
 
 def live(lake: Lake, at: datetime | None = None) -> dict[str, Promotion]:
