@@ -258,6 +258,30 @@ def runs(settings: SettingsOption = None, limit: LimitOption = 20, plan: PlanOpt
 
 
 @app.command(epilog=EXIT_CODES)
+def nightly(settings: SettingsOption = None, dt: DtOption = None, plan: PlanOption = False) -> None:
+    """The night: ingest, clean, score, label, and thresholds and promote where there is a new student."""
+    from jobs.operations import nightly as job
+
+    context = context_for("nightly", load_settings(settings), dt)
+    if not plan:
+        job.run(context)
+        return
+    for step in job.plan(context):
+        typer.echo(f"would {step}")
+
+
+@app.command(epilog=EXIT_CODES)
+def status(settings: SettingsOption = None, limit: LimitOption = 30, plan: PlanOption = False) -> None:
+    """The last nights, what is in force, and what is late."""
+    if plan:
+        typer.echo("would show the last nights, what is in force, and what is late")
+        return
+    from jobs.operations import status as job
+
+    job.show(context_for("status", load_settings(settings)), limit, Console())
+
+
+@app.command(epilog=EXIT_CODES)
 def report(
     settings: SettingsOption = None,
     out: Annotated[Path, typer.Option(help="Folder for report.html and summary.json.")] = Path("build/report"),

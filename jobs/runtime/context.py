@@ -50,13 +50,13 @@ class Request:
     days: Days | None = None
     task: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    tasks: tuple[str, ...] = ()  # several of them; of a chain of jobs
 
     def described(self) -> str:
         """The request as JSON, for the `runs` table."""
         days = f"{self.days.first}..{self.days.last}" if self.days else None
-        return json.dumps(
-            {"dt": days, "task": self.task, **self.options}, default=str, sort_keys=True, ensure_ascii=False
-        )
+        told = {"dt": days, "task": self.task or list(self.tasks) or None, **self.options}
+        return json.dumps(told, default=str, sort_keys=True, ensure_ascii=False)
 
 
 @dataclass
@@ -110,7 +110,9 @@ class Context:
         return {table.name: self.lake.log.version(table) for table in tables}
 
     def tasks(self) -> tuple[str, ...]:
-        """The tasks this run is about: the one asked for, or all."""
+        """The tasks this run is about: the one asked for, or those, or all."""
+        if self.request.tasks:
+            return self.request.tasks
         if self.request.task is None:
             if not self.settings.tasks:
                 raise SettingsError("tasks: the settings declare none; add one under tasks:, as docs/settings.md shows")
