@@ -16,6 +16,7 @@ from rich.console import Console
 from jobs.demo.demo_commands import demo_app
 from jobs.runtime.launch import (
     EXIT_CODES,
+    AgainOption,
     DtOption,
     LimitOption,
     PlanOption,
@@ -82,11 +83,13 @@ def ingest(
 
 
 @app.command(epilog=EXIT_CODES)
-def clean(settings: SettingsOption = None, dt: DtOption = None, plan: PlanOption = False) -> None:
+def clean(
+    settings: SettingsOption = None, dt: DtOption = None, plan: PlanOption = False, again: AgainOption = False
+) -> None:
     """raw_texts -> texts."""
     from jobs.ingestion.clean import JOB
 
-    launch(JOB, settings, plan, dt=dt)
+    launch(JOB, settings, plan, dt=dt, options={"again": again})
 
 
 @annotate_app.command("import", epilog=EXIT_CODES)
@@ -170,12 +173,16 @@ def compare(
 
 @app.command(epilog=EXIT_CODES)
 def score(
-    settings: SettingsOption = None, dt: DtOption = None, task: TaskOption = None, plan: PlanOption = False
+    settings: SettingsOption = None,
+    dt: DtOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    again: AgainOption = False,
 ) -> None:
     """texts, bundles -> student_scores."""
     from jobs.scoring.score import JOB
 
-    launch(JOB, settings, plan, dt=dt, task=task)
+    launch(JOB, settings, plan, dt=dt, task=task, options={"again": again})
 
 
 @app.command(epilog=EXIT_CODES)
@@ -232,12 +239,16 @@ def rollback(
 
 @app.command(epilog=EXIT_CODES)
 def label(
-    settings: SettingsOption = None, dt: DtOption = None, task: TaskOption = None, plan: PlanOption = False
+    settings: SettingsOption = None,
+    dt: DtOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    again: AgainOption = False,
 ) -> None:
     """student_scores, thresholds, promotions -> labels."""
     from jobs.labels.label import JOB
 
-    launch(JOB, settings, plan, dt=dt, task=task)
+    launch(JOB, settings, plan, dt=dt, task=task, options={"again": again})
 
 
 @app.command(epilog=EXIT_CODES)
@@ -266,6 +277,30 @@ def runs(settings: SettingsOption = None, limit: LimitOption = 20, plan: PlanOpt
     from jobs.operations import runs as job
 
     job.show(context_for("runs", load_settings(settings)).lake, limit, Console())
+
+
+@app.command(epilog=EXIT_CODES)
+def nightly(settings: SettingsOption = None, dt: DtOption = None, plan: PlanOption = False) -> None:
+    """The night: ingest, clean, score, label, and thresholds and promote where there is a new student."""
+    from jobs.operations import nightly as job
+
+    context = context_for("nightly", load_settings(settings), dt)
+    if not plan:
+        job.run(context)
+        return
+    for step in job.plan(context):
+        typer.echo(f"would {step}")
+
+
+@app.command(epilog=EXIT_CODES)
+def status(settings: SettingsOption = None, limit: LimitOption = 30, plan: PlanOption = False) -> None:
+    """The last nights, what is in force, and what is late."""
+    if plan:
+        typer.echo("would show the last nights, what is in force, and what is late")
+        return
+    from jobs.operations import status as job
+
+    job.show(context_for("status", load_settings(settings)), limit, Console())
 
 
 @app.command(epilog=EXIT_CODES)

@@ -84,6 +84,7 @@ def _lakes(spark: SparkSession, factory: pytest.TempPathFactory) -> Iterator[Cal
 def _maker(
     factory: pytest.TempPathFactory, session: Callable[[], SparkSession], made: list[Lake]
 ) -> Callable[..., Lake]:
+    from jobs.lake import tables
     from jobs.lake.store import Lake
     from jobs.settings import LakeSettings
 
@@ -94,7 +95,7 @@ def _maker(
         )
         new = Lake(session, settings, "Asia/Shanghai")
         made.append(new)
-        new.catalog.make(wanted)
+        new.catalog.make((*wanted, tables.MADE_DAYS, tables.RAW_FILE_DAYS) if wanted else ())
         return new
 
     return make

@@ -55,3 +55,6 @@ if __name__ == "__main__":
     GOLDEN.write_text(render(golden), "utf-8")
     VERSION.write_text(json.dumps({"cleaner_version": CLEANER_VERSION}) + "\n", "utf-8")
     SETTINGS_PAGE.write_text(page(), "utf-8")
+    import golden_versions  # beside this script
+
+    golden_versions.rewrite()

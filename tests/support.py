@@ -62,6 +62,8 @@ def context_of(
 def do(job: Job[Any], context: Context) -> Done | None:
     """Plan and do a job, without its row in `runs`; None where nothing was left to do."""
     work = job.plan(context)
+    if work.remember is not None:
+        work.remember()
     return job.execute(context, work.required()) if work.steps else None
 
 

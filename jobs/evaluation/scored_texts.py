@@ -10,10 +10,8 @@ from collections.abc import Collection, Sequence
 from datetime import date
 from functools import reduce
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
 from jobs.lake import tables, text_queries
@@ -22,7 +20,8 @@ from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
 from models.rounds.date_layout import Window
-from models.tasks import EVERY_TASK, TaskSettings
+from models.tasks import TaskSettings
+from udfs.settled import rules_of, settled_for
 
 DRIVER_BYTES = 256 << 20
 """What the driver reads by itself, as the files' sizes; in memory it is some times as much."""
@@ -144,17 +143,7 @@ def _inside(windows: Sequence[Window]) -> pc.Expression:
 def _wanted(texts: pa.Table, name: str, task: TaskSettings) -> pa.Table:
     """As `text_queries.texts_for`: of the task's scenes, settled by no rule for it, of pairs with a second text."""
     rows = pc.is_in(texts.column("scene"), pa.array(task.scenes, pa.string())).to_numpy()
-    rows = rows & ~_settled_for(texts.column("settled"), name)
+    rows = rows & ~settled_for(rules_of(texts.column("settled").combine_chunks()), name, texts.num_rows)
     if task.kind == "pair":
         rows = rows & pc.is_valid(texts.column("text_b")).to_numpy()
     return texts.filter(pa.array(rows))
-
-
-def _settled_for(settled: pa.ChunkedArray, name: str) -> NDArray[np.bool_]:
-    """True where a rule settled the row's text for the task, or for every task."""
-    lists = settled.combine_chunks()
-    rules = pc.struct_field(pc.list_flatten(lists), "task")
-    rows = pc.list_parent_indices(lists).filter(pc.is_in(rules, pa.array([name, EVERY_TASK])))
-    found = np.zeros(len(lists), np.bool_)
-    found[rows.to_numpy()] = True
-    return found

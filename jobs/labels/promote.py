@@ -90,7 +90,7 @@ def plan(context: Context) -> Work[Candidates]:
 
 def _is_new(one: Candidate, options: Options) -> bool:
     """Whether a candidate may change what is in force: another model or version, or labels named or judged again."""
-    if one.live is None or one.promotion.state[:2] != one.live.state[:2]:
+    if one.live is None or one.promotion.in_force != one.live.in_force:
         return True
     named_again = options.model is not None and bool(one.live.withheld)
     return named_again or not set(one.promotion.withheld) <= set(one.live.withheld)
@@ -99,7 +99,7 @@ def _is_new(one: Candidate, options: Options) -> bool:
 def _rolled_back(context: Context, one: Candidate, histories: Mapping[str, Sequence[Promotion]]) -> bool:
     """Whether a rollback took a candidate out of force; says so."""
     barred = promotions.rolled_back(histories.get(one.promotion.task, ()))
-    found = any(name.names(one.promotion) for name in barred)
+    found = any(name.names(*one.promotion.in_force) for name in barred)
     if found:
         context.reporter.say(f"  {_named(one.promotion)} was rolled back; `--model` puts it in force again")
     return found

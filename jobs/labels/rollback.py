@@ -48,7 +48,7 @@ def _named(context: Context, histories: Mapping[str, Sequence[Promotion]], to: s
         raise SettingsError(f"--to: {named.model_id} is of the task {task}, --task says {context.request.task}")
     history = histories.get(task, ())
     for one in reversed(history):
-        if named.names(one):
+        if named.names(*one.in_force):
             return one
     known = ", ".join(dict.fromkeys(f"{one.model_id}@{one.threshold_version}" for one in history)) or "nothing"
     raise DataError(

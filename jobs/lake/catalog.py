@@ -11,7 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from jobs.lake import tables
-from jobs.lake.arrow_tables import ArrowTables, UnopenedError
+from jobs.lake.arrow_reader import UnopenedError
+from jobs.lake.arrow_tables import ArrowTables
 from jobs.lake.schema_check import Differences, differences
 from jobs.lake.tables import Table
 from jobs.settings import LakeSettings

@@ -40,6 +40,11 @@ class Promotion:
     action: Action = "promote"
 
     @property
+    def in_force(self) -> tuple[str, int]:
+        """The model and the version of its thresholds."""
+        return self.model_id, self.threshold_version
+
+    @property
     def state(self) -> tuple[str, int, tuple[str, ...]]:
         """What decides labels: the model, the version of its thresholds, and the labels that are withheld."""
         return self.model_id, self.threshold_version, self.withheld
@@ -64,9 +69,9 @@ class NamedModel:
             raise SettingsError(f"{option}: got {text!r}, expected MODEL or MODEL@VERSION, such as praise/textcnn/ab@2")
         return cls(model_id, int(version) if at else None)
 
-    def names(self, promotion: Promotion) -> bool:
-        """Whether a promotion is of this model, and of this version if one was said."""
-        return self.model_id == promotion.model_id and self.version in (None, promotion.threshold_version)
+    def names(self, model_id: str, version: int | None) -> bool:
+        """Whether it is this model, and this version of its thresholds if one was said."""
+        return self.model_id == model_id and self.version in (None, version)
 
 
 def histories(lake: Lake, at: datetime | None = None) -> dict[str, list[Promotion]]:
@@ -112,7 +117,7 @@ def rolled_back(history: Sequence[Promotion]) -> frozenset[NamedModel]:
         if later.action == "rollback":
             stayed = later.model_id == earlier.model_id
             barred.add(NamedModel(earlier.model_id, earlier.threshold_version if stayed else None))
-        barred = {one for one in barred if not one.names(later)}
+        barred = {one for one in barred if not one.names(*later.in_force)}
     return frozenset(barred)
 
 

@@ -37,6 +37,8 @@ def resolver(settings: LakeSettings, session: Callable[[], SparkSession]) -> Cal
 def tell_spark(spark: SparkSession, settings: LakeSettings) -> None:
     """Give the session the options of the settings; never by its command line, which everyone on the machine sees."""
     given = {name: value.get_secret_value() for name, value in settings.storage_options.items()}
+    if not given:
+        return
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()
     for key, value in to_hadoop(given).items():
         hadoop.set(key, value)

@@ -19,7 +19,7 @@ from jobs.runtime import liveness
 from jobs.runtime.progress import Reporter, Stage, TrainingProgress
 from jobs.settings import Settings
 from models import digests
-from models.errors import DataError, SettingsError
+from models.errors import SettingsError
 from udfs.build import code_version
 
 
@@ -50,13 +50,13 @@ class Request:
     days: Days | None = None
     task: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    tasks: tuple[str, ...] = ()  # several of them; of a chain of jobs
 
     def described(self) -> str:
         """The request as JSON, for the `runs` table."""
         days = f"{self.days.first}..{self.days.last}" if self.days else None
-        return json.dumps(
-            {"dt": days, "task": self.task, **self.options}, default=str, sort_keys=True, ensure_ascii=False
-        )
+        told = {"dt": days, "task": self.task or list(self.tasks) or None, **self.options}
+        return json.dumps(told, default=str, sort_keys=True, ensure_ascii=False)
 
 
 @dataclass
@@ -110,7 +110,9 @@ class Context:
         return {table.name: self.lake.log.version(table) for table in tables}
 
     def tasks(self) -> tuple[str, ...]:
-        """The tasks this run is about: the one asked for, or all."""
+        """The tasks this run is about: the one asked for, or those, or all."""
+        if self.request.tasks:
+            return self.request.tasks
         if self.request.task is None:
             if not self.settings.tasks:
                 raise SettingsError("tasks: the settings declare none; add one under tasks:, as docs/settings.md shows")
@@ -118,14 +120,9 @@ class Context:
         self.settings.task(self.request.task)
         return (self.request.task,)
 
-    def days(self, table: Table) -> Days:
-        """The days asked for, or all that the table holds."""
-        if self.request.days is not None:
-            return self.request.days
-        days = self.lake.days(table)
-        if not days:
-            raise DataError(f"{self.lake.catalog.name(table)} is empty; run the job before this one first")
-        return Days(days[0], days[-1])
+    def asked(self, day: date) -> bool:
+        """Whether a day is among those asked for."""
+        return self.request.days is None or self.request.days.first <= day <= self.request.days.last
 
 
 def make_context(

@@ -14,6 +14,7 @@ from jobs.lake import tables
 from jobs.lake.tables import Table
 from jobs.runtime import liveness
 from jobs.runtime.context import Context
+from jobs.runtime.executor_errors import told_here
 from models.errors import PingtiError
 from udfs.build import code_version
 
@@ -22,10 +23,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Work(Generic[T]):
-    """What a job would do, in words, and what it needs to know to do it. No steps: nothing is left to do."""
+    """What a job would do, in words, and what it needs to know to do it. No steps: nothing is left to do.
+
+    `remember` writes down what the planning found out, so that it need not be found out again; a mere plan leaves it.
+    """
 
     steps: tuple[str, ...] = ()
     payload: T | None = None
+    remember: Callable[[], None] | None = None
 
     def required(self) -> T:
         """What `execute` is given."""
@@ -41,7 +46,7 @@ class Done:
     counts: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
     headline: str | None = None  # the count that the closing line shows
-    error: PingtiError | None = None  # what a run that did its work still ends with, once it is recorded
+    error: Exception | None = None  # what a run that did its work still ends with, once it is recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ def run(job: Job[T], context: Context, *, title: str | None = None, following: s
     Raises:
         PingtiError: what ended the job; or, after all is done and recorded, what the job was done with (`Done.error`).
     """
-    record = _Record(context)
+    record = RunRecord(context)
     try:
         with (
             liveness.under_way(context.run_id),
@@ -85,12 +90,15 @@ def run(job: Job[T], context: Context, *, title: str | None = None, following: s
             _record_killed_runs(job, context, record.started)
             record.inputs = context.versions(*job.reads)
             work = job.plan(context)
+            if work.remember is not None:
+                work.remember()
             done = None
             if work.steps:
                 before = context.versions(*job.writes)
                 if job.needs_session:
                     context.start_session()
-                done = job.execute(context, work.required())
+                with told_here(job.name):
+                    done = job.execute(context, work.required())
                 record.outputs = _own_versions(job, context, before)
             if done is None:
                 context.reporter.say(f"  {title or job.name}: nothing to do, everything is up to date")
@@ -136,12 +144,20 @@ def _record_killed_runs(job: Job[T], context: Context, now: datetime) -> None:
     for run_id in sorted(dead.keys() - {row["run_id"] for row in known}):
         counts = dead[run_id].counts or {}
         done = Done(counts=counts, reason=f"killed after a commit, recorded by {context.run_id}")
-        _Record(context).write(done, "done", run_id=run_id)
+        RunRecord(context).write(done, "done", run_id=run_id)
 
 
 @dataclass(slots=True)
-class _Record:
-    """A run's row in `runs`, as far as it is known."""
+class RunRecord:
+    """A run's row in `runs`, as far as it is known.
+
+    Attributes:
+        context: Of the run.
+        started: When, for people.
+        clock: When, for its seconds.
+        inputs: Versions of the tables that it reads, by name.
+        outputs: Versions that it made.
+    """
 
     context: Context
     started: datetime = field(default_factory=lambda: datetime.now(UTC))

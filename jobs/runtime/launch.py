@@ -23,6 +23,7 @@ DtOption = Annotated[
     str | None, typer.Option("--dt", help="Days: YYYY-MM-DD or A..B; all by default.", metavar="A[..B]")
 ]
 TaskOption = Annotated[str | None, typer.Option("--task", help="One task; all by default.", metavar="NAME")]
+AgainOption = Annotated[bool, typer.Option("--again", help="Also the days that have no news.")]
 PlanOption = Annotated[bool, typer.Option("--plan", help="Say what would be done, touch nothing.")]
 LimitOption = Annotated[int, typer.Option(help="Rows shown at most.")]
 

@@ -99,7 +99,7 @@ def scored(shared_lake: Callable[..., Lake], bundles: dict[str, Path]) -> Lake:
     done = do(score.JOB, context_for(lake))
     assert done is not None
     assert done.counts == {
-        "scores": 84, "scores_null": 0, "files": 4, "praise_scores": 42, "feedback_scores": 42
+        "scores": 84, "scores_null": 0, "files": 4, "days": 2, "praise_scores": 42, "feedback_scores": 42
     }  # fmt: skip
     assert done.reason == "by files"
     return lake
@@ -177,8 +177,10 @@ def test_nothing_is_left_to_do_until_something_changes(scored: Lake) -> None:
     assert do(score.JOB, context_for(scored, days=Days(DAY, DAY))) is None
     assert versions(scored, tables.STUDENT_SCORES) == before
     wider = TASKS | {"feedback": TASKS["feedback"] | {"scenes": ["live_chat", "photo"]}}
-    assert len(score.plan(context_of(scored, "score", tasks=wider)).steps) == 2
-    assert len(score.plan(context_for(scored, days=Days(DAY, day(7)))).steps) == 2
+    assert score.plan(context_of(scored, "score", tasks=wider)).steps == (
+        f"score {DAY} to {day(1)} with feedback/textcnn/1: its settings or models changed",
+    )
+    assert score.plan(context_for(scored, days=Days(DAY, day(7)))).steps == ()
 
 
 def test_the_promoted_student_goes_on_scoring_beside_a_newer_one(scored: Lake, bundles: dict[str, Path]) -> None:
@@ -249,7 +251,7 @@ def test_a_table_that_our_hand_cannot_take_is_scored_by_frames_with_the_same_row
     own.spark.sql(f"DELETE FROM {name} WHERE text_id = 'n1'")
     done = do(score.JOB, context_for(context_of(own).lake, task="praise"))
     assert done is not None
-    assert done.counts == {"scores": 41, "praise_scores": 41}
+    assert done.counts == {"scores": 41, "days": 2, "praise_scores": 41}
     assert done.reason == "by Spark's frames: texts: it has the features deletionVectors"
     by_files = scored.read(tables.STUDENT_SCORES).where("model_id = 'praise/textcnn/0' AND text_id <> 'n1'")
     both = [sorted(rows_of(frame, "text_id", "dt", "scene")) for frame in (own.read(tables.STUDENT_SCORES), by_files)]

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.lake import arrow_tables, tables
-from jobs.lake.arrow_tables import ArrowTables, OvertakenError, UnopenedError
+from jobs.lake.arrow_reader import UnopenedError
+from jobs.lake.arrow_tables import ArrowTables, OvertakenError
 from jobs.lake.commits import Scope, Stamp
 from jobs.lake.store import Lake
 from models.errors import ConflictError, DataError, SchemaError
