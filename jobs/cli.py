@@ -37,6 +37,10 @@ annotate_app = typer.Typer(no_args_is_help=True, help="Human labels: import, exp
 app.add_typer(annotate_app, name="annotate")
 app.add_typer(demo_app)
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="A student by name, with a version of its thresholds.", metavar="MODEL[@VERSION]"),
+]
 ReasonOption = Annotated[str | None, typer.Option(help="Kept with the promotion.")]
 
 
@@ -182,11 +186,18 @@ def score(
 
 
 @app.command(epilog=EXIT_CODES)
-def thresholds(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
+def thresholds(
+    settings: SettingsOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    teachers: Annotated[
+        bool, typer.Option("--teachers", help="Those of teachers alone, against annotators: before distil.")
+    ] = False,
+) -> None:
     """Scores and gold of the threshold days -> thresholds by label and scene."""
     from jobs.labels.thresholds import JOB
 
-    launch(JOB, settings, plan, task=task)
+    launch(JOB, settings, plan, task=task, options={"teachers": teachers})
 
 
 @app.command(epilog=EXIT_CODES)
@@ -194,12 +205,19 @@ def promote(
     settings: SettingsOption = None,
     task: TaskOption = None,
     plan: PlanOption = False,
+    model: ModelOption = None,
+    withhold: Annotated[
+        list[str] | None,
+        typer.Option("--withhold", help="A label that is not to be decided; may be said again.", metavar="LABEL"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Whatever the gate says; needs --reason.")] = False,
     reason: ReasonOption = None,
 ) -> None:
-    """Put the newest student and its thresholds in force."""
+    """Put the newest student and its thresholds in force, or the one that --model names."""
     from jobs.labels.promote import JOB
 
-    launch(JOB, settings, plan, task=task, options={"reason": reason})
+    options = {"model": model, "withhold": withhold, "force": force, "reason": reason}
+    launch(JOB, settings, plan, task=task, options=options)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -207,12 +225,16 @@ def rollback(
     settings: SettingsOption = None,
     task: TaskOption = None,
     plan: PlanOption = False,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="What was in force once; by default what was before.", metavar="MODEL[@VERSION]"),
+    ] = None,
     reason: ReasonOption = None,
 ) -> None:
-    """Put back in force what was before."""
-    from jobs.labels.promote import ROLLBACK
+    """Put back in force what was before; it stays until promote names another by hand, or a newer one is made."""
+    from jobs.labels.rollback import JOB
 
-    launch(ROLLBACK, settings, plan, task=task, options={"reason": reason})
+    launch(JOB, settings, plan, task=task, options={"to": to, "reason": reason})
 
 
 @app.command(epilog=EXIT_CODES)

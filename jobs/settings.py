@@ -15,6 +15,7 @@ from models import digests, label_dependencies
 from models.errors import SettingsError
 from models.evaluation.threshold_search import ThresholdSettings
 from models.rounds.date_layout import RoundSettings
+from models.rounds.promotion_gate import GateSettings
 from models.serving.engine import EngineKind
 from models.settings_base import Frozen, Name
 from models.tasks import EVERY_TASK, TaskSettings
@@ -115,6 +116,7 @@ class Settings(Frozen):
     rounds: RoundSettings = Field(RoundSettings(), description="How rounds are laid out.")
     scoring: ScoringSettings = Field(ScoringSettings(), description="How students score.")
     thresholds: ThresholdSettings = Field(ThresholdSettings(), description="How thresholds are searched.")
+    gate: GateSettings = Field(GateSettings(), description="What `promote` asks of a student.")
 
     @model_validator(mode="after")
     def _names_hold(self) -> Settings:

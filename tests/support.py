@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -130,12 +131,12 @@ def threshold_row(model_id: str, label: str, value: float, **values: Any) -> dic
     } | values  # fmt: skip
 
 
-def promotion_row(model_id: str, from_ts: datetime, version: int = 1) -> dict[str, Any]:
+def promotion_row(model_id: str, from_ts: datetime, version: int = 1, **values: Any) -> dict[str, Any]:
     """A row of `promotions`."""
     return {
         "task": model_id.split("/")[0], "from_ts": from_ts, "model_id": model_id, "threshold_version": version,
         "reason": "seed", "run_id": "seed",
-    }  # fmt: skip
+    } | values  # fmt: skip
 
 
 def score_row(text_id: str, model_id: str, probs: list[float] | None, **values: Any) -> dict[str, Any]:
@@ -143,4 +144,20 @@ def score_row(text_id: str, model_id: str, probs: list[float] | None, **values: 
     return {
         "text_id": text_id, "dt": DAY, "model_id": model_id, "scene": "live_chat", "probs": probs,
         "error": "no_text" if probs is None else None, "clean_version": "1",
+    } | values  # fmt: skip
+
+
+def teacher_score(model_id: str, text: str, *chances: float) -> dict[str, Any]:
+    """A row of `teacher_scores`: a teacher's probabilities of a text, each label by itself."""
+    return {
+        "model_id": model_id, "text_hash": digests.of_text(text), "bucket": 0, "cls": [], "projection_version": "1",
+        "logits": [math.log(chance / (1 - chance)) for chance in chances],
+    }  # fmt: skip
+
+
+def annotation_row(task: str, label: str, text: str, value: bool, **values: Any) -> dict[str, Any]:
+    """A row of `annotations` of `DAY`, of a text whose id is the text."""
+    return {
+        "task": task, "label": label, "text_id": text, "annotator": "a", "value": value,
+        "text_hash": digests.of_text(text), "dt": DAY, "file": "seed", "run_id": "seed",
     } | values  # fmt: skip

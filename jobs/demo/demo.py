@@ -43,8 +43,8 @@ def stages(folder: Path) -> tuple[Link, ...]:
     return (
         Link(init.JOB), Link(ingest.JOB), Link(clean.JOB),
         Link(import_annotations.JOB, {"file": folder / "corpus" / "annotations"}),
-        Link(train_teacher.JOB), Link(score_teacher.JOB), Link(distil.JOB), Link(score.JOB), Link(thresholds.JOB),
-        Link(promote.JOB), Link(label.JOB),
+        Link(train_teacher.JOB), Link(score_teacher.JOB), Link(thresholds.JOB, {"teachers": True}), Link(distil.JOB),
+        Link(score.JOB), Link(thresholds.JOB), Link(promote.JOB), Link(label.JOB),
     )  # fmt: skip
 
 

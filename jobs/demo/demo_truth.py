@@ -13,12 +13,11 @@ import pyarrow.json as pajson
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
-from jobs.evaluation.evaluation_set import teacher_gold
+from jobs.evaluation.evaluation_set import decide_by_scene, teacher_gold
 from jobs.lake import registry, tables, text_queries, threshold_queries
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from models import digests
-from models.evaluation.predictions import decide
 from models.evaluation.sliced_metrics import GoldRows, count_by_slice, macro_average
 from models.rounds.date_layout import RoundSettings
 from models.serving.engine import EngineKind
@@ -67,11 +66,14 @@ def read(file: Path) -> Truth:
 def student_quality(
     lake: Lake, student: RegisteredModel, kind: TaskKind, test: TestTexts, engine: EngineKind
 ) -> dict[str, float] | None:
-    """A student's macro quality by its round's thresholds."""
-    thresholds = threshold_queries.read(lake, student.model_id, 1)
+    """A student's macro quality by the thresholds in force with it, or where it is not in force by its round's."""
+    live = registry.live(lake).get(student.task)
+    version = live.threshold_version if live is not None and live.model_id == student.model_id else 1
+    thresholds = threshold_queries.read(lake, student.model_id, version)
     scores = open_engine(registry.files(lake, student).local(), engine).probabilities(test.rows.column("text"))
-    limits = np.array(threshold_queries.for_scene(thresholds, EVERY_SCENE, student.labels), np.float32)
-    return _macro(decide(scores, limits, kind), test.gold(student.labels), student.labels)
+    scenes = test.rows.column("scene").to_pylist()
+    decisions, _ = decide_by_scene(scores, student, thresholds, scenes, kind, student.labels)
+    return _macro(decisions, test.gold(student.labels), student.labels)
 
 
 def teacher_quality(lake: Lake, name: str, kind: TaskKind, test: TestTexts) -> dict[str, float] | None:
@@ -91,7 +93,7 @@ def teacher_quality(lake: Lake, name: str, kind: TaskKind, test: TestTexts) -> d
 def _macro(decisions: NDArray[np.bool_], gold: NDArray[np.bool_], labels: Sequence[str]) -> dict[str, float] | None:
     rows = len(gold)
     same_day, same_scene = np.zeros(rows, np.int32), np.full(rows, EVERY_SCENE)
-    evidence = GoldRows(same_day, same_scene, np.ones(rows, np.int64), gold, np.ones_like(gold))
+    evidence = GoldRows(same_day, same_scene, np.ones(rows, np.int64), gold, np.ones_like(gold), np.arange(rows))
     quality = macro_average(count_by_slice(decisions, evidence, labels))
     if quality is None:
         return None

@@ -10,9 +10,9 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import functions as F
 
-from jobs.lake import registry, tables, text_queries, threshold_queries
+from jobs.evaluation.scored_texts import annotators_shares, scored_texts
+from jobs.lake import registry, threshold_queries
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.lake.threshold_queries import Thresholds
@@ -29,6 +29,7 @@ EPOCH = date(1970, 1, 1)
 
 Gold: TypeAlias = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 """Decisions (rows, labels), and where there is one."""
+Probabilities: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,18 @@ class EvaluationSet:
         """What is evaluated apart: all texts of the test days, and those that training has not seen."""
         return {"test": self.testing, "test_unseen": self.testing & ~self.seen}
 
+    @property
+    def scenes(self) -> list[str]:
+        """The scene of each row."""
+        scenes: list[str] = self.rows.column("scene").to_pylist()
+        return scenes
+
+    def with_gold(self, name: str, gold: Gold) -> EvaluationSet:
+        """The same texts with one more gold."""
+        occurrences, scenes = self.rows.column("occurrences").to_numpy(), np.array(self.scenes, np.str_)
+        rows = GoldRows(day_numbers(self.rows), scenes, occurrences, *gold, self.text_of_row)
+        return replace(self, golds={**self.golds, name: rows})
+
     def human_positives(self, labels: Sequence[str]) -> dict[str, int]:
         """How many distinct texts of the test days, unseen in training, have each label by the annotators."""
         humans = self.golds["human"]
@@ -82,47 +95,49 @@ def read_evaluation_set(
         engine: Which engine scores with the student in force.
     """
     task = declared.of(teacher.labels)
-    rows = _scored_texts(lake, teacher, task, layout, round_id)
+    rows = scored_texts(lake, teacher, task, [layout.threshold, layout.test], round_id)
+    testing = day_numbers(rows) >= (layout.test.first - EPOCH).days
+    evaluation = _with_golds(lake, teacher, declared, rows, testing)
+    live = _live_gold(lake, teacher.task, task, evaluation, engine)
+    return evaluation if live is None else evaluation.with_gold("live", live)
+
+
+def read_days(
+    lake: Lake, teacher: RegisteredModel, declared: TaskSettings, window: Window, seen_by: str | None = None
+) -> EvaluationSet:
+    """What a teacher scored of some days, all of them test days.
+
+    Args:
+        lake: The tables.
+        teacher: Whose scores bound it.
+        declared: The task as the settings declare it.
+        window: The days.
+        seen_by: The round, or the teacher, whose training rows count as seen; None: no text does.
+    """
+    rows = scored_texts(lake, teacher, declared.of(teacher.labels), [window], seen_by)
+    return _with_golds(lake, teacher, declared, rows, np.ones(rows.num_rows, np.bool_))
+
+
+def _with_golds(
+    lake: Lake, teacher: RegisteredModel, declared: TaskSettings, rows: pa.Table, testing: NDArray[np.bool_]
+) -> EvaluationSet:
+    """The rows with the decisions of the teacher and of annotators."""
+    labels = declared.of(teacher.labels).label_names
     hashes = rows.column("text_hash").to_numpy(zero_copy_only=False)
     _, distinct, text_of_row = np.unique(hashes, return_index=True, return_inverse=True)
-    days, labels = day_numbers(rows), task.label_names
-    scenes = rows.column("scene").to_pylist()
-    about = (days, np.array(scenes, np.str_), rows.column("occurrences").to_numpy())
-    golds = {
-        "teacher": GoldRows(*about, *teacher_gold(lake, teacher, task.kind, rows, labels)),
-        "human": GoldRows(*about, *_human_gold(lake, teacher.task, declared, rows, labels)),
-    }
-    testing = days >= (layout.test.first - EPOCH).days
-    evaluation = EvaluationSet(rows, distinct, text_of_row, testing, rows.column("seen").to_numpy(), golds)
-    live = _live_gold(lake, teacher.task, task, evaluation, engine)
-    return evaluation if live is None else replace(evaluation, golds=golds | {"live": GoldRows(*about, *live)})
+    evaluation = EvaluationSet(rows, distinct, text_of_row, testing, rows.column("seen").to_numpy(), {})
+    evaluation = evaluation.with_gold("teacher", teacher_gold(lake, teacher, declared.kind, rows, labels))
+    return evaluation.with_gold("human", _human_gold(lake, teacher.task, declared, rows, labels))
 
 
-def _scored_texts(
-    lake: Lake, teacher: RegisteredModel, task: TaskSettings, layout: DateLayout, round_id: str
-) -> pa.Table:
-    scored = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
-    texts = text_queries.texts_for(lake.read(tables.TEXTS), teacher.task, task)
-    texts = text_queries.occurrences(texts, [layout.threshold, layout.test])
-    trained = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == round_id).select("text_hash")
-    trained = trained.distinct().withColumn("seen", F.lit(True))
-    joined = texts.join(scored.select("text_hash", "logits"), "text_hash").join(trained, "text_hash", "left")
-    return joined.fillna(False, "seen").orderBy("dt", "scene", "text_hash").toArrow()
-
-
-def stored_scores(lake: Lake, student: RegisteredModel, window: Window) -> pa.Table:
-    """A student's stored probabilities beside its teacher's logits over some days.
-
-    Returns:
-        A row a day, scene and distinct text: dt, scene, text_hash, probs, logits, occurrences.
-    """
-    texts = lake.read(tables.TEXTS).where(text_queries.within(window)).select("text_id", "dt", "text_hash")
-    scores = lake.read(tables.STUDENT_SCORES).where(text_queries.within(window) & F.col("probs").isNotNull())
-    scores = scores.where(F.col("model_id") == student.model_id).select("text_id", "dt", "scene", "probs")
-    logits = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == F.lit(student.teacher_id))
-    joined = scores.join(texts, ["text_id", "dt"]).join(logits.select("text_hash", "logits"), "text_hash")
-    rows = text_queries.occurrences(joined, [window], ("probs", "logits"))
-    return rows.orderBy("dt", "scene", "text_hash").toArrow()
+def student_probabilities(
+    lake: Lake, student: RegisteredModel, evaluation: EvaluationSet, engine: EngineKind
+) -> Probabilities:
+    """A sealed student's probabilities of an evaluation set's rows: (rows, labels of the student)."""
+    if not len(evaluation.text_of_row):
+        return np.zeros((0, len(student.labels)), np.float32)
+    opened = open_engine(registry.files(lake, student).local(), engine)
+    return opened.probabilities(opened.read(*evaluation.texts()))[evaluation.text_of_row]
 
 
 def day_numbers(rows: pa.Table) -> NDArray[np.int32]:
@@ -164,24 +179,23 @@ def _live_gold(lake: Lake, name: str, task: TaskSettings, evaluation: Evaluation
     if promotion is None or not len(evaluation.text_of_row):
         return None
     student = registry.model(lake, promotion.model_id)
-    opened = open_engine(registry.files(lake, student).local(), engine)
-    scores = opened.probabilities(opened.read(*evaluation.texts()))[evaluation.text_of_row]
+    scores = student_probabilities(lake, student, evaluation, engine)
     thresholds = threshold_queries.read(lake, student.model_id, promotion.threshold_version)
-    scenes = evaluation.rows.column("scene").to_pylist()
-    return decide_by_scene(scores, student, thresholds, scenes, task.kind, task.label_names)
+    return decide_by_scene(scores, student, thresholds, evaluation.scenes, task.kind, task.label_names)
 
 
 def _human_gold(lake: Lake, name: str, declared: TaskSettings, rows: pa.Table, wanted: Sequence[str]) -> Gold:
     """What annotators say of the rows' texts, and where they say anything; an even split says nothing."""
     labels = declared.label_names  # all of them: a class that is not wanted denies those that are
-    votes = text_queries.majority(lake, name, labels).where("positive IS NOT NULL")
     place = {label: column for column, label in enumerate(labels)}
-    by_text: dict[str, dict[int, bool]] = {}
-    for row in votes.collect():
-        by_text.setdefault(row["text_hash"], {})[place[row["label"]]] = row["positive"]
+    hashes = rows.column("text_hash").combine_chunks()
+    shares = annotators_shares(lake, name, labels, hashes)
     answers = np.full((rows.num_rows, len(labels)), np.nan, np.float32)
-    for index, text_hash in enumerate(rows.column("text_hash").to_pylist()):
-        for column, positive in by_text.get(text_hash, {}).items():
-            answers[index, column] = positive
+    rows_of_text: dict[str, list[int]] = {}
+    for index, text_hash in enumerate(hashes.to_pylist()):
+        rows_of_text.setdefault(text_hash, []).append(index)
+    for vote in shares.to_pylist():
+        if vote["share"] != 0.5:
+            answers[rows_of_text[vote["text_hash"]], place[vote["label"]]] = vote["share"] > 0.5
     answers = complete_class_labels(answers, declared.kind)[:, [place[label] for label in wanted]]
     return answers == 1, ~np.isnan(answers)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.evaluation.evaluation_set import EvaluationSet
+from jobs.evaluation.evaluation_set import EPOCH, EvaluationSet
 from jobs.lake.registry import RegisteredModel
 from models.evaluation.metrics import Quality
 from models.evaluation.predictions import decide, first_threshold, keep_argmax, probabilities
@@ -45,8 +46,9 @@ class ModelEvaluation:
 
 
 def evaluate_model(
-    evaluation: EvaluationSet, task: TaskSettings, model: str, model_id: str, scores: NDArray[np.float32]
-) -> ModelEvaluation:
+    evaluation: EvaluationSet, task: TaskSettings, model: str, model_id: str, scores: NDArray[np.float32],
+    min_positives: int = 1,
+) -> ModelEvaluation:  # fmt: skip
     """Search a model's thresholds on the threshold days, and count its decisions against each gold on the test days.
 
     Args:
@@ -55,14 +57,16 @@ def evaluate_model(
         model: What the model is called in `rounds`.
         model_id: What it is called in `evaluations`.
         scores: Its probabilities of the distinct texts, (texts, labels).
+        min_positives: The fewest distinct positive texts that a threshold is searched with.
     """
     of_rows = scores[evaluation.text_of_row]
     targets = [settings.target for settings in task.labels.values()]
     fallback = first_threshold(task.kind, len(targets))
     before = ~evaluation.testing
     thresholds = search_thresholds(
-        keep_argmax(of_rows, task.kind)[before], evaluation.golds["teacher"].where(before), targets, fallback
-    )
+        keep_argmax(of_rows, task.kind)[before], evaluation.golds["teacher"].where(before), targets, fallback,
+        min_positives,
+    )  # fmt: skip
     decisions = decide(of_rows, np.array([one.value for one in thresholds], np.float32), task.kind)
     return ModelEvaluation(thresholds, count_decisions(evaluation, task, model, model_id, decisions, evaluation.golds))
 
@@ -104,9 +108,24 @@ def metrics_of(counts: Counts) -> list[dict[str, Any]]:
     ]
 
 
+def evaluation_rows(round_id: str, counts: Counts, run_id: str) -> list[dict[str, Any]]:
+    """The rows of `evaluations`, one a day, scene and label."""
+    return [
+        {
+            "round_id": round_id, "model_id": key.model_id, "dt": EPOCH + timedelta(days=cut.day),
+            "scene": cut.scene, "label": cut.label, "gold": key.gold, "purpose": key.part,
+            "tp": cut.counts.tp, "fp": cut.counts.fp, "fn": cut.counts.fn, "tn": cut.counts.tn,
+            **as_row(cut.counts.quality), "run_id": run_id,
+        }
+        for key, slices in counts.items()
+        for cut in slices
+    ]  # fmt: skip
+
+
 def threshold_row(
-    model_id: str, label: str, scene: str, version: int, found: SearchedThreshold, window: Window
-) -> dict[str, Any]:
+    model_id: str, label: str, scene: str, version: int, found: SearchedThreshold, window: Window,
+    gold: str = "teacher",
+) -> dict[str, Any]:  # fmt: skip
     """A row of `thresholds` with its evidence; what says who made it when is the writer's."""
     quality = as_row(found.counts.quality)
     low_high = ("low", "high")
@@ -114,7 +133,7 @@ def threshold_row(
     intervals |= {f"recall_{end}": value for end, value in zip(low_high, found.recall_interval, strict=True)}
     return {
         "model_id": model_id, "label": label, "scene": scene, "version": version, "value": found.value,
-        "method": found.method, "gold": "teacher", "first_dt": window.first, "last_dt": window.last,
+        "method": found.method, "gold": gold, "first_dt": window.first, "last_dt": window.last,
         "positives": found.counts.positives, "precision": quality["precision"], "recall": quality["recall"],
         "worst_precision": found.worst_precision, "worst_recall": found.worst_recall, **intervals,
     }  # fmt: skip

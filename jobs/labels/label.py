@@ -68,7 +68,7 @@ def _decides(tasks: Mapping[str, TaskSettings], promoted: Mapping[str, Decider],
     return digests.of_json(
         {
             "deciding": DECIDING_VERSION,
-            "promotions": {name: promoted[name].promotion.in_force for name in needed},
+            "promotions": {name: promoted[name].promotion.state for name in needed},
             "tasks": {
                 name: tasks[name].model_dump(mode="json", include={"labels", "scenes", "kind"}) for name in needed
             },

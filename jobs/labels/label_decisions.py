@@ -9,7 +9,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import registry, tables, text_queries, threshold_queries
-from jobs.lake.registry import Promotion, RegisteredModel
+from jobs.lake.promotions import Promotion
+from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.lake.threshold_queries import Thresholds
 from jobs.runtime.executors import map_batches
@@ -107,4 +108,7 @@ def _executors(task: TaskSettings, decider: Decider) -> TaskDecider:
         for scene in (EVERY_SCENE, *task.scenes)
     }
     promotion = decider.promotion
-    return TaskDecider(promotion.task, decider.model.model_id, labels, promotion.threshold_version, limits)
+    return TaskDecider(
+        promotion.task, decider.model.model_id, labels, promotion.threshold_version, limits,
+        frozenset(promotion.withheld),
+    )  # fmt: skip

@@ -1,58 +1,154 @@
-"""`models` + `thresholds` -> `promotions`: one row puts a model and its thresholds in force; so does a rollback."""
+"""`models` + `thresholds` -> `promotions`: one row puts a model and its thresholds in force, past the gate."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
-from jobs.lake import registry, tables, threshold_queries
-from jobs.lake.registry import Promotion
+from jobs.labels.gate import Candidate, judge
+from jobs.lake import promotions, registry, tables, threshold_queries
+from jobs.lake.promotions import Action, NamedModel, Promotion
+from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
-from models.errors import DataError, GateError
+from models.errors import DataError, GateError, SettingsError
 from models.rounds import round_decision
 from models.rounds.date_layout import RoundSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
-    """What is put in force, and why the students of other tasks are not."""
+class Candidates:
+    """Who is to go in force, why others must not, and the version of `promotions` that this was decided from."""
 
-    promotions: tuple[Promotion, ...]
-    refused: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...]
+    refused: tuple[str, ...]
+    version: int
+    force: bool = False
 
 
-def plan(context: Context) -> Work[Switch]:
-    """The newest student of each task with its newest thresholds, where another is in force.
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says of a promotion.
 
-    A student that must not be put in force holds up no other task's.
+    Attributes:
+        model: A model by name, with a version of its thresholds or its newest; None: each task's newest.
+        force: Past every refusal; what is named goes in force as it is.
+        reason: Why; it is kept.
+        withhold: Labels that are not to be decided, as `label` or `task.label`.
+    """
+
+    model: NamedModel | None
+    force: bool
+    reason: str | None
+    withhold: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, options: Mapping[str, object]) -> Options:
+        """Those of a request, or `SettingsError`."""
+        model, force, reason = options.get("model"), bool(options.get("force")), options.get("reason")
+        if force and not reason:
+            raise SettingsError("--force: got no --reason; say why, it is kept with the promotion")
+        named = NamedModel.parse(str(model), "--model") if model else None
+        withhold = options.get("withhold") or ()
+        assert isinstance(withhold, Iterable)
+        return cls(named, force, str(reason) if reason else None, tuple(map(str, withhold)))
+
+    def withheld(self, student: RegisteredModel) -> tuple[str, ...]:
+        """The labels of a student that are to be withheld."""
+        return tuple(sorted({name for name in student.labels if {name, f"{student.task}.{name}"} & {*self.withhold}}))
+
+
+def plan(context: Context) -> Work[Candidates]:
+    """The newest student of each task with its newest thresholds, or the one that `--model` names.
+
+    Nothing where that is in force already. A student that must not be put in force holds up no other task's. What a
+    rollback took out of force stays out until `--model` names it.
 
     Raises:
         DataError: A task has no student, or one without thresholds.
         GateError: None that is to be put in force may be.
     """
-    lake, live = context.lake, registry.live(context.lake)
-    reason = context.request.options.get("reason") or "newest student and thresholds"
-    wanted = [newest(lake, name, reason) for name in context.tasks()]
-    changed = [one for one in wanted if not one.same_as(live.get(one.task))]
-    refusals = {one: refusal(lake, one.model_id, context.settings.rounds) for one in changed}
-    refused = tuple(why for why in refusals.values() if why)
-    if refused and len(refused) == len(refusals):
-        raise _gate_error(refused)
-    return _work(Switch(tuple(one for one, why in refusals.items() if not why), refused))
+    lake, options = context.lake, Options.of(context.request.options)
+    version = lake.log.version(tables.PROMOTIONS)
+    histories = promotions.histories(lake)
+    found = [_candidate(lake, name, histories.get(name, ()), options) for name in _tasks(context, options)]
+    _check_withheld(found, options)
+    changed = [one for one in found if _is_new(one, options)]
+    if options.model is None:
+        changed = [one for one in changed if not _rolled_back(context, one, histories)]
+    refusals = {} if options.force else _refusals(lake, changed, context.settings.rounds)
+    if refusals and len(refusals) == len(changed):
+        raise _gate_error(tuple(refusals.values()))
+    left = tuple(one for one in changed if one.student.model_id not in refusals)
+    verb = "put" if options.force else "judge on the gate days and put"
+    steps = tuple(f"{verb} {_named(one.promotion)} in force for {one.promotion.task}" for one in left)
+    return Work(steps, Candidates(left, tuple(refusals.values()), version, options.force))
 
 
-def newest(lake: Lake, name: str, reason: str) -> Promotion:
-    """A task's newest student with its newest thresholds."""
-    student = registry.newest_student(lake, name)
-    version = threshold_queries.newest_version(lake, student.model_id)
-    if version is None:
+def _is_new(one: Candidate, options: Options) -> bool:
+    """Whether a candidate may change what is in force: another model or version, or labels named or judged again."""
+    if one.live is None or one.promotion.in_force != one.live.in_force:
+        return True
+    named_again = options.model is not None and bool(one.live.withheld)
+    return named_again or not set(one.promotion.withheld) <= set(one.live.withheld)
+
+
+def _rolled_back(context: Context, one: Candidate, histories: Mapping[str, Sequence[Promotion]]) -> bool:
+    """Whether a rollback took a candidate out of force; says so."""
+    barred = promotions.rolled_back(histories.get(one.promotion.task, ()))
+    found = any(name.names(*one.promotion.in_force) for name in barred)
+    if found:
+        context.reporter.say(f"  {_named(one.promotion)} was rolled back; `--model` puts it in force again")
+    return found
+
+
+def _check_withheld(candidates: Sequence[Candidate], options: Options) -> None:
+    """Refuse labels to withhold that no candidate has."""
+    known = {
+        name for one in candidates for label in one.student.labels for name in (label, f"{one.student.task}.{label}")
+    }
+    if unknown := sorted(set(options.withhold) - known):
+        raise SettingsError(f"--withhold: got {', '.join(unknown)}, expected labels of what is promoted")
+
+
+def _tasks(context: Context, options: Options) -> tuple[str, ...]:
+    """The tasks asked for; the one of the model that is named."""
+    if options.model is None:
+        return context.tasks()
+    task = registry.model(context.lake, options.model.model_id).task
+    if context.request.task not in (None, task):
+        raise SettingsError(
+            f"--model: {options.model.model_id} is of the task {task}, --task says {context.request.task}"
+        )
+    context.settings.task(task)
+    return (task,)
+
+
+def _candidate(lake: Lake, name: str, history: Sequence[Promotion], options: Options) -> Candidate:
+    """A task's newest student, or the one that is named, with its newest thresholds or those that are named."""
+    named = options.model
+    student = registry.newest_student(lake, name) if named is None else registry.model(lake, named.model_id)
+    if student.role != "student":
+        raise SettingsError(f"--model: {student.model_id} is a {student.role}, expected a student")
+    newest = threshold_queries.newest_version(lake, student.model_id)
+    if newest is None:
         raise DataError(f"promote: {student.model_id} has no thresholds; run `pingti thresholds` first")
-    return Promotion(name, student.model_id, version, reason)
+    version = named.version if named and named.version is not None else newest
+    if not 1 <= version <= newest:
+        raise DataError(f"promote: {student.model_id} has no thresholds of version {version}, the newest is {newest}")
+    reason = options.reason or ("named by hand" if named else "newest student and thresholds")
+    action: Action = "force" if options.force else "promote"
+    promotion = Promotion(name, student.model_id, version, reason, options.withheld(student), action)
+    return Candidate(promotion, student, history[-1] if history else None)
+
+
+def _refusals(lake: Lake, candidates: Sequence[Candidate], settings: RoundSettings) -> dict[str, str]:
+    """Why students must not be put in force, whatever the gate would say of them."""
+    reasons = {one.student.model_id: refusal(lake, one.student.model_id, settings) for one in candidates}
+    return {model_id: why for model_id, why in reasons.items() if why is not None}
 
 
 def refusal(lake: Lake, model_id: str, settings: RoundSettings) -> str | None:
@@ -65,57 +161,71 @@ def refusal(lake: Lake, model_id: str, settings: RoundSettings) -> str | None:
     return f"{model_id}: {lost}" if lost else None
 
 
+def _named(promotion: Promotion) -> str:
+    return f"{promotion.model_id}@{promotion.threshold_version}"
+
+
 def _gate_error(refused: Sequence[str]) -> GateError:
     return GateError(
-        f"promote: {'; '.join(refused)}; not promoted: distil by another scheme, train a better teacher, or raise "
-        "the margin"
+        f"promote: {'; '.join(refused)}; not promoted: distil by another scheme, train a better teacher, withhold "
+        "labels by `--withhold LABEL`, or say `--force --reason WHY`"
     )
 
 
-def plan_rollback(context: Context) -> Work[Switch]:
-    """What was in force before what is now, for each task that has such."""
-    rows = context.lake.rows(tables.PROMOTIONS, where=pc.field("task").isin(context.tasks()))
-    rows.sort(key=lambda row: row["from_ts"])
-    reason = context.request.options.get("reason") or "rollback"
-    back = []
-    for name in context.tasks():
-        history = [replace(registry.promotion(row), reason=reason) for row in rows if row["task"] == name]
-        earlier = [one for one in history if not one.same_as(history[-1])]
-        back += earlier[-1:]
-    if not back:
-        raise DataError(
-            "rollback: nothing else was in force before; `pingti sql 'SELECT * FROM promotions'` shows the history"
-        )
-    return _work(Switch(tuple(back)))
+def _judged(context: Context, one: Candidate) -> tuple[Promotion, Sequence[str]]:
+    """What the gate lets pass of a candidate, and why it lets nothing pass; what cannot be judged does not pass."""
+    try:
+        promotion, decision = judge(context, one)
+    except DataError as error:  # a damaged bundle of one task holds up no other task's
+        return one.promotion, (f"not judged: {error}",)
+    for note in decision.notes:
+        context.reporter.say(f"  {promotion.task}: {note}")
+    return promotion, decision.refusals
 
 
-def _work(switch: Switch) -> Work[Switch]:
-    steps = (f"{one.task}: {one.model_id}, thresholds version {one.threshold_version}" for one in switch.promotions)
-    return Work(tuple(steps), switch)
+def _forced(context: Context, one: Candidate) -> tuple[Promotion, Sequence[str]]:
+    """The candidate as it is named; what the gate would say is told and kept, where it can say anything."""
+    try:
+        _, decision = judge(context, one)
+    except DataError as error:
+        context.reporter.say(f"  {one.promotion.task}: not judged: {error}")
+    else:
+        for note in (*decision.refusals, *decision.notes):
+            context.reporter.say(f"  {one.promotion.task}: {note}; in force by --force")
+    return one.promotion, ()
 
 
-def execute(context: Context, work: Switch) -> Done:
-    """Append the rows of all tasks in one commit, so that tasks that depend on each other switch together.
+def execute(context: Context, work: Candidates) -> Done | None:
+    """Judge each candidate, and append the rows of all that pass in one commit: dependent tasks switch together.
 
-    Where students of other tasks must not be put in force, the run ends with a `GateError` for all that.
+    Returns:
+        None where all that passes is in force already.
+
+    Raises:
+        GateError: Where nothing passes; where something does, the run ends with it after that is in force.
     """
-    now = datetime.now(UTC)
-    rows = [
-        {
-            "task": one.task, "from_ts": now, "model_id": one.model_id, "threshold_version": one.threshold_version,
-            "reason": one.reason, "run_id": context.run_id,
-        }
-        for one in work.promotions
-    ]  # fmt: skip
-    context.lake.append_rows(tables.PROMOTIONS, rows, context.stamp())
-    error = _gate_error(work.refused) if work.refused else None
-    return Done(
-        counts={"promotions": len(rows)}, headline="promotions", error=error, reason=str(error) if error else None
-    )
+    refused, passed = list(work.refused), []
+    for one in work.candidates:
+        promotion, refusals = _forced(context, one) if work.force else _judged(context, one)
+        if refusals:
+            refused.append(f"{_named(promotion)}: {'; '.join(refusals)}")
+        elif not promotion.same_as(one.live):
+            passed.append(promotion)
+    error = _gate_error(refused) if refused else None
+    if not passed:
+        if error is not None:
+            raise error
+        return None
+    promotions.append(context.lake, passed, context.stamp(), work.version)
+    counts = {"promotions": len(passed), "labels_withheld": sum(len(one.withheld) for one in passed)}
+    return Done(counts=counts, headline="promotions", error=error, reason=str(error) if error else None)
 
 
-_READS = (tables.MODELS, tables.THRESHOLDS, tables.ROUNDS, tables.PROMOTIONS)
-JOB = Job("promote", plan, execute, reads=_READS, writes=(tables.PROMOTIONS,), needs_session=False)
-ROLLBACK = Job(
-    "rollback", plan_rollback, execute, reads=(tables.PROMOTIONS,), writes=(tables.PROMOTIONS,), needs_session=False
-)
+JOB = Job(
+    "promote", plan, execute,
+    reads=(
+        tables.MODELS, tables.THRESHOLDS, tables.ROUNDS, tables.PROMOTIONS, tables.TEXTS, tables.TEACHER_SCORES,
+        tables.ANNOTATIONS,
+    ),
+    writes=(tables.EVALUATIONS, tables.PROMOTIONS), needs_session=False,
+)  # fmt: skip

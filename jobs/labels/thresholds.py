@@ -1,121 +1,229 @@
-"""Scores and gold of the threshold days -> `thresholds`: a new version for each student, for all scenes and each."""
+"""Scores and gold of the threshold days -> `thresholds`: a new version for each model whose thresholds moved.
+
+A student's are searched against its teacher's decisions, for all scenes and for each scene with enough; a teacher's
+against annotators, on texts that it did not learn from, for all scenes: by the newest of these the gold is decided.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from jobs.evaluation.evaluation_set import day_numbers, stored_scores, teacher_gold
+from jobs.evaluation.evaluation_set import EvaluationSet, read_days, student_probabilities
 from jobs.evaluation.model_evaluation import threshold_row
 from jobs.lake import registry, tables, text_queries, threshold_queries
 from jobs.lake.commits import Scope
 from jobs.lake.registry import RegisteredModel
+from jobs.lake.store import Lake
+from jobs.lake.tables import Table
+from jobs.lake.threshold_queries import Thresholds
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
+from models import digests
 from models.errors import DataError
-from models.evaluation.predictions import first_threshold, keep_argmax
-from models.evaluation.sliced_metrics import GoldRows
-from models.evaluation.threshold_search import search
+from models.evaluation.ensemble import in_order
+from models.evaluation.predictions import first_threshold, keep_argmax, probabilities
+from models.evaluation.sliced_metrics import GoldRows, search_label
 from models.rounds.date_layout import Window
-from models.tasks import EVERY_SCENE, Target
+from models.tasks import EVERY_SCENE
 from udfs.list_arrays import to_matrix
 
-READS = (tables.STUDENT_SCORES, tables.TEACHER_SCORES, tables.TEXTS)
+READS = (tables.TEXTS, tables.TEACHER_SCORES, tables.ANNOTATIONS)
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The students to search for, and the days to search over."""
+    """The models to search for, teachers first: students are held to their decisions; and the days to search over."""
 
-    students: tuple[RegisteredModel, ...]
+    models: tuple[RegisteredModel, ...]
     window: Window
-    fingerprint: str
-
-    @property
-    def scope(self) -> Scope:
-        """What the one commit is about."""
-        return _scope(self.students)
 
 
 def plan(context: Context) -> Work[Search]:
-    """The newest student of each task, unless its thresholds were found from the very same scores."""
-    lake, settings = context.lake, context.settings
-    students = tuple(registry.newest_student(lake, name) for name in context.tasks())
-    layout = text_queries.date_layout(lake, settings.rounds)
-    if not layout.threshold:
+    """The newest student of each task and the teachers of both, unless their thresholds came from the very same.
+
+    With the option `teachers` these alone: what they decide is the gold of the rounds to come.
+    """
+    lake = context.lake
+    window = text_queries.date_layout(lake, context.settings.rounds).threshold
+    if not window:
         return Work()  # rounds.threshold_days is 0: the first thresholds stay
-    fingerprint = context.fingerprint(
-        versions=list(context.versions(*READS).values()),
-        models=[student.model_id for student in students],
-        gold=[threshold_queries.newest_version(lake, student.teacher_id or "") for student in students],
-        settings=[settings.task(student.task).model_dump(mode="json") for student in students],
-        window=layout.threshold,
-        search=settings.thresholds.model_dump(mode="json"),
+    students = () if context.request.options.get("teachers") else context.tasks()
+    models = [registry.newest_student(lake, name) for name in students]
+    models = [*_teachers(context, models), *models]
+    changed = [one for one in models if not _searched(context, one, window)]
+    steps = (f"search the thresholds of {one.model_id} over {window.first} to {window.last}" for one in changed)
+    return Work(tuple(steps), Search(tuple(changed), window))
+
+
+def _teachers(context: Context, students: list[RegisteredModel]) -> list[RegisteredModel]:
+    """Each task's newest teacher, and those of the students."""
+    newest = [registry.newest_model(context.lake, name, "teacher") for name in context.tasks()]
+    found = {one.model_id: one for one in newest if one is not None}
+    for student in students:
+        if student.teacher_id is not None and student.teacher_id not in found:
+            found[student.teacher_id] = registry.model(context.lake, student.teacher_id)
+    return [found[model_id] for model_id in sorted(found)]
+
+
+def _searched(context: Context, model: RegisteredModel, window: Window) -> bool:
+    return context.unchanged(tables.THRESHOLDS, _scope(model), _fingerprint(context, model, window))
+
+
+def _fingerprint(context: Context, model: RegisteredModel, window: Window) -> str:
+    """A digest of all that decides a model's thresholds."""
+    lake, settings = context.lake, context.settings
+    scored_by = model.teacher_id or model.model_id
+    evidence = {
+        "texts": _files(lake, tables.TEXTS, Scope(window.first, window.last)),
+        "scores": _files(lake, tables.TEACHER_SCORES, Scope(column="model_id", values=(scored_by,))),
+    }
+    if model.role == "teacher":
+        evidence["annotations"] = _files(lake, tables.ANNOTATIONS, Scope())
+    else:
+        evidence["gold"] = str(threshold_queries.newest_version(lake, scored_by))
+    task = settings.task(model.task).model_dump(mode="json", include={"kind", "scenes", "labels"})
+    return context.fingerprint(
+        model=model.model_id, window=window, task=task, search=settings.thresholds.model_dump(mode="json"), **evidence
     )
-    if context.unchanged(tables.THRESHOLDS, _scope(students), fingerprint):
-        return Work()
-    window = layout.threshold
-    steps = tuple(f"search the thresholds of {s.model_id} over {window.first} to {window.last}" for s in students)
-    return Work(steps, Search(students, window, fingerprint))
 
 
-def _scope(students: tuple[RegisteredModel, ...]) -> Scope:
-    return Scope(column="model_id", values=tuple(student.model_id for student in students))
+def _files(lake: Lake, table: Table, scope: Scope) -> str:
+    """What a part of a table holds, as the names of its live files; where they are not to be had, its version."""
+    if lake.catalog.left_to_spark(table) is not None:
+        return str(lake.log.version(table))
+    return digests.of_json(sorted(file.path for file in lake.catalog.arrow.files(table, scope)))
+
+
+def _scope(model: RegisteredModel) -> Scope:
+    return Scope(column="model_id", values=(model.model_id,))
 
 
 def execute(context: Context, work: Search) -> Done:
-    """Search, and append all versions in one commit."""
-    lake, stamp = context.lake, context.stamp(work.fingerprint)
-    version = lake.log.version(tables.THRESHOLDS)
-    rows = [row for student in work.students for row in _rows(context, student, work.window)]
-    commit = lake.append_rows_after(
-        tables.THRESHOLDS, threshold_queries.signed(rows, stamp), stamp, version, work.scope
-    )
-    return Done(counts={"thresholds": commit.rows}, headline="thresholds")
+    """Search model by model, a commit each; where nothing moved it holds no row, and says that it was looked at."""
+    lake, count = context.lake, 0
+    for model in work.models:
+        stamp = context.stamp(_fingerprint(context, model, work.window))
+        version = lake.log.version(tables.THRESHOLDS)
+        rows = threshold_queries.signed(_moved(context, model, work.window), stamp)
+        if rows:
+            count += lake.append_rows_after(tables.THRESHOLDS, rows, stamp, version, _scope(model)).rows
+        elif lake.catalog.left_to_spark(tables.THRESHOLDS) is None:
+            lake.append_files_after([], tables.THRESHOLDS, stamp, version, _scope(model))
+    return Done(counts={"thresholds": count}, headline="thresholds")
 
 
-def _rows(context: Context, student: RegisteredModel, window: Window) -> Iterator[dict[str, Any]]:
-    """The next version of a student's thresholds: of each label over all scenes, and for each scene with enough."""
-    lake, task = context.lake, context.settings.task(student.task)
-    table = stored_scores(lake, student, window)
-    if table.num_rows == 0:
-        raise DataError(
-            f"thresholds: no text of {window.first} to {window.last} has scores of both {student.model_id} and its "
-            "teacher; run `pingti score-teacher` and `pingti score` over these days"
-        )
+def _moved(context: Context, model: RegisteredModel, window: Window) -> list[dict[str, Any]]:
+    """The next version of a model's thresholds; none where no threshold moved by more than the hysteresis."""
+    newest = threshold_queries.newest_version(context.lake, model.model_id)
+    before = threshold_queries.read(context.lake, model.model_id, newest) if newest else {}
+    search = _of_teacher if model.role == "teacher" else _of_student
+    rows = list(search(context, model, window, (newest or 0) + 1, before))
+    after = {(row["scene"], row["label"]): row["value"] for row in rows}
+    return rows if moved(before, after, context.settings.thresholds.hysteresis) else []
+
+
+def moved(before: Thresholds, after: Thresholds, hysteresis: float) -> bool:
+    """Whether a threshold of any scene lies further from where it was; of one without its own, that of all scenes."""
+    scenes = {scene for scene, _ in [*before, *after]}
+    for label in {label for _, label in after}:
+        for scene in scenes:
+            old, new = (found.get((scene, label), found.get((EVERY_SCENE, label))) for found in (before, after))
+            if old is None or (new is not None and abs(new - old) > hysteresis):
+                return True
+    return False
+
+
+def _of_student(
+    context: Context, student: RegisteredModel, window: Window, version: int, before: Thresholds
+) -> Iterator[dict[str, Any]]:
+    """A student's thresholds, of each label over all scenes, and for each scene with enough."""
+    lake, settings = context.lake, context.settings.thresholds
+    task = context.settings.task(student.task)
     teacher = registry.model(lake, student.teacher_id or "")
-    evidence = _evidence(table, *teacher_gold(lake, teacher, task.kind, table, student.labels))
-    scores = keep_argmax(to_matrix(table.column("probs"), len(student.labels)), task.kind)
-    first = first_threshold(task.kind, len(student.labels))
-    version = (threshold_queries.newest_version(lake, student.model_id) or 0) + 1
-    for column, label in enumerate(student.labels):
-        target = task.labels[label].target if label in task.labels else Target()
-        for scene, rows in _places(evidence, column, context.settings.thresholds.min_positives):
-            chosen = rows & evidence.known[:, column]
-            threshold = search(
-                scores[chosen, column], evidence.gold[chosen, column], evidence.days[chosen], evidence.weight[chosen],
-                target, first,
-            )  # fmt: skip
-            yield threshold_row(student.model_id, label, scene, version, threshold, window)
+    evaluation = read_days(lake, teacher, task, window)
+    if not len(evaluation.text_of_row):
+        raise DataError(
+            f"thresholds: {teacher.model_id} scored no text of {window.first} to {window.last}; run "
+            "`pingti score-teacher`"
+        )
+    scores = student_probabilities(lake, student, evaluation, context.settings.scoring.engine)
+    searching = _Searching(context, student, evaluation, scores, evaluation.golds["teacher"], before)
+    row = partial(searching.row, window=window, version=version, gold="teacher")
+    for label in student.labels:
+        yield row(label, EVERY_SCENE, settings.min_positives_all_scenes)
+        for scene in searching.scenes_with(label, settings.min_positives):
+            yield row(label, scene, settings.min_positives)
 
 
-def _evidence(table: pa.Table, gold: NDArray[np.bool_], known: NDArray[np.bool_]) -> GoldRows:
-    scenes = np.array(table.column("scene").to_pylist(), np.str_)
-    return GoldRows(day_numbers(table), scenes, table.column("occurrences").to_numpy(), gold, known)
+def _of_teacher(
+    context: Context, teacher: RegisteredModel, window: Window, version: int, before: Thresholds
+) -> Iterator[dict[str, Any]]:
+    """A teacher's thresholds over all scenes; none where annotators said nothing of a text that is new to it."""
+    task = context.settings.task(teacher.task)
+    evaluation = read_days(context.lake, teacher, task, window, seen_by=teacher.model_id)
+    humans = evaluation.golds["human"]
+    unseen = GoldRows(
+        humans.days, humans.scenes, humans.weight, humans.gold, humans.known & ~evaluation.seen[:, None], humans.texts
+    )
+    if not unseen.known.any():
+        return
+    logits = to_matrix(evaluation.rows.column("logits"), len(teacher.labels))
+    scores = probabilities(logits, task.kind).astype(np.float32)
+    searching = _Searching(context, teacher, evaluation, scores, unseen, before)
+    for label in teacher.labels:
+        yield searching.row(
+            label, EVERY_SCENE, context.settings.thresholds.min_positives, window=window, version=version, gold="human"
+        )
 
 
-def _places(evidence: GoldRows, label: int, min_positives: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """All scenes together, and each that has positives enough for a threshold of its own."""
-    yield EVERY_SCENE, np.ones(len(evidence), np.bool_)
-    for scene in np.unique(evidence.scenes):
-        rows = evidence.scenes == scene
-        if evidence.weight[rows & evidence.gold[:, label]].sum() >= min_positives:
-            yield str(scene), rows
+class _Searching:
+    """The search of one model's thresholds in its evidence."""
+
+    def __init__(
+        self, context: Context, model: RegisteredModel, evaluation: EvaluationSet, scores: NDArray[np.float32],
+        evidence: GoldRows, before: Thresholds,
+    ) -> None:  # fmt: skip
+        self._task = context.settings.task(model.task)
+        self._model, self._evidence, self._before = model, evidence, before
+        self._first = first_threshold(self._task.kind, len(model.labels))
+        self._labels = self._task.of(model.labels).label_names  # the evidence's; the settings may have dropped some
+        self._scores = in_order(keep_argmax(scores, self._task.kind), model.labels, self._labels)
+
+    def scenes_with(self, label: str, positives: int) -> list[str]:
+        """The scenes with so many distinct positive texts of a label."""
+        if label not in self._labels:
+            return []
+        column = self._labels.index(label)
+        holds = self._evidence.gold[:, column] & self._evidence.known[:, column]
+        scenes = np.unique(self._evidence.scenes[holds])
+        texts = {scene: self._evidence.texts[holds & (self._evidence.scenes == scene)] for scene in scenes}
+        return [str(scene) for scene in scenes if len(np.unique(texts[scene])) >= positives]
+
+    def row(self, label: str, scene: str, positives: int, *, window: Window, version: int, gold: str) -> dict[str, Any]:
+        """A row of `thresholds`; with fewer positives, or where the settings dropped the label, the one it has."""
+        now = self._before.get((EVERY_SCENE, label), self._first)
+        if label not in self._labels:
+            return _kept(self._model.model_id, label, version, now)
+        here = self._evidence.scenes == scene if scene != EVERY_SCENE else np.ones(len(self._evidence), np.bool_)
+        column, target = self._labels.index(label), self._task.labels[label].target
+        found = search_label(self._scores[here], self._evidence.where(here), column, target, now, positives)
+        return threshold_row(self._model.model_id, label, scene, version, found, window, gold)
 
 
-JOB = Job("thresholds", plan, execute, reads=(*READS, tables.MODELS, tables.THRESHOLDS), writes=(tables.THRESHOLDS,))
+def _kept(model_id: str, label: str, version: int, value: float) -> dict[str, Any]:
+    return {
+        "model_id": model_id, "label": label, "scene": EVERY_SCENE, "version": version, "value": value,
+        "method": "default", "gold": "none",
+    }  # fmt: skip
+
+
+JOB = Job(
+    "thresholds", plan, execute, reads=(*READS, tables.MODELS, tables.THRESHOLDS), writes=(tables.THRESHOLDS,),
+    needs_session=False,
+)  # fmt: skip

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.lake import tables
 from jobs.lake.commits import Commit, Scope, Stamp
+from jobs.lake.promotions import Promotion, histories
 from jobs.lake.store import Lake
 from models.errors import DataError
 from udfs.model_files import ModelFiles
@@ -70,34 +70,9 @@ def teacher_folder(model_id: str, name: str, digest: str) -> str:
     return f"{model_id.replace('/', '-')}{suffix}-{digest[:8]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Promotion:
-    """A model and the version of its thresholds that are put in force for a task, and why."""
-
-    task: str
-    model_id: str
-    threshold_version: int
-    reason: str
-
-    @property
-    def in_force(self) -> tuple[str, int]:
-        """What it puts in force: model and version of its thresholds."""
-        return self.model_id, self.threshold_version
-
-    def same_as(self, other: Promotion | None) -> bool:
-        """Whether both put the same in force."""
-        return other is not None and self.in_force == other.in_force
-
-
 def live(lake: Lake, at: datetime | None = None) -> dict[str, Promotion]:
     """What is in force for each task, now or at a moment."""
-    promotions = lake.rows(tables.PROMOTIONS, where=None if at is None else pc.field("from_ts") <= pa.scalar(at))
-    return {row["task"]: promotion(row) for row in sorted(promotions, key=lambda row: row["from_ts"])}
-
-
-def promotion(row: Mapping[str, Any]) -> Promotion:
-    """A row of `promotions`."""
-    return Promotion(row["task"], row["model_id"], row["threshold_version"], row["reason"])
+    return {task: rows[-1] for task, rows in histories(lake, at).items()}
 
 
 def model(lake: Lake, model_id: str) -> RegisteredModel:
@@ -148,7 +123,7 @@ def free_name(lake: Lake, task: str, role: str, content_name: str) -> tuple[str,
 
 
 def register(lake: Lake, new: RegisteredModel, *, settings: str, stamp: Stamp) -> Commit:
-    """Add the model's row, once; from then on it is its task's newest.
+    """Add the model's row, once; from then on it is its task's newest, whatever the clock of this machine says.
 
     Args:
         lake: The tables.
@@ -158,9 +133,16 @@ def register(lake: Lake, new: RegisteredModel, *, settings: str, stamp: Stamp) -
     """
     row = {name: getattr(new, name) for name in RegisteredModel.__slots__}
     row |= {"labels": list(new.labels), "digests": dict(new.digests)}
-    row |= {"settings": settings, "created_at": datetime.now(UTC), "run_id": stamp.run_id}
+    row |= {"settings": settings, "created_at": _after_the_newest(lake, new), "run_id": stamp.run_id}
     scope = scope_of_teachers(new.task) if new.role == "teacher" else Scope(column="model_id", values=(new.model_id,))
     return lake.append_rows(tables.MODELS, [row], stamp, once=new.model_id, scope=scope)
+
+
+def _after_the_newest(lake: Lake, new: RegisteredModel) -> datetime:
+    """Now, or where another machine's clock was ahead when it registered the newest model, a moment after that."""
+    earlier = _newest_first(lake, new.task, new.role)
+    now = datetime.now(UTC)
+    return max(now, earlier[0]["created_at"] + timedelta(microseconds=1)) if earlier else now
 
 
 def scope_of_teachers(task: str) -> Scope:

@@ -39,10 +39,11 @@ class Lake:
         catalog: Where the tables are.
         log: What their commits say.
         bundles: Where teachers and sealed students lie.
+        timezone: The zone that cuts days.
     """
 
     def __init__(self, session: Callable[[], SparkSession], settings: LakeSettings, timezone: str) -> None:
-        self._start, self._settings = session, settings
+        self._start, self._settings, self.timezone = session, settings, timezone
         options = storage_options.resolver(settings, lambda: self.spark)
         self.catalog = Catalog(lambda: self.spark, settings, timezone, options)
         self.log = Log(lambda: self.spark, self.catalog)

@@ -186,9 +186,11 @@ PROMOTIONS = Table(
     "promotions",
     columns(
         task=STRING, from_ts=TIMESTAMP, model_id=STRING, threshold_version=INT, reason=STRING, run_id=STRING,
+        action=optional(STRING), withheld=optional(array(STRING)),
     ),
     key=("task", "from_ts"),
-    comment="Which model and thresholds are in force from when; a rollback is another row.",
+    comment="Which model and thresholds are in force from when; a rollback is another row. action: promote, force or "
+    "rollback. withheld: labels that are not decided, so that no row means nothing of them.",
     append_only=True,
 )  # fmt: skip
 LABELS = Table(

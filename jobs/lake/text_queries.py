@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import reduce
+from zoneinfo import ZoneInfo
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -15,8 +17,9 @@ from models.tasks import EVERY_TASK, TaskSettings
 
 
 def date_layout(lake: Lake, settings: RoundSettings) -> DateLayout:
-    """The windows of the days that have texts now."""
-    return lay_out(lake.days(tables.TEXTS), settings)
+    """The windows of the days that have texts now; today is no whole day yet, and is left out."""
+    today = datetime.now(ZoneInfo(lake.timezone)).date()
+    return lay_out([day for day in lake.days(tables.TEXTS) if day != today], settings)
 
 
 def texts_for(texts: DataFrame, name: str, task: TaskSettings) -> DataFrame:

@@ -1,7 +1,7 @@
 """`pingti nightly`: what came since the last night, from files to labels, over all tasks in one session.
 
-ingest → clean → score → thresholds and promote of tasks that have a new student → label. Each stage finds by itself
-what is left to do. A stage that fails stops those that need it and no other; the night ends with the first error.
+ingest → clean → score → score-teacher, thresholds and promote of tasks that have a new student → label. Each stage finds
+by itself what is left to do. A stage that fails stops those that need it and no other; the night ends with the first error.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import Any
 
 from jobs.ingestion import clean, ingest
 from jobs.labels import label, promote, thresholds
-from jobs.lake import registry, threshold_queries
+from jobs.lake import promotions, registry, threshold_queries
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, RunRecord
 from jobs.runtime.job import run as run_job
-from jobs.scoring import score
+from jobs.scoring import score, score_teacher
 from models.errors import GateError, PingtiError, RefusedError
+
+_OF_A_TASK = (score_teacher.JOB, thresholds.JOB, promote.JOB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Stage:
     @property
     def name(self) -> str:
         """The job, and its task where it is of one."""
-        return f"{self.job.name} {self.tasks[0]}" if self.job in (thresholds.JOB, promote.JOB) else self.job.name
+        return f"{self.job.name} {self.tasks[0]}" if self.job in _OF_A_TASK else self.job.name
 
 
 def students_of(lake: Lake, tasks: Sequence[str]) -> dict[str, str]:
@@ -42,10 +44,14 @@ def students_of(lake: Lake, tasks: Sequence[str]) -> dict[str, str]:
 
 
 def due(lake: Lake, tasks: Sequence[str]) -> tuple[str, ...]:
-    """The tasks whose newest student, or its newest thresholds, are not in force."""
-    live, students = registry.live(lake), students_of(lake, tasks)
-    newest = {name: (model_id, threshold_queries.newest_version(lake, model_id)) for name, model_id in students.items()}
-    return tuple(name for name, wanted in newest.items() if name not in live or live[name].in_force != wanted)
+    """The tasks whose newest student, or its newest thresholds, are not in force, and were not rolled back."""
+    found, histories = [], promotions.histories(lake)
+    for name, model_id in students_of(lake, tasks).items():
+        history, wanted = histories.get(name, []), (model_id, threshold_queries.newest_version(lake, model_id))
+        barred = any(one.names(*wanted) for one in promotions.rolled_back(history))
+        if not barred and (not history or history[-1].in_force != wanted):
+            found.append(name)
+    return tuple(found)
 
 
 def stages(context: Context) -> Iterator[Stage]:
@@ -58,8 +64,9 @@ def stages(context: Context) -> Iterator[Stage]:
         return
     yield Stage(score.JOB, with_students, needs=("clean",))
     for name in due(context.lake, with_students):
-        yield Stage(thresholds.JOB, (name,), needs=("score",))
-        yield Stage(promote.JOB, (name,), needs=("score", f"thresholds {name}"))
+        yield Stage(score_teacher.JOB, (name,), needs=("clean",))  # the gate days are of now
+        yield Stage(thresholds.JOB, (name,), needs=(f"score-teacher {name}",))
+        yield Stage(promote.JOB, (name,), needs=(f"score-teacher {name}", f"thresholds {name}"))
     promoted = tuple(name for name in with_students if name in registry.live(context.lake))
     if promoted:
         yield Stage(label.JOB, promoted, needs=("clean", "score"))

@@ -101,9 +101,10 @@ def labels_by_day(lake: Lake) -> list[dict[str, Any]]:
 
 
 def quality_by_label(lake: Lake) -> list[dict[str, Any]]:
-    """The thresholds in force with their evidence."""
+    """The thresholds in force with their evidence, and whether their label is withheld."""
     found = []
     for name, promotion in sorted(registry.live(lake).items()):
         rows = threshold_queries.rows_of_version(lake, promotion.model_id, promotion.threshold_version)
-        found += [{"task": name, **row} for row in sorted(rows, key=lambda row: (row["label"], row["scene"]))]
+        in_order = sorted(rows, key=lambda row: (row["label"], row["scene"]))
+        found += [{"task": name, "withheld": row["label"] in promotion.withheld, **row} for row in in_order]
     return found

@@ -169,8 +169,9 @@ def _trained(
         engine = engine_for(bundle, context.settings.scoring.engine)
         column = engine.read(*evaluation.texts())
         evaluated = evaluate_model(
-            evaluation, round_.task, "student", bundle.manifest.model_id, engine.probabilities(column)
-        )
+            evaluation, round_.task, "student", bundle.manifest.model_id, engine.probabilities(column),
+            context.settings.thresholds.min_positives_all_scenes,
+        )  # fmt: skip
         size = sum(path.stat().st_size for path in bundle.path.iterdir())
         rate = speed.one_core(str(bundle.path), _as_array(column)) if timed else None
     counts = {key.gold: slices for key, slices in evaluated.counts.items() if key.part == "test"}

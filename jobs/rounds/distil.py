@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 
 from jobs.evaluation.evaluation_set import read_evaluation_set
-from jobs.evaluation.model_evaluation import threshold_row
+from jobs.evaluation.model_evaluation import evaluation_rows, threshold_row
 from jobs.lake import registry, tables, threshold_queries
 from jobs.lake.commits import Scope
 from jobs.lake.registry import RegisteredModel
 from jobs.rounds.round import DecidingSettings, Round, layout_row, next_round
-from jobs.rounds.round_evaluation import RoundEvaluation, decide, evaluate_round, evaluation_rows, summary
+from jobs.rounds.round_evaluation import RoundEvaluation, decide, evaluate_round, summary
 from jobs.rounds.sampling import sample
 from jobs.rounds.student_training import TrainedRound, remove_checkpoints, train_round
 from jobs.rounds.training_data import training_data
@@ -60,7 +60,8 @@ def _run(context: Context, round_: Round) -> int:
     texts = read_evaluation_set(
         lake, round_.teacher, round_.declared, round_.layout, round_.round_id, settings.scoring.engine
     )
-    evaluation = evaluate_round(round_, texts, trained, settings.scoring.engine)
+    positives = settings.thresholds.min_positives_all_scenes
+    evaluation = evaluate_round(round_, texts, trained, settings.scoring.engine, positives)
     decision = decide(round_, evaluation, settings.rounds)
     _write_thresholds(context, round_, trained, evaluation)
     _register(context, round_, trained)

@@ -86,8 +86,8 @@ class DecidingSettings(Frozen):
         return cls(student=task.student, rounds=rounds, targets=targets)
 
     def as_json(self) -> str:
-        """As `rounds.settings` has it: without `undistilled_margin`, at which `promote` looks again."""
-        return self.model_dump_json(exclude={"rounds": {"undistilled_margin"}})
+        """As `rounds.settings` has it: without the margins, at which `promote` looks again."""
+        return self.model_dump_json(exclude={"rounds": {"undistilled_margin", "seed_deviation"}})
 
     def equals(self, stored: str) -> bool:
         """Whether a stored row was decided by these; not if this version does not understand it."""

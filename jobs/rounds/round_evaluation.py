@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
-from jobs.evaluation.evaluation_set import EPOCH, EvaluationSet
+from jobs.evaluation.evaluation_set import EvaluationSet
 from jobs.evaluation.model_evaluation import (
     Counts,
     ModelEvaluation,
-    as_row,
     evaluate_model,
     evaluate_teacher,
     metrics_of,
@@ -28,6 +26,8 @@ from models.rounds.round_decision import HUMAN_POSITIVES, Decision
 from models.serving.engine import EngineKind
 from models.serving.open_engine import engine_for
 
+ABSENT = "false_positives_of_absent/"  # comes before a label's name
+
 
 @dataclass(frozen=True, slots=True)
 class RoundEvaluation:
@@ -36,7 +36,8 @@ class RoundEvaluation:
     Attributes:
         student: The student's thresholds and counts.
         counts: Those of the student, of the undistilled baseline, and of the teacher against annotators.
-        row_counts: Rows of the threshold and test days, unseen ones, and annotators' positives.
+        row_counts: Rows of the threshold and test days, unseen ones, annotators' positives, and false positives of
+            labels that the teacher finds nowhere.
     """
 
     student: ModelEvaluation
@@ -50,7 +51,7 @@ class RoundEvaluation:
 
 
 def evaluate_round(
-    round_: Round, evaluation: EvaluationSet, trained: TrainedRound, engine: EngineKind
+    round_: Round, evaluation: EvaluationSet, trained: TrainedRound, engine: EngineKind, min_positives: int
 ) -> RoundEvaluation:
     """Thresholds from the threshold days, quality on the test days; for the student and for its baseline alike."""
     from models.students.student import predict
@@ -60,8 +61,10 @@ def evaluate_round(
     column = opened.read(*evaluation.texts())
     logits = predict(trained.undistilled, opened.encode(column))
     baseline = probabilities(logits, task.kind).astype(np.float32)
-    student = evaluate_model(evaluation, task, "student", trained.model_id, opened.probabilities(column))
-    undistilled = evaluate_model(evaluation, task, "undistilled", f"{trained.model_id}/undistilled", baseline)
+    student = evaluate_model(evaluation, task, "student", trained.model_id, opened.probabilities(column), min_positives)
+    undistilled = evaluate_model(
+        evaluation, task, "undistilled", f"{trained.model_id}/undistilled", baseline, min_positives
+    )
     counts = student.counts | undistilled.counts | evaluate_teacher(evaluation, task, round_.teacher)
     row_counts = {
         "train": trained.rows,
@@ -71,7 +74,18 @@ def evaluate_round(
     }
     positives = evaluation.human_positives(round_.labels)
     row_counts |= {f"{HUMAN_POSITIVES}{label}": count for label, count in positives.items()}
+    row_counts |= {f"{ABSENT}{label}": count for label, count in false_positives_of_absent(student).items()}
     return RoundEvaluation(student, counts, row_counts)
+
+
+def false_positives_of_absent(student: ModelEvaluation) -> dict[str, int]:
+    """How often labels that the teacher finds nowhere on the test days are decided: no precision or F1 tells of it."""
+    false: dict[str, int] = {}
+    found = set(by_label(student.on_test_days("teacher")))
+    for cut in student.on_test_days("teacher"):
+        if cut.label not in found and cut.counts.fp:
+            false[cut.label] = false.get(cut.label, 0) + cut.counts.fp
+    return false
 
 
 def decide(round_: Round, evaluation: RoundEvaluation, settings: RoundSettings) -> Decision:
@@ -80,20 +94,6 @@ def decide(round_: Round, evaluation: RoundEvaluation, settings: RoundSettings) 
     targets = {label: one.target for label, one in round_.task.labels.items()}
     lost = round_decision.loses(evaluation.metrics, evaluation.row_counts, settings)
     return round_decision.decide(round_.number, qualities, targets, settings, lost)
-
-
-def evaluation_rows(round_id: str, counts: Counts, run_id: str) -> list[dict[str, Any]]:
-    """The rows of `evaluations`, one a day, scene and label."""
-    return [
-        {
-            "round_id": round_id, "model_id": key.model_id, "dt": EPOCH + timedelta(days=cut.day),
-            "scene": cut.scene, "label": cut.label, "gold": key.gold, "purpose": key.part,
-            "tp": cut.counts.tp, "fp": cut.counts.fp, "fn": cut.counts.fn, "tn": cut.counts.tn,
-            **as_row(cut.counts.quality), "run_id": run_id,
-        }
-        for key, slices in counts.items()
-        for cut in slices
-    ]  # fmt: skip
 
 
 def summary(evaluation: RoundEvaluation) -> str:

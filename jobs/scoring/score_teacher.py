@@ -36,13 +36,15 @@ class Sampling:
 
 
 def plan(context: Context) -> Work[tuple[Sampling, ...]]:
-    """Each task's newest teacher, unless the very same sample was scored."""
+    """Each task's newest teacher, and those of its students that serve, unless the very same sample was scored.
+
+    The thresholds and the gate of a student go by its own teacher, though a newer one may be there already.
+    """
     settings = context.settings
     layout = text_queries.date_layout(context.lake, settings.rounds)
     versions = context.versions(tables.TEXTS)
     samplings = []
-    for name in context.tasks():
-        teacher = registry.newest_teacher(context.lake, name)
+    for teacher in (one for name in context.tasks() for one in teachers(context.lake, name)):
         fingerprint = context.fingerprint(
             **versions, teacher=teacher.model_id, layout=layout, seed=settings.rounds.seed,
             settings=settings.teacher_scoring.model_dump(mode="json"),
@@ -54,13 +56,25 @@ def plan(context: Context) -> Work[tuple[Sampling, ...]]:
     return Work(steps, tuple(samplings))
 
 
+def teachers(lake: Lake, name: str) -> list[RegisteredModel]:
+    """A task's newest teacher, and those of its newest student and of the one in force, where they are others."""
+    found = [registry.newest_teacher(lake, name)]
+    live = registry.live(lake).get(name)
+    students = [registry.newest_model(lake, name, "student"), registry.model(lake, live.model_id) if live else None]
+    for student in students:
+        if student is not None and student.teacher_id not in (None, *(one.model_id for one in found)):
+            found.append(registry.model(lake, student.teacher_id or ""))
+    return found
+
+
 def execute(context: Context, work: tuple[Sampling, ...]) -> Done | None:
     """Score group of buckets by group, a commit each; a restart finds the committed groups done."""
-    counts = {}
+    counts: dict[str, int] = {}
     for sampling in work:
         count = _score_pending(context, sampling)
         if count:
-            counts[f"{sampling.teacher.task}_texts"] = count
+            name = f"{sampling.teacher.task}_texts"
+            counts[name] = counts.get(name, 0) + count
     if not counts:
         return None
     counts["texts"] = sum(counts.values())
@@ -123,6 +137,6 @@ def unscored(lake: Lake, teacher: RegisteredModel, texts: DataFrame) -> DataFram
 
 
 JOB = Job(
-    "score-teacher", plan, execute, reads=(tables.TEXTS, tables.MODELS, tables.ROUND_SAMPLES),
+    "score-teacher", plan, execute, reads=(tables.TEXTS, tables.MODELS, tables.PROMOTIONS, tables.ROUND_SAMPLES),
     writes=(tables.TEACHER_SCORES,),
 )  # fmt: skip

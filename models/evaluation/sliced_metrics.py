@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.metrics import Counts, Quality, count, macro
+from models.evaluation.metrics import Counts, Quality, count, count_distinct, macro
 from models.evaluation.predictions import FIRST_THRESHOLD
 from models.evaluation.threshold_search import SearchedThreshold, search
 from models.tasks import Target
@@ -24,6 +24,7 @@ class GoldRows:
         weight: (n,) int64, how often the row occurs.
         gold: (n, labels) bool.
         known: (n, labels) bool, False where the gold says nothing of a label.
+        texts: (n,) int64, a number for each distinct text.
     """
 
     days: NDArray[np.int32]
@@ -31,10 +32,13 @@ class GoldRows:
     weight: NDArray[np.int64]
     gold: NDArray[np.bool_]
     known: NDArray[np.bool_]
+    texts: NDArray[np.int64]
 
     def where(self, rows: NDArray[np.bool_]) -> GoldRows:
         """The chosen rows only."""
-        return GoldRows(self.days[rows], self.scenes[rows], self.weight[rows], self.gold[rows], self.known[rows])
+        return GoldRows(
+            self.days[rows], self.scenes[rows], self.weight[rows], self.gold[rows], self.known[rows], self.texts[rows]
+        )
 
     def __len__(self) -> int:
         return len(self.days)
@@ -50,24 +54,62 @@ class SliceCounts:
     counts: Counts
 
 
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How a label's decisions agree with a gold: counted by occurrence, and by distinct texts, which are evidence."""
+
+    counts: Counts
+    distinct: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class LabelAgreement:
+    """A label's agreement with a gold on each day (by its number), and over all of them together."""
+
+    daily: Mapping[int, Agreement]
+    whole: Agreement
+
+
+def agreement_by_label(
+    decisions: NDArray[np.bool_], evidence: GoldRows, labels: Sequence[str]
+) -> dict[str, LabelAgreement]:
+    """Each label's agreement over the rows where the gold says something of it. Decisions (n, labels)."""
+    found = {}
+    for column, label in enumerate(labels):
+        known = evidence.known[:, column]
+        own, decided, gold = evidence.where(known), decisions[known, column], evidence.gold[known, column]
+        daily = {int(day): _agreement(decided, gold, own, own.days == day) for day in np.unique(own.days)}
+        found[label] = LabelAgreement(daily, _agreement(decided, gold, own, np.ones(len(own), np.bool_)))
+    return found
+
+
+def _agreement(
+    decided: NDArray[np.bool_], gold: NDArray[np.bool_], evidence: GoldRows, rows: NDArray[np.bool_]
+) -> Agreement:
+    here, there = decided[rows], gold[rows]
+    return Agreement(count(here, there, evidence.weight[rows]), count_distinct(here, there, evidence.texts[rows]))
+
+
+def search_label(
+    scores: NDArray[np.float32], evidence: GoldRows, column: int, target: Target, fallback: float = FIRST_THRESHOLD,
+    min_positives: int = 1,
+) -> SearchedThreshold:  # fmt: skip
+    """A label's threshold over the rows where the gold says something of it. Scores (n, labels)."""
+    rows = evidence.known[:, column]
+    own = evidence.where(rows)
+    return search(
+        scores[rows, column], own.gold[:, column], own.days, own.weight, target, fallback, texts=own.texts,
+        min_positives=min_positives,
+    )  # fmt: skip
+
+
 def search_thresholds(
-    scores: NDArray[np.float32], evidence: GoldRows, targets: Sequence[Target], fallback: float = FIRST_THRESHOLD
-) -> tuple[SearchedThreshold, ...]:
+    scores: NDArray[np.float32], evidence: GoldRows, targets: Sequence[Target], fallback: float = FIRST_THRESHOLD,
+    min_positives: int = 1,
+) -> tuple[SearchedThreshold, ...]:  # fmt: skip
     """A threshold for each label over all scenes. Scores (n, labels), targets in the labels' order."""
-    thresholds = []
-    for column, target in enumerate(targets):
-        rows = evidence.known[:, column]
-        thresholds.append(
-            search(
-                scores[rows, column],
-                evidence.gold[rows, column],
-                evidence.days[rows],
-                evidence.weight[rows],
-                target,
-                fallback,
-            )
-        )
-    return tuple(thresholds)
+    searched = (search_label(scores, evidence, at, one, fallback, min_positives) for at, one in enumerate(targets))
+    return tuple(searched)
 
 
 def count_by_slice(decisions: NDArray[np.bool_], evidence: GoldRows, labels: Sequence[str]) -> list[SliceCounts]:

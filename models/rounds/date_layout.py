@@ -42,7 +42,13 @@ class RoundSettings(Frozen):
         description="A student whose macro F1 lies further below that of the same student without distillation is not "
         "promoted, and `pingti promote` ends with code 3. It is looked at against the teacher and against annotators; "
         "of these on texts of the test days that training has not seen, and with a margin of at least two standard "
-        "errors.",
+        "errors. The margin is never less than what seeds alone move (`seed_deviation`).",
+    )
+    seed_deviation: Share = Field(
+        0.014,
+        description="The standard deviation of a student's macro F1 over training seeds, as `pingti compare --seeds "
+        "1,2,3` measures it: two trainings of one student differ by more than 1.645 √2 times this once in twenty, and "
+        "so does a scheme that is worth nothing.",
     )
 
     def sampling_of(self, number: int) -> Sampling:

@@ -48,9 +48,9 @@ def loses(metrics: Iterable[Mapping[str, Any]], row_counts: Mapping[str, int], s
 
     It may lie below by noise.
 
-    Against the teacher, which scores every text, `undistilled_margin` is noise. Annotators label few, and for some
-    that training has seen, which are left out; two standard errors are noise too: of a share of n positives
-    1 / sqrt(n) at most, of the mean of labels as below.
+    Each is one training of one seed: what seeds alone move is noise (`seed_margin`), and `undistilled_margin` is.
+    Annotators label few texts, and some that training has seen, which are left out; two standard errors are noise too:
+    of a share of n positives 1 / sqrt(n) at most, of the mean of labels as below.
 
     Args:
         metrics: Of a round: model, gold, part and f1.
@@ -68,18 +68,26 @@ def loses(metrics: Iterable[Mapping[str, Any]], row_counts: Mapping[str, int], s
         if row_counts.get("test"):
             return None  # the teacher finds no positive there: both have nothing to find
         return "its teacher scored no text of the test days: `pingti score-teacher`, then `pingti distil`"
-    for gold, part, margin in (
-        ("teacher", "test", settings.undistilled_margin),
-        ("human", "test_unseen", max(settings.undistilled_margin, humans)),
-    ):
+    noise = max(settings.undistilled_margin, seed_margin(settings.seed_deviation))
+    for gold, part, margin in (("teacher", "test", noise), ("human", "test_unseen", max(noise, humans))):
         f1_distilled, f1_baseline = f1.get(("student", gold, part), 1.0), f1.get(("undistilled", gold, part), 0.0)
         if f1_distilled < f1_baseline - margin:
             return (
                 f"macro F1 {f1_distilled:.3f} against the gold `{gold}` is below the {f1_baseline:.3f} of the same "
                 f"student without distillation by more than {margin:.3f} (rounds.undistilled_margin "
-                f"{settings.undistilled_margin:g})"
+                f"{settings.undistilled_margin:g}, rounds.seed_deviation {settings.seed_deviation:g})"
             )
     return None
+
+
+def seed_margin(deviation: float) -> float:
+    """By how much one of two equal students lies below the other in fewer than one training of twenty.
+
+    Args:
+        deviation: The standard deviation of one training over seeds; that of a difference is the square root of two
+            times as large, and 1.645 of these leave one twentieth below.
+    """
+    return 1.645 * sqrt(2) * deviation
 
 
 def _reached(quality: Quality | None, target: Target) -> bool:

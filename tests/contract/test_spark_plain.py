@@ -15,7 +15,8 @@ from pyspark.sql import functions as F
 from jobs.ingestion import clean
 from jobs.labels.label_decisions import Decider, decide_labels
 from jobs.lake import score_columns, tables
-from jobs.lake.registry import Promotion, RegisteredModel
+from jobs.lake.promotions import Promotion
+from jobs.lake.registry import RegisteredModel
 from jobs.settings import Settings
 from models import digests, label_dependencies
 from models.evaluation import predictions

@@ -12,7 +12,8 @@ from pyspark.sql import SparkSession
 from jobs.labels import label
 from jobs.labels.label_decisions import Decider, decide_labels
 from jobs.lake import tables
-from jobs.lake.registry import Promotion, RegisteredModel
+from jobs.lake.promotions import Promotion
+from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.runtime.context import Days
 from jobs.settings import Settings
@@ -126,6 +127,22 @@ def test_a_label_that_the_model_does_not_know_is_decided_by_rules_alone(spark: S
     assert rows_of(found, "text_id", "label", "rule", "threshold") == [
         ("ruled", "new", "flower", None), ("scored", "got", None, 0.5),
     ]  # fmt: skip
+
+
+def test_a_withheld_label_is_decided_of_no_text_and_what_requires_it_falls_with_it(spark: SparkSession) -> None:
+    texts = [text_row("scored"), text_row("ruled", settled=[rule("praise", "positive", "asks", "flower")])]
+    scores = [score_row("scored", PRAISE, [0.9, 0.9, 0.9]), score_row("scored", FEEDBACK, [0.9])]
+    limits = {("*", label): 0.5 for label in LABELS[PRAISE]}
+    praise, feedback = decider(PRAISE, limits), decider(FEEDBACK, {("*", "complaint"): 0.5})
+    held_back = {
+        "praise": replace(praise, promotion=replace(praise.promotion, withheld=("asks",))),
+        "feedback": replace(feedback, promotion=replace(feedback.promotion, withheld=("complaint",))),
+    }
+    found = decide_labels(
+        frame(spark, tables.TEXTS, *texts), frame(spark, tables.STUDENT_SCORES, *scores),
+        Settings.model_validate({"tasks": TASKS}).tasks, held_back,
+    )  # fmt: skip
+    assert rows_of(found, "text_id", "label") == [("scored", "got")]
 
 
 def test_scores_of_settled_texts_and_rules_of_other_scenes_do_not_count(spark: SparkSession) -> None:

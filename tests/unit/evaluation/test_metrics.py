@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from models.evaluation.metrics import Counts, Quality, count, macro, wilson
+from models.evaluation.metrics import Counts, Quality, count, count_distinct, macro, wilson
 
 ROWS = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(1, 1000)))
 
@@ -87,3 +87,11 @@ def test_a_wilson_interval_holds_its_share_and_mirrors_its_complement(successes:
     assert wilson(trials - successes, trials) == pytest.approx((1 - high, 1 - low))
     wider = wilson(successes, trials, z=3.0)
     assert wider[1] - wider[0] > high - low
+
+
+@given(ROWS, st.integers(1, 5))
+@settings(deadline=None)
+def test_a_text_counts_once_however_often_it_is_there(rows: list[tuple[bool, bool, int]], times: int) -> None:
+    predicted, gold = (np.array([row[at] for row in rows] * times, bool) for at in (0, 1))
+    texts = np.array(list(range(len(rows))) * times, np.int64)
+    assert count_distinct(predicted, gold, texts) == count(predicted[: len(rows)], gold[: len(rows)])

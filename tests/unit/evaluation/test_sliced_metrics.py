@@ -29,7 +29,10 @@ def evidence_of(rows: list[tuple]) -> tuple[GoldRows, np.ndarray]:
         values = [row[at] for row in rows]
         return np.array(values, kind).reshape(len(rows), 2) if at > 2 else np.array(values, kind)
 
-    evidence = GoldRows(column(0, np.int32), column(1, np.str_), column(2, np.int64), column(3, bool), column(4, bool))
+    texts = np.arange(len(rows))
+    evidence = GoldRows(
+        column(0, np.int32), column(1, np.str_), column(2, np.int64), column(3, bool), column(4, bool), texts
+    )
     return evidence, column(5, bool)
 
 

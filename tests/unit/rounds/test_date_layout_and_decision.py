@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from models.errors import DataError
 from models.evaluation.metrics import Quality
 from models.rounds.date_layout import PARTS, DateLayout, RoundSettings, lay_out
-from models.rounds.round_decision import decide, loses
+from models.rounds.round_decision import decide, loses, seed_margin
 from models.tasks import Target
 
 SMALL = RoundSettings(threshold_days=1, test_days=2, gate_days=3, min_train_days=2)
@@ -128,9 +129,22 @@ def test_a_student_loses_where_it_is_below_its_undistilled_baseline_by_more_than
     metrics: list[dict[str, object]], positives: list[int], lost: str | None
 ) -> None:
     row_counts = {"train": 9} | {f"human_positives/{at}": count for at, count in enumerate(positives)}
-    reason = loses(metrics, row_counts, RoundSettings(undistilled_margin=0.01))
+    reason = loses(metrics, row_counts, RoundSettings(undistilled_margin=0.01, seed_deviation=0))
     assert (reason is None) == (lost is None)
     assert lost is None or f"against the gold `{lost}`" in str(reason)
+
+
+def test_what_seeds_alone_move_is_no_loss() -> None:
+    settings = RoundSettings(seed_deviation=0.014)
+    assert loses(both_f1((0.768, 0.80)), {}, settings) is None
+    assert "by more than 0.033" in str(loses(both_f1((0.767, 0.80)), {}, settings))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.001, 0.1), st.integers(0, 2**32 - 1))
+def test_a_scheme_without_gain_loses_by_seeds_once_in_twenty(deviation: float, seed: int) -> None:
+    both = np.random.default_rng(seed).normal(0, deviation, (20_000, 2))
+    assert np.mean(both[:, 0] < both[:, 1] - seed_margin(deviation)) == pytest.approx(0.05, abs=0.01)
 
 
 def test_a_student_that_was_never_judged_must_not_be_in_force() -> None:

@@ -43,7 +43,8 @@ def test_another_value_or_a_field_that_is_gone_is_other_settings() -> None:
 
 
 def test_the_margin_at_which_promotion_looks_again_decides_no_student() -> None:
-    assert deciding({"undistilled_margin": 0.5}).equals(deciding().as_json())
+    for margin in ("undistilled_margin", "seed_deviation"):
+        assert deciding({margin: 0.5}).equals(deciding().as_json())
 
 
 def test_every_strategy_of_the_settings_is_in_the_registry() -> None:

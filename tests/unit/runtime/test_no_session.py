@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from jobs.ingestion import clean, ingest
-from jobs.labels import label, promote, thresholds
+from jobs.labels import label, promote, rollback, thresholds
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.operations import init, runs
@@ -38,7 +38,7 @@ LATER = NEW_YEAR.replace(month=2)
 STUDENT, TEACHER = "praise/textcnn/a", "praise/teacher/a"
 JOBS = (
     init.JOB, ingest.JOB, clean.JOB, train_teacher.JOB, score_teacher.JOB, distil.JOB, score.JOB, thresholds.JOB,
-    promote.JOB, promote.ROLLBACK, label.JOB, report.JOB,
+    promote.JOB, rollback.JOB, label.JOB, report.JOB,
 )  # fmt: skip
 
 
