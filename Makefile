@@ -9,7 +9,7 @@ DIST := dist
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e faults check format golden bench bench-scale bench-train races package clean
+.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e faults check format golden bench bench-scale bench-night bench-train races package clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -86,6 +86,9 @@ bench: jars .venv/.bench ## Speed of engines, other models, and whole jobs, one 
 	@$(RUN) -m benchmarks.engines
 	@$(RUN) -m benchmarks.job
 	@$(RUN) -m benchmarks.tell
+
+bench-night: jars ## A night's news at warehouses of 1, 30 and 365 days, and twenty tasks, to build/bench/night.json
+	@$(RUN) -m benchmarks.night
 
 bench-train: .venv/.ready ## Rows a second of training, against a plain PyTorch loop, to build/bench/train.json
 	@$(RUN) -m benchmarks.train

@@ -17,14 +17,14 @@ LABELS = tuple(f"label_{at}" for at in range(10))
 MODEL = "bench/textcnn/01"
 
 
-def seal(folder: Path, texts: pa.Array) -> tuple[TextCNN, Vocabulary, Path]:
+def seal(folder: Path, texts: pa.Array, task: str = "bench", model_id: str = MODEL) -> tuple[TextCNN, Vocabulary, Path]:
     """The student, its vocabulary made of these texts, and the bundle in `folder`."""
     settings = TextCNNSettings()
     vocabulary = Vocabulary.build(texts, max_size=settings.vocabulary_size)
     torch.manual_seed(1)
     student = TextCNN(settings, len(vocabulary), len(LABELS))
     bundle = export_student(
-        student, folder=folder, task="bench", kind="textcnn", labels=LABELS, vocabulary=vocabulary,
-        max_length=MAX_LENGTH, clean_version="1", model_id=MODEL,
+        student, folder=folder, task=task, kind="textcnn", labels=LABELS, vocabulary=vocabulary,
+        max_length=MAX_LENGTH, clean_version="1", model_id=model_id,
     )  # fmt: skip
     return student, vocabulary, bundle
