@@ -280,6 +280,24 @@ def runs(settings: SettingsOption = None, limit: LimitOption = 20, plan: PlanOpt
 
 
 @app.command(epilog=EXIT_CODES)
+def diff(
+    first: Annotated[str, typer.Argument(metavar="MODEL", help="A student, as MODEL or MODEL@VERSION of thresholds.")],
+    second: Annotated[str, typer.Argument(metavar="MODEL", help="Another student of the same task.")],
+    settings: SettingsOption = None,
+    dt: DtOption = None,
+    examples: Annotated[int, typer.Option(help="Texts shown of each label and change.")] = 3,
+    plan: PlanOption = False,
+) -> None:
+    """What a promotion would change: labels gained and lost, with examples."""
+    if plan:
+        typer.echo(f"would compare the labels of {first} and {second}")
+        return
+    from jobs.reports import diff as job
+
+    job.show(context_for("diff", load_settings(settings), dt), first, second, examples, Console())
+
+
+@app.command(epilog=EXIT_CODES)
 def nightly(settings: SettingsOption = None, dt: DtOption = None, plan: PlanOption = False) -> None:
     """The night: ingest, clean, score, label, and thresholds and promote where there is a new student."""
     from jobs.operations import nightly as job

@@ -1,7 +1,8 @@
 """`pingti nightly`: what came since the last night, from files to labels, over all tasks in one session.
 
-ingest → clean → score → score-teacher, thresholds and promote of tasks that have a new student → label. Each stage finds
-by itself what is left to do. A stage that fails stops those that need it and no other; the night ends with the first error.
+ingest → clean → score → score-teacher, thresholds and promote of tasks that have a new student → label. Each stage
+finds by itself what is left to do. A stage that fails stops those that need it and no other; the night ends with the
+first error.
 """
 
 from __future__ import annotations
