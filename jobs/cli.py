@@ -60,8 +60,12 @@ def init(settings: SettingsOption = None, plan: PlanOption = False) -> None:
 def ingest(
     settings: SettingsOption = None,
     plan: PlanOption = False,
-    new: Annotated[bool, typer.Option("--new", help="Only files that came since the last time, by a stream.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="In batches of ingest.follow_files, each a run.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="The same, again and again until stopped.")] = False,
+    replace_file: Annotated[
+        list[str] | None,
+        typer.Option("--replace-file", help="A file whose content was changed on purpose; may be given again."),
+    ] = None,
 ) -> None:
     """Files of texts -> raw_texts, or rejected with a reason."""
     if new and follow:
@@ -69,8 +73,10 @@ def ingest(
     if plan or not (new or follow):
         from jobs.ingestion.ingest import JOB
 
-        launch(JOB, settings, plan)
+        launch(JOB, settings, plan, options={"replace_file": replace_file} if replace_file else None)
         return
+    if replace_file:
+        raise SettingsError("ingest: got --replace-file with --new or --follow, expected it by itself")
     context = context_for("ingest", load_settings(settings), options={"new": new, "follow": follow})
     from jobs.ingestion.ingest_stream import ingest_stream
 

@@ -30,11 +30,6 @@ class LakeSettings(Frozen):
     location: str | None = Field(
         "build/warehouse", description="The folder of the tables, one each; `null` leaves the place to the catalog."
     )
-    checkpoints: str | None = Field(
-        None,
-        description="The folder of what `ingest --new` and `--follow` have listed; `null`: `checkpoints` beside "
-        "`location`.",
-    )
     bundles: str = Field(
         "build/bundles",
         description="The folder of teachers and sealed students; driver and executors must both reach it.",

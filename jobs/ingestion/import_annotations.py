@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from jobs.ingestion.load_plan import Listed, survey_files
+from jobs.ingestion.file_survey import ListedFile, survey_files
 from jobs.lake import tables
 from jobs.lake.commits import Scope
 from jobs.lake.store import Lake
@@ -53,7 +53,7 @@ class Import:
 def plan(context: Context) -> Work[Import]:
     """Survey the files that `--file` names: one, a folder's, or those of a glob."""
     given = str(context.request.options["file"])
-    listed = [(_format(path), path, size) for path, size in sized_files(given)]
+    listed = [ListedFile(_format(file.path), *file) for file in sized_files(given)]
     if not listed:
         raise DataError(f"--file: no file at {given}; give a {_suffixes()} file, a folder of them, or a glob")
     files = _surveyed(context.lake, context.settings.annotations, listed)
@@ -110,10 +110,10 @@ def _suffixes() -> str:
     return f"{', '.join(texts)} or {last} (or these with .gz), or {' or '.join(others)}"
 
 
-def _surveyed(lake: Lake, settings: AnnotationSettings, listed: Listed) -> tuple[AnnotationFile, ...]:
+def _surveyed(lake: Lake, settings: AnnotationSettings, listed: Sequence[ListedFile]) -> tuple[AnnotationFile, ...]:
     """The files with their surveys; an error names those that are refused whole, for then nothing is imported."""
-    layouts = {name: AnnotationFiles(name, settings) for name, _, _ in listed}
-    files = tuple(AnnotationFile(name, survey) for name, survey in survey_files(lake, layouts, listed))
+    layouts = {file.source_name: AnnotationFiles(file.source_name, settings) for file in listed}
+    files = tuple(AnnotationFile(file.source_name, survey) for file, survey in survey_files(lake, layouts, listed))
     if refused := [_refusal(file.survey) for file in files if file.survey.refused]:
         raise DataError(f"{'; '.join(refused)}; nothing was imported")
     return files
