@@ -94,7 +94,7 @@ def clean(settings: SettingsOption = None, dt: DtOption = None, plan: PlanOption
 @annotate_app.command("import", epilog=EXIT_CODES)
 def annotate_import(
     file: Annotated[
-        Path, typer.Option("--file", help="A CSV, TSV, JSONL or Parquet file, a folder of them, or a glob.")
+        str, typer.Option("--file", help="A CSV, TSV, JSONL or Parquet file, a folder of them, a glob, or a URI.")
     ],
     settings: SettingsOption = None,
     plan: PlanOption = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -13,6 +14,7 @@ from jobs.ingestion.file_survey import ListedFile, survey_files
 from jobs.lake import tables
 from jobs.lake.commits import Scope
 from jobs.lake.store import Lake
+from jobs.lake.upserting import upsert
 from jobs.runtime.context import Context
 from jobs.runtime.executors import map_batches
 from jobs.runtime.job import Done, Job, Work
@@ -84,7 +86,8 @@ def execute(context: Context, work: Import) -> Done:
         once=f"{context.job}/{work.fingerprint}",
     )
     annotations = good.withColumn("run_id", F.lit(context.run_id)).select(*tables.ANNOTATIONS.names)
-    context.lake.upsert(annotations, tables.ANNOTATIONS, context.stamp(work.fingerprint))
+    stamp = context.stamp(work.fingerprint)
+    upsert(context.lake, annotations, tables.ANNOTATIONS, stamp, newer_by="annotated_at")
     counts = {row["reason"]: row["count"] for row in bad.groupBy("reason").count().collect()}
     for reason, number in sorted(counts.items()):
         context.reporter.say(f"  {number:,} annotations set aside: {reason.removeprefix(REASON_PREFIX)}")
@@ -129,7 +132,8 @@ def _refusal(survey: Survey) -> str:
 def _parsed(spark: SparkSession, settings: Settings, files: Sequence[AnnotationFile]) -> DataFrame:
     """Every record of the files (`PARSED`), read and cleaned by the executors, a task a file."""
     labels = {name: frozenset(task.labels) for name, task in settings.tasks.items()}
-    rules = AnnotationRules(settings.annotations, labels, settings.session.timezone)
+    limits = settings.ingest.limits(datetime.now(UTC))
+    rules = AnnotationRules(settings.annotations, labels, settings.session.timezone, limits)
     named = [(file.survey.path, file.format) for file in files]
     frame = spark.createDataFrame(named, ANNOTATION_FILES_DDL).repartition(len(named))
     return map_batches(frame, annotation_parser(rules, settings.cleaning), PARSED)
