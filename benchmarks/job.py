@@ -31,11 +31,14 @@ from benchmarks import contenders, random_student
 from benchmarks.random_student import LABELS, MODEL
 from benchmarks.results import RUNS, child, note, record
 from benchmarks.texts import SCENES, rows_of_the_demo
+from jobs.days.made_days import Recipe
+from jobs.days.signatures import Cell
 from jobs.lake import tables
 from jobs.lake.commits import Stamp
 from jobs.lake.registry import RegisteredModel
 from jobs.runtime import session
 from jobs.runtime.context import Context, Days, Request, make_context, quiet_reporter
+from jobs.runtime.daily import DailyWork
 from jobs.scoring import score
 from jobs.settings import ScoringSettings, Settings
 from udfs.list_arrays import to_matrix
@@ -117,7 +120,9 @@ def work_of(days: Days) -> score.Scoring:
     """What the job's plan would be, had the student been distilled."""
     path = str(PLACE / "bundles" / "student")
     student = RegisteredModel(MODEL, "bench", "textcnn", "student", LABELS, None, None, path, "1")
-    return score.Scoring(days, (student,), os.urandom(8).hex())
+    there = [days.first + timedelta(at) for at in range((days.last - days.first).days + 1)]
+    recipes = {Cell(day, MODEL): Recipe(os.urandom(8).hex()) for day in there}
+    return score.Scoring(DailyWork(tables.STUDENT_SCORES, recipes), (student,))
 
 
 def by_udf(context: Context, days: Days) -> None:
@@ -131,8 +136,8 @@ def by_udf(context: Context, days: Days) -> None:
         "text_id", "dt", F.lit(MODEL).alias("model_id"), "scene", probabilities,
         F.lit(None).cast("string").alias("error"), "clean_version",
     )  # fmt: skip
-    stamp = Stamp("bench", "bench", scoring.fingerprint)
-    commit = context.lake.replace(frame, tables.STUDENT_SCORES, stamp, scoring.scope, gathered=False)
+    stamp = Stamp("bench", "bench", scoring.cells.fingerprint)
+    commit = context.lake.replace(frame, tables.STUDENT_SCORES, stamp, scoring.cells.scope, gathered=False)
     if commit.rows != expected:
         raise RuntimeError(f"{expected} texts, {commit.rows} rows written")
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from jobs.demo.demo_commands import demo_app
 from jobs.runtime.launch import (
     EXIT_CODES,
+    AgainOption,
     DtOption,
     LimitOption,
     PlanOption,
@@ -84,11 +85,13 @@ def ingest(
 
 
 @app.command(epilog=EXIT_CODES)
-def clean(settings: SettingsOption = None, dt: DtOption = None, plan: PlanOption = False) -> None:
+def clean(
+    settings: SettingsOption = None, dt: DtOption = None, plan: PlanOption = False, again: AgainOption = False
+) -> None:
     """raw_texts -> texts."""
     from jobs.ingestion.clean import JOB
 
-    launch(JOB, settings, plan, dt=dt)
+    launch(JOB, settings, plan, dt=dt, options={"again": again})
 
 
 @annotate_app.command("import", epilog=EXIT_CODES)
@@ -172,12 +175,16 @@ def compare(
 
 @app.command(epilog=EXIT_CODES)
 def score(
-    settings: SettingsOption = None, dt: DtOption = None, task: TaskOption = None, plan: PlanOption = False
+    settings: SettingsOption = None,
+    dt: DtOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    again: AgainOption = False,
 ) -> None:
     """texts, bundles -> student_scores."""
     from jobs.scoring.score import JOB
 
-    launch(JOB, settings, plan, dt=dt, task=task)
+    launch(JOB, settings, plan, dt=dt, task=task, options={"again": again})
 
 
 @app.command(epilog=EXIT_CODES)
@@ -216,12 +223,16 @@ def rollback(
 
 @app.command(epilog=EXIT_CODES)
 def label(
-    settings: SettingsOption = None, dt: DtOption = None, task: TaskOption = None, plan: PlanOption = False
+    settings: SettingsOption = None,
+    dt: DtOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    again: AgainOption = False,
 ) -> None:
     """student_scores, thresholds, promotions -> labels."""
     from jobs.labels.label import JOB
 
-    launch(JOB, settings, plan, dt=dt, task=task)
+    launch(JOB, settings, plan, dt=dt, task=task, options={"again": again})
 
 
 @app.command(epilog=EXIT_CODES)

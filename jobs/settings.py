@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, SecretStr, field_validator, model_validator
 
 from models import digests, label_dependencies
 from models.errors import SettingsError
@@ -28,11 +28,19 @@ class LakeSettings(Frozen):
 
     schema_name: Name = Field("pingti", description="The schema of the session's catalog that holds the tables.")
     location: str | None = Field(
-        "build/warehouse", description="The folder of the tables, one each; `null` leaves the place to the catalog."
+        "build/warehouse",
+        description="The folder of the tables, one each: a path or a URI (`s3://…`); `null` leaves the place to the "
+        "catalog.",
+    )
+    storage_options: Mapping[str, SecretStr] = Field(
+        default_factory=dict,
+        description="How object stores are reached, as delta-rs names it (`AWS_REGION`, `AWS_ENDPOINT_URL`, "
+        "`AWS_ACCESS_KEY_ID: ${…}`); empty: what Hadoop's settings of the session say. See docs/storage.md.",
     )
     bundles: str = Field(
         "build/bundles",
-        description="The folder of teachers and sealed students; driver and executors must both reach it.",
+        description="The folder of teachers and sealed students: a path that every machine has, or a URI (`s3://…`) "
+        "from which each fetches a model once.",
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +13,31 @@ from pathlib import Path
 
 from models import digests
 from models.errors import BundleError
+
+
+def cache() -> Path:
+    """Where fetched things are kept between sessions: `PINGTI_CACHE`, the user's cache folder, or the machine's own.
+
+    Executors of a cluster often run as a user without a home that can be written.
+    """
+    given = os.environ.get("PINGTI_CACHE")
+    if given:
+        return Path(given)
+    return home_cache() / "pingti"
+
+
+def home_cache() -> Path:
+    """The user's cache folder; where the home cannot be written, a folder that this user alone can read and write."""
+    home = Path.home()
+    if os.access(home, os.W_OK):
+        return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    folder = Path(tempfile.gettempdir()) / f"pingti-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    made = folder.lstat()
+    # In a folder for everyone another user may have been first, and code is kept here.
+    if made.st_uid == os.getuid() and stat.S_ISDIR(made.st_mode) and not made.st_mode & 0o022:
+        return folder
+    return Path(tempfile.mkdtemp(prefix="pingti-"))
 
 
 def publish(folder: Path, write: Callable[[Path], None]) -> Path:

@@ -63,17 +63,33 @@ def task_order(tasks: Mapping[str, TaskSettings]) -> tuple[str, ...]:
 
 def dependents(tasks: Mapping[str, TaskSettings], changed: str) -> frozenset[str]:
     """The tasks that must be decided again when `changed` is: itself, and all that depend on it, however far."""
+    reads = _reads(tasks)
+    reached, frontier = {changed}, {changed}
+    while frontier:
+        frontier = {name for name, sources in reads.items() if sources & frontier} - reached
+        reached |= frontier
+    return frozenset(reached)
+
+
+def dependencies(tasks: Mapping[str, TaskSettings], decided: str) -> frozenset[str]:
+    """The tasks that `decided` is decided from: itself, and all that its labels require or are excluded by."""
+    reads = _reads(tasks)
+    reached, frontier = {decided}, {decided}
+    while frontier:
+        frontier = {source for name in frontier for source in reads[name]} - reached
+        reached |= frontier
+    return frozenset(reached)
+
+
+def _reads(tasks: Mapping[str, TaskSettings]) -> dict[str, set[str]]:
+    """By task, those that its labels require or are excluded by, itself among them where they are its own."""
     reads: dict[str, set[str]] = {name: set() for name in tasks}
     for name, task in tasks.items():
         for label in task.labels.values():
             reads[name] |= {resolve(name, reference)[0] for reference in label.requires}
             for reference in label.excludes:
                 reads[resolve(name, reference)[0]].add(name)
-    reached, frontier = {changed}, {changed}
-    while frontier:
-        frontier = {name for name, sources in reads.items() if sources & frontier} - reached
-        reached |= frontier
-    return frozenset(reached)
+    return reads
 
 
 class Truth(Protocol):

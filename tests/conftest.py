@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,6 +84,7 @@ def _lakes(spark: SparkSession, factory: pytest.TempPathFactory) -> Iterator[Cal
 def _maker(
     factory: pytest.TempPathFactory, session: Callable[[], SparkSession], made: list[Lake]
 ) -> Callable[..., Lake]:
+    from jobs.lake import tables
     from jobs.lake.store import Lake
     from jobs.settings import LakeSettings
 
@@ -88,7 +95,38 @@ def _maker(
         )
         new = Lake(session, settings, "Asia/Shanghai")
         made.append(new)
-        new.catalog.make(wanted)
+        new.catalog.make((*wanted, tables.MADE_DAYS, tables.RAW_FILE_DAYS) if wanted else ())
         return new
 
     return make
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[Mapping[str, str]]:
+    """An S3 server on this machine with the bucket `texts`, and the options by which it is reached."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            endpoint = f"http://127.0.0.1:{port}"
+            _answering(f"{endpoint}/")
+            with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/texts", method="PUT")):
+                pass
+            yield {
+                "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
+            }  # fmt: skip
+        finally:
+            server.kill()
+
+
+def _answering(url: str) -> None:
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(url).close()
+            return
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise RuntimeError(f"{url} does not answer")

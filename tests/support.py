@@ -50,7 +50,7 @@ def context_of(
 ) -> Context:  # fmt: skip
     """A quiet context over the lake, with these settings."""
     place = LakeSettings(
-        schema_name=lake.catalog.schema_name, location=str(lake.catalog.root), bundles=str(lake.bundles)
+        schema_name=lake.catalog.schema_name, location=str(lake.catalog.root), bundles=lake.bundles.place
     )
     request = Request(days, task, options or {})
     return make_context(
@@ -61,6 +61,8 @@ def context_of(
 def do(job: Job[Any], context: Context) -> Done | None:
     """Plan and do a job, without its row in `runs`; None where nothing was left to do."""
     work = job.plan(context)
+    if work.remember is not None:
+        work.remember()
     return job.execute(context, work.required()) if work.steps else None
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from udfs.storage import Storage
+from udfs.storage import Storage, has_folders
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -107,7 +107,7 @@ class PartitionWriter:
 
     def _open(self, schema: pa.Schema) -> None:
         self._path, self._rows = f"{folder_of(self._partition)}part-{uuid4()}.zstd.parquet", 0
-        if self._partition:
+        if self._partition and has_folders(self._folder):
             self._folder.create_dir(self._path.rpartition("/")[0])
         self._stream = self._folder.open_output_stream(self._path)
         repeating = [name for name in schema.names if name not in self._distinct]

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from models.serving.engine import EngineKind
-from models.tasks import EVERY_TASK
 from udfs.data_files import DataFile, PartitionWriter
+from udfs.settled import rules_of, settled_for
 from udfs.storage import Storage
 from udfs.student_scoring import Batches, Served, keep_open, score_batch
 
@@ -48,12 +48,21 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class ServedTask:
-    """A student and which texts are its own: of its task's scenes, settled by no rule for the task."""
+    """A student and which texts are its own: of its task's scenes and of its days, settled by no rule for the task.
+
+    Attributes:
+        served: The student.
+        task: Its task.
+        scenes: The task's.
+        pairs: Whether the task judges pairs.
+        days: As text; None: every day.
+    """
 
     served: Served
     task: str
     scenes: tuple[str, ...]
     pairs: bool = False
+    days: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,7 @@ class _Day:
     """A day under way: a writer a student."""
 
     day: str
+    students: tuple[ServedTask, ...]
     writers: Mapping[str, PartitionWriter]
     counts: Mapping[str, _Counts] = field(default_factory=dict)
     read: int = 0
@@ -125,24 +135,25 @@ def score_pieces(work: FileScoring, pieces: Sequence[Piece], score: ScoreBatch =
 
 
 def _begin(work: FileScoring, folder: pafs.FileSystem, day: str) -> _Day:
-    names = [student.served.model_id for student in work.students]
+    students = tuple(student for student in work.students if student.days is None or day in student.days)
+    names = [student.served.model_id for student in students]
     writers = {
         name: PartitionWriter(folder, {"dt": day, "model_id": name}, distinct=("text_id", "probs.list.element"))
         for name in names
     }
-    return _Day(day, writers, {name: _Counts() for name in names})
+    return _Day(day, students, writers, {name: _Counts() for name in names})
 
 
 def _score_piece(work: FileScoring, piece: Piece, under_way: _Day, score: ScoreBatch) -> None:
     with pq.ParquetFile(work.texts.open().open_input_file(piece.path)) as file:
         # A task has one core: more threads would take the others', and each keeps memory of its own.
         batches = file.iter_batches(
-            BATCH_ROWS, row_groups=piece.row_groups, columns=_columns(work.students), use_threads=False
+            BATCH_ROWS, row_groups=piece.row_groups, columns=_columns(under_way.students), use_threads=False
         )
         for batch in batches:
             under_way.read += batch.num_rows
-            flagged = _flagged(batch, work.students, under_way.counts)
-            for scores in score(flagged, [one.served for one in work.students], work.engine, KEPT):
+            flagged = _flagged(batch, under_way.students, under_way.counts)
+            for scores in score(flagged, [one.served for one in under_way.students], work.engine, KEPT):
                 name = scores.column("model_id")[0].as_py()
                 under_way.counts[name].errors += scores.num_rows - scores.column("error").null_count
                 under_way.writers[name].write(scores)
@@ -165,33 +176,17 @@ def _make_room(writers: Mapping[str, PartitionWriter]) -> None:
 
 def _flagged(batch: pa.RecordBatch, students: Sequence[ServedTask], counts: Mapping[str, _Counts]) -> pa.RecordBatch:
     """The rows that some student wants, with a boolean column a student that says which are its own."""
-    settled = _settled_by_task(batch.column("settled"))
+    rules = rules_of(batch.column("settled"))
     flags: dict[str, NDArray[np.bool_]] = {}
     for student in students:
         in_scenes = pc.is_in(batch.column("scene"), pa.array(student.scenes)).to_numpy(zero_copy_only=False)
-        by_rule = np.zeros(batch.num_rows, np.bool_)
-        for task in (student.task, EVERY_TASK):
-            if task in settled:
-                by_rule |= settled[task]
+        by_rule = settled_for(rules, student.task, batch.num_rows)
         counts[student.served.model_id].settled += int((in_scenes & by_rule).sum())
         flags[student.served.wanted] = in_scenes & ~by_rule
     wanted = np.logical_or.reduce(list(flags.values()))
     columns = {name: batch.column(name) for name in batch.schema.names if name != "settled"}
     flagged = pa.RecordBatch.from_pydict(columns | {name: pa.array(flag) for name, flag in flags.items()})
     return flagged if wanted.all() else flagged.filter(pa.array(wanted))
-
-
-def _settled_by_task(settled: pa.ListArray) -> dict[str, NDArray[np.bool_]]:
-    """By task (or `*`), which rows a rule settled for it; few rows are settled at all."""
-    entries = settled.flatten()
-    if len(entries) == 0:
-        return {}
-    rows = pc.list_parent_indices(settled).to_numpy(zero_copy_only=False)
-    tasks = entries.field("task").to_pylist()
-    found: dict[str, NDArray[np.bool_]] = {}
-    for row, task in zip(rows, tasks, strict=True):
-        found.setdefault(task, np.zeros(len(settled), np.bool_))[row] = True
-    return found
 
 
 def _told(under_way: _Day) -> pa.RecordBatch:

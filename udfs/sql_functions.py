@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -17,16 +16,8 @@ from udfs.list_arrays import FLOAT_LIST, to_lists
 from udfs.student_scoring import Served, engine_of, keep_open
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
-    """A promoted student: its name and where its bundle lies."""
-
-    model_id: str
-    bundle: str
-
-
 def student_probs(
-    students: Mapping[str, InForce], cleaning: CleaningSettings, kind: EngineKind = "auto"
+    students: Mapping[str, Served], cleaning: CleaningSettings, kind: EngineKind = "auto"
 ) -> Callable[..., pa.Array]:
     """An Arrow function (task, raw text) -> probabilities, in the order of the labels of the task's student in force.
 
@@ -44,7 +35,7 @@ def student_probs(
 
     def probs(task: pa.Array, text: pa.Array, *text_b: pa.Array) -> pa.Array:
         check(wanted)
-        keep_open([Served(one.model_id, one.bundle, "") for one in served.values()])
+        keep_open(list(served.values()))
         cleaner = cleaner_of(settings_json)
         clean, *others = [
             pa.array([None if one is None else cleaner.clean(one) for one in column.to_pylist()], pa.string())
@@ -57,7 +48,7 @@ def student_probs(
                 known = ", ".join(sorted(served)) or "none"
                 raise DataError(f"student_probs: no student in force for task {name!r}; there is one for: {known}")
             rows = np.flatnonzero(tasks == name)
-            engine = engine_of(served[name].bundle, served[name].model_id, kind)
+            engine = engine_of(served[name], kind)
             second = others[0].take(pa.array(rows)) if others else None
             own = engine.read(clean.take(pa.array(rows)), second)
             places[rows] = sum(map(len, parts)) + np.arange(len(rows))

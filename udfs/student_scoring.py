@@ -19,6 +19,7 @@ from models.serving.engine import Engine, EngineKind
 from models.serving.open_engine import open_engine
 from models.text.vocabulary import Encoded
 from udfs.list_arrays import FLOAT_LIST, to_lists
+from udfs.model_files import ModelFiles
 
 STORED = pa.schema([
     ("text_id", pa.string()), ("dt", pa.date32()), ("scene", pa.string()), ("clean_version", pa.string()),
@@ -33,11 +34,16 @@ class Served:
     """A student to score with: its bundle, and the boolean column that says which rows are its own."""
 
     model_id: str
-    bundle: str
-    wanted: str
+    files: ModelFiles
+    wanted: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Names the student and its content."""
+        return self.files.key, self.model_id
 
 
-_OPEN: dict[tuple[str, str, EngineKind], Engine] = {}
+_OPEN: dict[tuple[tuple[str, str], EngineKind], Engine] = {}
 
 
 def keep_open(students: Sequence[Served]) -> None:
@@ -45,21 +51,33 @@ def keep_open(students: Sequence[Served]) -> None:
 
     A cache of any fixed size would open all students anew for each batch once one more than that is served.
     """
-    wanted = {(student.bundle, student.model_id) for student in students}
-    for key in [key for key in _OPEN if key[:2] not in wanted]:
+    wanted = {student.key for student in students}
+    for key in [key for key in _OPEN if key[0] not in wanted]:
         del _OPEN[key]
 
 
-def engine_of(bundle: str, model_id: str, kind: EngineKind) -> Engine:
-    """The engine of a sealed student, opened once a process; `BundleError` where the bundle holds another one."""
-    engine = _OPEN.get((bundle, model_id, kind))
+def engine_of(student: Served, kind: EngineKind) -> Engine:
+    """The engine of a sealed student, opened once a process.
+
+    Raises:
+        BundleError: The bundle holds another student, or other files than were registered; a manifest vouches for its
+            own files only.
+    """
+    engine = _OPEN.get((student.key, kind))
     if engine is not None:
         return engine
-    engine = open_engine(bundle, kind, threads=1)
-    if engine.bundle.manifest.model_id != model_id:
-        got = engine.bundle.manifest.model_id
-        raise BundleError(f"{bundle}: holds {got}, the table models says {model_id}; train the round again")
-    _OPEN[bundle, model_id, kind] = engine
+    engine = open_engine(student.files.local(), kind, threads=1)
+    manifest, place = engine.bundle.manifest, student.files.place
+    if manifest.model_id != student.model_id:
+        raise BundleError(
+            f"{place}: holds {manifest.model_id}, the table models says {student.model_id}; train the round again"
+        )
+    if student.files.digests and dict(student.files.digests) != dict(manifest.files):
+        raise BundleError(
+            f"{place}: was sealed again with other content than {student.model_id} was registered with in models; copy "
+            "the bundle again or train the round again"
+        )
+    _OPEN[student.key, kind] = engine
     return engine
 
 
@@ -96,7 +114,7 @@ def score_batch(
         rows = np.flatnonzero(batch.column(student.wanted).fill_null(False).to_numpy(zero_copy_only=False))
         if len(rows) == 0:
             continue
-        engine = engine_of(student.bundle, student.model_id, kind)
+        engine = engine_of(student, kind)
         if engine.encoder_key not in encoded:
             texts = engine.read(batch.column("text"), second)
             encoded[engine.encoder_key] = engine.encode(texts), texts.is_null().to_numpy(zero_copy_only=False)

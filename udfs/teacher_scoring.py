@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from models.errors import BundleError
+from udfs.model_files import ModelFiles
 
 if TYPE_CHECKING:
     from models.teachers.teacher import Teacher
@@ -25,13 +26,13 @@ Batches = Iterator[pa.RecordBatch]
 
 
 @lru_cache(maxsize=2)
-def _teacher(folder: str, digest: str) -> Teacher:
+def _teacher(folder: Path, digest: str) -> Teacher:
     import torch
 
     from models.teachers.teacher import Teacher
 
     torch.set_num_threads(1)  # a task has one core; the executors' other cores have tasks of their own
-    teacher = Teacher.open(Path(folder))
+    teacher = Teacher.open(folder)
     if teacher.digest != digest:
         raise BundleError(
             f"{folder}: its content has the digest {teacher.digest[:12]}…, its row in models says {digest[:12]}…; "
@@ -41,7 +42,7 @@ def _teacher(folder: str, digest: str) -> Teacher:
 
 
 def teacher_scorer(
-    folder: str, model_id: str, digest: str, *, batch: int, projection: int, pairs: bool = False
+    files: ModelFiles, model_id: str, digest: str, *, batch: int, projection: int, pairs: bool = False
 ) -> Callable[[Batches], Batches]:
     """A batch function from (text_hash, bucket, text) sorted by bucket, length and hash to `TEACHER_SCORES`.
 
@@ -54,10 +55,8 @@ def teacher_scorer(
 
     def score(batches: Batches) -> Batches:
         for bucket, hashes, texts, others in _buckets(batches, pairs):
-            yield score_bucket(
-                _teacher(folder, digest), model_id, bucket, hashes, texts, others if pairs else None, batch=batch,
-                projection=projection,
-            )  # fmt: skip
+            teacher, second = _teacher(files.local(), digest), others if pairs else None
+            yield score_bucket(teacher, model_id, bucket, hashes, texts, second, batch=batch, projection=projection)
 
     return score
 

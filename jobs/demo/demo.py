@@ -119,7 +119,8 @@ def _speed(lake: Lake, settings: Settings, seconds: float) -> dict[str, float]:
     teacher, student = registry.newest_teacher(lake, name), registry.newest_student(lake, name)
     texts = text_queries.texts_for(lake.read(tables.TEXTS), name, task)
     sample = texts.orderBy(text_queries.drawn_by_hash("text_id", 1)).limit(_SPEED_TEXTS).select("text").toArrow()
-    return speed.measure(student.path, teacher.path, sample.column("text").to_pylist(), seconds)
+    student_folder, teacher_folder = (str(registry.files(lake, model).local()) for model in (student, teacher))
+    return speed.measure(student_folder, teacher_folder, sample.column("text").to_pylist(), seconds)
 
 
 def _shown(value: float | None) -> str:

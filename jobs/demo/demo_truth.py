@@ -69,7 +69,7 @@ def student_quality(
 ) -> dict[str, float] | None:
     """A student's macro quality by its round's thresholds."""
     thresholds = threshold_queries.read(lake, student.model_id, 1)
-    scores = open_engine(student.path, engine).probabilities(test.rows.column("text"))
+    scores = open_engine(registry.files(lake, student).local(), engine).probabilities(test.rows.column("text"))
     limits = np.array(threshold_queries.for_scene(thresholds, EVERY_SCENE, student.labels), np.float32)
     return _macro(decide(scores, limits, kind), test.gold(student.labels), student.labels)
 

@@ -164,7 +164,7 @@ def _live_gold(lake: Lake, name: str, task: TaskSettings, evaluation: Evaluation
     if promotion is None or not len(evaluation.text_of_row):
         return None
     student = registry.model(lake, promotion.model_id)
-    opened = open_engine(student.path, engine)
+    opened = open_engine(registry.files(lake, student).local(), engine)
     scores = opened.probabilities(opened.read(*evaluation.texts()))[evaluation.text_of_row]
     thresholds = threshold_queries.read(lake, student.model_id, promotion.threshold_version)
     scenes = evaluation.rows.column("scene").to_pylist()

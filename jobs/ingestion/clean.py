@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.days.raw_days import RawDays
 from jobs.lake import tables
-from jobs.lake.commits import Scope
-from jobs.runtime.context import Context, Days
+from jobs.runtime import daily
+from jobs.runtime.context import Context
+from jobs.runtime.daily import DailyWork, PartRecipe
 from jobs.runtime.executors import map_batches
 from jobs.runtime.job import Done, Job, Work
 from models.errors import DataError
@@ -17,39 +19,33 @@ from models.text.rules import CleaningSettings
 from udfs.cleaning import CLEANED, text_cleaner
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaning:
-    """The days to clean."""
+def plan(context: Context) -> Work[DailyWork]:
+    """Clean the days asked for whose raw texts, rules or clean texts changed since they were cleaned."""
+    raw = RawDays(context.lake)
+    recipe = PartRecipe(context.settings.cleaning.version, ((raw, ""),))
+    work = daily.plan(context, tables.TEXTS, {"": recipe}, lambda days, _: f"clean the texts of {days}")
 
-    days: Days
-    fingerprint: str
+    def remember() -> None:
+        raw.remember(context.stamp())
+        if work.remember is not None:
+            work.remember()
 
-
-def plan(context: Context) -> Work[Cleaning]:
-    """Clean the days asked for, unless they were cleaned from the same raw texts by the same rules."""
-    days = context.days(tables.RAW_TEXTS)
-    fingerprint = context.fingerprint(**context.versions(tables.RAW_TEXTS), rules=context.settings.cleaning.version)
-    if context.unchanged(tables.TEXTS, Scope(days.first, days.last), fingerprint):
-        return Work()
-    return Work((f"clean the texts of {days.first} to {days.last}",), Cleaning(days, fingerprint))
+    return replace(work, remember=remember)
 
 
-def execute(context: Context, work: Cleaning) -> Done:
+def execute(context: Context, work: DailyWork) -> Done | None:
     """Clean the days in one commit and check that no text was lost."""
-    days = work.days
-    raw = raw_of_days(context.lake.read(tables.RAW_TEXTS), days)
+    if daily.already_committed(context, work):
+        return None
+    raw = context.lake.read(tables.RAW_TEXTS).where(daily.on_days(work.days))
     texts = clean(raw, context.settings.cleaning)
     expected = raw.count()
     stamp = context.stamp(work.fingerprint, expected=expected)
-    commit = context.lake.replace(texts, tables.TEXTS, stamp, Scope(days.first, days.last))
+    commit = context.lake.replace(texts, tables.TEXTS, stamp, work.scope)
     if not commit.whole:
         raise DataError(f"clean: {expected} raw texts gave {commit.rows} texts; run again, and report it if it stays")
-    return Done(counts={"texts": commit.rows}, headline="texts")
-
-
-def raw_of_days(raw_texts: DataFrame, days: Days) -> DataFrame:
-    """The raw texts of some days, whenever they arrived."""
-    return raw_texts.where(F.col("dt").between(days.first, days.last))
+    daily.record(context, work, commit.version)
+    return Done(counts={"texts": commit.rows, "days": len(work.days)}, headline="texts")
 
 
 def clean(raw: DataFrame, settings: CleaningSettings) -> DataFrame:

@@ -2,83 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
-from jobs.labels.label_decisions import Decider, decide_labels, deciders
-from jobs.lake import registry, tables, text_queries
-from jobs.lake.commits import Scope
-from jobs.runtime.context import Context, Days
+from jobs.days import made_days
+from jobs.days.live_files import LiveFiles
+from jobs.labels.label_decisions import Decider, count_undecidable, decide_labels, deciders
+from jobs.lake import registry, tables
+from jobs.runtime import daily
+from jobs.runtime.context import Context
+from jobs.runtime.daily import DailyWork, PartRecipe
 from jobs.runtime.job import Done, Job, Work
-from models import label_dependencies
+from models import digests, label_dependencies
 from models.errors import DataError
 from models.tasks import TaskSettings
+from udfs.label_deciding import DECIDING_VERSION
 
 READS = (tables.TEXTS, tables.STUDENT_SCORES)
 
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """The days and tasks to decide, and the scores that those tasks' labels depend on."""
+    """The days and tasks to decide, and all that decides them or that their labels depend on."""
 
-    days: Days
-    tasks: tuple[str, ...]
+    cells: DailyWork
     deciders: Mapping[str, Decider]
-    fingerprint: str
-
-    @property
-    def scope(self) -> Scope:
-        """What the run's one commit replaces."""
-        return Scope(self.days.first, self.days.last, "task", self.tasks)
 
 
 def plan(context: Context) -> Work[Labelling]:
-    """Decide the tasks asked for and all that depend on them, unless nothing they are decided from has changed."""
+    """Decide the tasks asked for and all that depend on them, on the days that have news."""
     tasks = context.settings.tasks
     promoted = deciders(context.lake, tasks, registry.live(context.lake))
     asked = {name for task in context.tasks() for name in label_dependencies.dependents(tasks, task)}
     order = label_dependencies.task_order(tasks)
-    decided = tuple(name for name in order if name in asked and name in promoted)
+    decided = [name for name in order if name in asked and name in promoted]
     if not decided:
         raise DataError(f"label: none of {', '.join(sorted(asked))} has a promoted model; run `pingti promote` first")
-    days = context.days(tables.TEXTS)
-    fingerprint = context.fingerprint(
-        inputs=context.versions(*READS),
-        promotions=sorted((one.promotion.model_id, one.promotion.threshold_version) for one in promoted.values()),
-        tasks={name: task.model_dump(mode="json", include={"labels", "scenes"}) for name, task in tasks.items()},
-    )
-    labelling = Labelling(days, decided, promoted, fingerprint)
-    if context.unchanged(tables.LABELS, labelling.scope, fingerprint):
-        return Work()
-    return Work(tuple(f"decide {name} for {days.first} to {days.last}" for name in decided), labelling)
+    texts, scores = LiveFiles(context.lake, tables.TEXTS), LiveFiles(context.lake, tables.STUDENT_SCORES)
+    recipes = {}
+    for name in decided:
+        needed = _needed(tasks, promoted, name)
+        reads = [(texts, ""), *((scores, promoted[one].model.model_id) for one in needed)]
+        promotion = promoted[name].promotion
+        about = json.dumps({"model_id": promotion.model_id, "threshold_version": promotion.threshold_version})
+        recipes[name] = PartRecipe(_decides(tasks, promoted, needed), tuple(reads), about)
+    work = daily.plan(context, tables.LABELS, recipes, lambda days, name: f"decide {name} for {days}")
+    if work.payload is None:
+        return Work(remember=work.remember)
+    needed_by_all = {one for name in work.payload.parts for one in _needed(tasks, promoted, name)}
+    used = {name: decider for name, decider in promoted.items() if name in needed_by_all}
+    return Work(work.steps, Labelling(work.payload, used), work.remember)
 
 
-def execute(context: Context, work: Labelling) -> Done:
+def _needed(tasks: Mapping[str, TaskSettings], promoted: Mapping[str, Decider], name: str) -> tuple[str, ...]:
+    """The promoted tasks that a task's labels are decided from, itself among them."""
+    return tuple(sorted(label_dependencies.dependencies(tasks, name) & promoted.keys()))
+
+
+def _decides(tasks: Mapping[str, TaskSettings], promoted: Mapping[str, Decider], needed: Iterable[str]) -> str:
+    """Names what decides a task's labels, given the scores: promotions, and what the labels depend on."""
+    return digests.of_json(
+        {
+            "deciding": DECIDING_VERSION,
+            "promotions": {name: promoted[name].promotion.in_force for name in needed},
+            "tasks": {
+                name: tasks[name].model_dump(mode="json", include={"labels", "scenes", "kind"}) for name in needed
+            },
+        },
+        chars=32,
+    )  # fmt: skip
+
+
+def execute(context: Context, work: Labelling) -> Done | None:
     """Decide the days in one commit."""
-    tasks = context.settings.tasks
-    texts = context.lake.read(tables.TEXTS).where(F.col("dt").between(work.days.first, work.days.last))
-    scores = context.lake.read(tables.STUDENT_SCORES).where(F.col("dt").between(work.days.first, work.days.last))
+    if daily.already_committed(context, work.cells):
+        return None
+    lake, tasks, cells = context.lake, context.settings.tasks, work.cells
+    days = daily.on_days(cells.days)
+    texts, scores = lake.read(tables.TEXTS).where(days), lake.read(tables.STUDENT_SCORES).where(days)
     _check_scored(texts, scores, tasks, work)
-    labels = decide_labels(texts, scores, tasks, work.deciders).where(F.col("task").isin(*work.tasks))
-    commit = context.lake.replace(labels, tables.LABELS, context.stamp(work.fingerprint), work.scope)
-    return Done(counts={"labels": commit.rows}, headline="labels")
+    labels = decide_labels(texts, scores, tasks, work.deciders).where(cells.holds("task"))
+    commit = lake.replace(labels, tables.LABELS, context.stamp(cells.fingerprint), cells.scope)
+    daily.record(context, cells, commit.version)
+    return Done(counts={"labels": commit.rows, "days": len(cells.days)}, headline="labels")
 
 
 def _check_scored(texts: DataFrame, scores: DataFrame, tasks: Mapping[str, TaskSettings], work: Labelling) -> None:
-    """Refuse days on which a text has no row of the promoted model: it would be decided negative unseen."""
-    problems = []
-    for name, decider in sorted(work.deciders.items()):
-        own = scores.where(F.col("model_id") == decider.model.model_id).select("text_id", "dt")
-        unseen = text_queries.texts_for(texts, name, tasks[name]).join(own, ["text_id", "dt"], "left_anti").count()
-        if unseen:
-            problems.append(f"{unseen} texts have no score of {decider.model.model_id}")
-    if problems:
-        raise DataError(
-            f"label: {'; '.join(problems)} ({work.days.first} to {work.days.last}); run `pingti score` over these days"
-        )
+    """Refuse days on which a text has no score of a deciding model: it would be decided negative unseen.
+
+    A score of an earlier cleaning decides no more: it is of another text.
+    """
+    days: dict[str, set[date]] = {name: set() for name in work.deciders}
+    for part in work.cells.parts:
+        for name in _needed(tasks, work.deciders, part):
+            days[name] |= work.cells.days_of(part)
+    needed = {name: daily.on_days(own) for name, own in days.items()}
+    found = count_undecidable(texts, scores, tasks, needed, work.deciders)
+    if found:
+        problems = "; ".join(f"{count} texts have {problem} of {model}" for (model, problem), count in found.items())
+        over = made_days.in_words(work.cells.days)
+        raise DataError(f"label: {problems} ({over}); run `pingti score` over these days")
 
 
 JOB = Job(

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import registry, score_columns, tables, text_queries, threshold_queries
-from jobs.lake.registry import Promotion, RegisteredModel, aligned_labels
+from jobs.lake import registry, tables, text_queries, threshold_queries
+from jobs.lake.registry import Promotion, RegisteredModel
 from jobs.lake.store import Lake
 from jobs.lake.threshold_queries import Thresholds
-from models import label_dependencies
+from jobs.runtime.executors import map_batches
 from models.errors import DataError
-from models.label_dependencies import Label
-from models.tasks import TaskSettings
+from models.tasks import EVERY_SCENE, TaskSettings
+from udfs.label_deciding import DECIDED, TaskDecider, label_decider
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +25,6 @@ class Decider:
     promotion: Promotion
     model: RegisteredModel
     thresholds: Thresholds
-
-    def positions(self, task: TaskSettings) -> dict[str, int | None]:
-        """Where each label of the task stands among the model's; None where the model does not know it."""
-        return dict(zip(task.labels, aligned_labels(self.model.labels, task.label_names), strict=True))
 
 
 def deciders(lake: Lake, tasks: Mapping[str, TaskSettings], promotions: Mapping[str, Promotion]) -> dict[str, Decider]:
@@ -48,68 +43,68 @@ def deciders(lake: Lake, tasks: Mapping[str, TaskSettings], promotions: Mapping[
 def decide_labels(
     texts: DataFrame, scores: DataFrame, tasks: Mapping[str, TaskSettings], deciders: Mapping[str, Decider]
 ) -> DataFrame:
-    """The labels that hold, a row each: the columns of `labels`."""
-    wide = texts.select("text_id", "dt", "scene", "settled")
+    """The labels that hold, a row each: the columns of `labels`.
+
+    Raises:
+        DataError: A label of a model has no threshold.
+    """
+    function = label_decider(tasks, [_executors(tasks[name], decider) for name, decider in deciders.items()])
+    kept = F.struct("model_id", "probs")
+    wide = _with_scores(texts.select("text_id", "dt", "scene", "settled"), scores, deciders, kept)
+    return map_batches(wide, function, DECIDED).select(*tables.LABELS.names)
+
+
+def count_undecidable(
+    texts: DataFrame, scores: DataFrame, tasks: Mapping[str, TaskSettings], days: Mapping[str, Column],
+    deciders: Mapping[str, Decider],
+) -> dict[tuple[str, str], int]:  # fmt: skip
+    """How many texts a decider cannot decide, by its model and the problem, in one pass.
+
+    Args:
+        texts: The texts.
+        scores: The scores.
+        tasks: The settings' tasks.
+        days: By task, whether a row is of a day that the decider is needed on.
+        deciders: What decides each task.
+    """
+    columns = ("text_id", "dt", "scene", "settled", "text_b", "clean_version")
+    wide = _with_scores(texts.select(*columns), scores, deciders, F.struct("model_id", "clean_version"))
+    counts = {}
     for name, decider in deciders.items():
-        wide = _with_scores(wide, scores, tasks[name], decider)
-    above = {
-        (name, label): _above(tasks[name], name, label, position)
-        for name, decider in deciders.items()
-        for label, position in decider.positions(tasks[name]).items()
-    }
-    holds = label_dependencies.decide(tasks, above, never=F.lit(False))
-    rows = [_row(tasks[key[0]], deciders[key[0]], key, column) for key, column in holds.items()]
-    exploded = wide.select("text_id", "dt", "scene", F.explode(F.array(*rows)).alias("row")).where("row is not null")
-    return exploded.select("text_id", "dt", "scene", "row.*").select(*tables.LABELS.names)
+        model_id = decider.model.model_id
+        own = _score_of(model_id)
+        wanted = text_queries.wanted(name, tasks[name]) & days[name]
+        if tasks[name].kind == "pair":
+            wanted = wanted & F.col("text_b").isNotNull()
+        counts[model_id, "no score"] = wanted & own.isNull()
+        counts[model_id, "only a score of an earlier cleaning"] = wanted & (
+            own["clean_version"] != F.col("clean_version")
+        )
+    row = wide.agg(*[F.count_if(column) for column in counts.values()]).collect()[0]
+    return {key: count for key, count in zip(counts, row, strict=True) if count}
 
 
-def _with_scores(wide: DataFrame, scores: DataFrame, task: TaskSettings, decider: Decider) -> DataFrame:
-    """The texts with a task's scores and thresholds, in the model's order."""
-    name, labels = decider.promotion.task, decider.model.labels
-    missing = set(labels) - {label for _, label in decider.thresholds}
-    if missing:
+def _score_of(model_id: str) -> Column:
+    return F.get(F.filter("scores", lambda one: one["model_id"] == model_id), F.lit(0))
+
+
+def _with_scores(texts: DataFrame, scores: DataFrame, deciders: Mapping[str, Decider], kept: Column) -> DataFrame:
+    """The texts with the scores of all deciding models as one list: one join, however many tasks."""
+    models = [decider.model.model_id for decider in deciders.values()]
+    own = scores.where(F.col("model_id").isin(models)).groupBy("text_id", "dt")
+    return texts.join(own.agg(F.collect_list(kept).alias("scores")), ["text_id", "dt"], "left")
+
+
+def _executors(task: TaskSettings, decider: Decider) -> TaskDecider:
+    """What executors need of a decider."""
+    labels = decider.model.labels
+    if missing := set(labels) - {label for _, label in decider.thresholds}:
         raise DataError(
             f"thresholds: {decider.model.model_id} lacks {', '.join(sorted(missing))}; run `pingti thresholds`"
         )
-    probabilities = score_columns.keep_argmax(F.col("probs"), task.kind)
-    own = scores.where(F.col("model_id") == decider.model.model_id)
-    own = own.select("text_id", "dt", probabilities.alias(f"probs_{name}"))
-    limits = score_columns.limits(decider.thresholds, task.scenes, labels)
-    return wide.join(own, ["text_id", "dt"], "left").withColumn(f"limits_{name}", limits)
-
-
-def _above(settings: TaskSettings, task: str, label: str, position: int | None) -> Column:
-    """Whether a label's score reaches its threshold, or a rule settled the text as positive for it.
-
-    A text of no scene of the task has none of its labels; one that a rule settled has no score that counts.
-    """
-    reached = F.lit(False)
-    if position is not None:
-        score, limit = F.col(f"probs_{task}")[position], F.col(f"limits_{task}")[position]
-        reached = F.coalesce(score_columns.reaches(score, limit), reached)
-    decided = (reached & ~text_queries.settled_for(task)) | _ruled(task, label)
-    return F.col("scene").isin(*settings.scenes) & decided
-
-
-def _ruled(task: str, label: str) -> Column:
-    return F.exists(
-        "settled",
-        lambda rule: (rule["task"] == task) & (rule["outcome"] == "positive") & (rule["label"] == label),
-    )
-
-
-def _row(settings: TaskSettings, decider: Decider, key: Label, holds: Any) -> Column:
-    """The struct of a label that holds, null where it does not."""
-    task, label = key
-    position = decider.positions(settings)[label]
-    rule = F.filter("settled", lambda one: (one["task"] == task) & (one["label"] == label))
-    score, limit = F.lit(None).cast("float"), F.lit(None).cast("double")
-    if position is not None:
-        score, limit = F.col(f"probs_{task}")[position], F.col(f"limits_{task}")[position]
-    fields = {
-        "task": F.lit(task), "label": F.lit(label), "score": score,
-        "threshold": F.when(score.isNotNull(), limit),
-        "model_id": F.lit(decider.model.model_id), "threshold_version": F.lit(decider.promotion.threshold_version),
-        "rule": F.get(rule, F.lit(0))["rule"],
-    }  # fmt: skip
-    return F.when(holds, F.struct(*[column.alias(name) for name, column in fields.items()]))
+    limits = {
+        scene: tuple(threshold_queries.for_scene(decider.thresholds, scene, labels))
+        for scene in (EVERY_SCENE, *task.scenes)
+    }
+    promotion = decider.promotion
+    return TaskDecider(promotion.task, decider.model.model_id, labels, promotion.threshold_version, limits)

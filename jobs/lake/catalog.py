@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from delta import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from jobs.lake import tables
-from jobs.lake.arrow_tables import ArrowTables, UnopenedError
+from jobs.lake.arrow_reader import UnopenedError
+from jobs.lake.arrow_tables import ArrowTables
 from jobs.lake.schema_check import Differences, differences
 from jobs.lake.tables import Table
 from jobs.settings import LakeSettings
 from models.errors import DataError, SchemaError, SettingsError
+from udfs.storage import is_uri, without_file_scheme
 
 # Every file holds digests of the whole range: their least and greatest rule out none, and cost a comparison a row.
 _DIGESTS = ("text_id", "text_hash")
@@ -27,19 +28,17 @@ class Catalog:
     """The tables of one schema, at the places that the settings or the session's catalog give them.
 
     Attributes:
+        root: The folder of all tables, a path or a URI; None where the catalog gives each its own.
         arrow: The tables as delta-rs opens them.
     """
 
-    def __init__(self, session: Callable[[], SparkSession], settings: LakeSettings, timezone: str) -> None:
-        for name, place in (("location", settings.location), ("bundles", settings.bundles)):
-            if "://" in (place or ""):
-                raise SettingsError(
-                    f"lake.{name}: {place} is no path that every machine has mounted; give one, or leave lake.location "
-                    "out and let the catalog place the tables"
-                )
+    def __init__(
+        self, session: Callable[[], SparkSession], settings: LakeSettings, timezone: str,
+        storage_options: Callable[[], Mapping[str, str]],
+    ) -> None:  # fmt: skip
         self.schema_name = settings.schema_name
-        self.root = Path(settings.location).resolve() if settings.location else None
-        self.arrow = ArrowTables(self.place)
+        self.root = _absolute(settings.location) if settings.location else None
+        self.arrow = ArrowTables(self.place, storage_options)
         self._session = session
         self._timezone = timezone
         self._checked: set[str] = set()
@@ -52,7 +51,7 @@ class Catalog:
     def place(self, table: Table) -> str | None:
         """Where the table lies or would lie; None where the catalog gives the places and has no such table."""
         if self.root is not None:
-            return str(self.root / table.name)
+            return f"{self.root}/{table.name}"
         return self._known_place(table) if self._session().catalog.tableExists(self.name(table)) else None
 
     def require(self, table: Table) -> None:
@@ -103,13 +102,13 @@ class Catalog:
         """The table as it is now, as Spark reads it."""
         if self.root is None:
             return self._session().table(self.name(table))
-        return self._session().read.format("delta").load(str(self.root / table.name))
+        return self._session().read.format("delta").load(f"{self.root}/{table.name}")
 
     def delta(self, table: Table) -> DeltaTable:
         """The table as Delta's own API has it."""
         if self.root is None:
             return DeltaTable.forName(self._session(), self.name(table))
-        return DeltaTable.forPath(self._session(), str(self.root / table.name))
+        return DeltaTable.forPath(self._session(), f"{self.root}/{table.name}")
 
     # --- making and evolving ------------------------------------------------------------------------------------
 
@@ -217,14 +216,18 @@ class Catalog:
         # Delta's own DESCRIBE DETAIL would read the log for it, a second a table.
         rows = self._session().sql(f"DESCRIBE EXTENDED {self.name(table)}").collect()
         location: str = {row["col_name"]: row["data_type"] for row in rows}["Location"]
-        split = urlsplit(location)
-        return unquote(split.path) if split.scheme in ("", "file") else location
+        return without_file_scheme(location)
 
     def _quoted(self, table: Table) -> str:
         place = self.place(table) or ""
         if any(sign in place for sign in "'\\`"):
             raise SettingsError(f"lake.location: {place} has a quote or backslash; choose a plainer path")
         return place
+
+
+def _absolute(place: str) -> str:
+    place = without_file_scheme(place)
+    return place.rstrip("/") if is_uri(place) else str(Path(place).resolve())
 
 
 def _indexed(table: Table, name: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -25,16 +25,30 @@ class Scope:
     last: date | None = None
     column: str | None = None
     values: tuple[str, ...] = ()
+    boxes: tuple[Scope, ...] = ()  # where it is not all values of all days: the scopes that it is put together from
+
+    @classmethod
+    def union(cls, boxes: Sequence[Scope]) -> Scope:
+        """What is in any of the scopes; at least one."""
+        return boxes[0] if len(boxes) == 1 else cls(boxes=tuple(boxes))
+
+    @property
+    def _parts(self) -> tuple[Scope, ...]:
+        return self.boxes or (self,)
 
     def overlaps(self, other: Scope) -> bool:
         """Whether two commits can have touched the same rows."""
+        if self.boxes or other.boxes:
+            return any(mine.overlaps(theirs) for mine in self._parts for theirs in other._parts)
         days_apart = self.first and other.last and (self.first > other.last or (self.last or self.first) < other.first)  # type: ignore[operator]
         same_column = self.column == other.column
         values_apart = same_column and self.values and other.values and not set(self.values) & set(other.values)
         return not (days_apart or values_apart)
 
     def covers(self, other: Scope) -> bool:
-        """Whether a commit over this scope made every row of the other one."""
+        """Whether a commit over this scope made every row of the other one; not where it takes two boxes to."""
+        if self.boxes or other.boxes:
+            return all(any(mine.covers(theirs) for mine in self._parts) for theirs in other._parts)
         days = not (self.first and self.last) or bool(
             other.first and other.last and self.first <= other.first and other.last <= self.last
         )
@@ -45,12 +59,16 @@ class Scope:
 
     def holds(self, partition: Mapping[str, str | None]) -> bool:
         """Whether a file of these partition values lies in the scope; one without days is of every day."""
+        if self.boxes:
+            return any(box.holds(partition) for box in self.boxes)
         day = partition.get("dt")
         inside = not (self.first and self.last) or day is None or self.first.isoformat() <= day <= self.last.isoformat()
         return inside and (not self.column or not self.values or partition.get(self.column) in self.values)
 
     def predicate(self) -> str:
         """The scope in SQL, with literal values that are parsed or allow-listed, never pasted."""
+        if self.boxes:
+            return " OR ".join(f"({box.predicate()})" for box in self.boxes)
         parts = []
         if self.first and self.last:
             parts.append(f"dt >= DATE'{self.first.isoformat()}' AND dt <= DATE'{self.last.isoformat()}'")
@@ -111,8 +129,12 @@ def parsed(metadata: str | None) -> tuple[Stamp, Scope] | None:
     """Stamp and scope of a commit of ours; None for one that another tool made."""
     try:
         value = json.loads(metadata or "")
-        scope = value["scope"]
-        first, last = (date.fromisoformat(scope[key]) if scope[key] else None for key in ("first", "last"))
-        return Stamp(**value["stamp"]), Scope(first, last, scope["column"], tuple(scope["values"]))
+        return Stamp(**value["stamp"]), _scope(value["scope"])
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _scope(told: Mapping[str, Any]) -> Scope:
+    first, last = (date.fromisoformat(told[key]) if told[key] else None for key in ("first", "last"))
+    boxes = tuple(_scope(box) for box in told.get("boxes", ()))
+    return Scope(first, last, told["column"], tuple(told["values"]), boxes)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pyspark.sql import SparkSession
 
 from jobs.lake import spark_log
-from jobs.lake.arrow_tables import UnopenedError
+from jobs.lake.arrow_reader import UnopenedError
 from jobs.lake.catalog import Catalog
 from jobs.lake.commits import Commit, Scope, Stamp, commit_of, parsed
 from jobs.lake.tables import Table

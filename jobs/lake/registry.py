@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ from jobs.lake import tables
 from jobs.lake.commits import Commit, Scope, Stamp
 from jobs.lake.store import Lake
 from models.errors import DataError
+from udfs.model_files import ModelFiles
 
 TRAIN_TEACHER, DISTIL = "run `pingti train-teacher` first", "run `pingti distil` first"
 CONTENT = "content"
@@ -44,14 +44,19 @@ class RegisteredModel:
         names = sorted(
             (name for name in self.digests if name.startswith(_CHECKPOINT)), key=lambda name: int(name.split("/")[1])
         )
-        folder = Path(self.path).parent
+        folder = self.path.rpartition("/")[0]
         return tuple(
             replace(
-                self, path=str(folder / teacher_folder(self.model_id, name, self.digests[name])),
+                self, path=f"{folder}/{teacher_folder(self.model_id, name, self.digests[name])}",
                 digests={CONTENT: self.digests[name]},
             )
             for name in names
         )  # fmt: skip
+
+
+def files(lake: Lake, model: RegisteredModel) -> ModelFiles:
+    """The model's files, for whoever opens it, here or on an executor."""
+    return lake.bundles.files(model.path, model.digests)
 
 
 def checkpoint_name(number: int) -> str:
@@ -74,12 +79,14 @@ class Promotion:
     threshold_version: int
     reason: str
 
+    @property
+    def in_force(self) -> tuple[str, int]:
+        """What it puts in force: model and version of its thresholds."""
+        return self.model_id, self.threshold_version
+
     def same_as(self, other: Promotion | None) -> bool:
-        """Whether both put the same model and thresholds in force."""
-        return other is not None and (self.model_id, self.threshold_version) == (
-            other.model_id,
-            other.threshold_version,
-        )
+        """Whether both put the same in force."""
+        return other is not None and self.in_force == other.in_force
 
 
 def live(lake: Lake, at: datetime | None = None) -> dict[str, Promotion]:

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.lake import row_files
+from jobs.lake import row_files, storage_options
 from jobs.lake.arrow_tables import Snapshot
 from jobs.lake.catalog import Catalog
 from jobs.lake.commits import Commit, Scope, Stamp, metadata
 from jobs.lake.committing import committing, conflict, turn_of
 from jobs.lake.log import Log
+from jobs.lake.model_store import ModelStore
 from jobs.lake.schema_check import conform, conformed_rows, frame_of_rows
 from jobs.lake.tables import Table
 from jobs.settings import LakeSettings
@@ -40,19 +40,22 @@ class Lake:
     Attributes:
         catalog: Where the tables are.
         log: What their commits say.
-        bundles: The folder of sealed bundles and teachers.
+        bundles: Where teachers and sealed students lie.
     """
 
     def __init__(self, session: Callable[[], SparkSession], settings: LakeSettings, timezone: str) -> None:
-        self._start = session
-        self.catalog = Catalog(lambda: self.spark, settings, timezone)
+        self._start, self._settings = session, settings
+        options = storage_options.resolver(settings, lambda: self.spark)
+        self.catalog = Catalog(lambda: self.spark, settings, timezone, options)
         self.log = Log(lambda: self.spark, self.catalog)
-        self.bundles = Path(settings.bundles).resolve()
+        self.bundles = ModelStore(settings.bundles, options)
 
     @cached_property
     def spark(self) -> SparkSession:
         """The session, started when it is first asked for."""
-        return self._start()
+        started = self._start()
+        storage_options.tell_spark(started, self._settings)
+        return started
 
     @property
     def running(self) -> SparkSession | None:

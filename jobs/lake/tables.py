@@ -1,6 +1,6 @@
 """Every table, declared once: columns, key, partitions, and what it holds.
 
-It is long because it is a list.
+It is long because it is one list.
 """
 
 from __future__ import annotations
@@ -249,8 +249,25 @@ RUNS = Table(
     comment="Every run that did something or failed.",
 )  # fmt: skip
 
+MADE_DAYS = Table(
+    "made_days",
+    columns(
+        table_name=STRING, dt=DATE, part=STRING, decides=STRING, inputs=mapping(STRING, STRING), outputs=STRING,
+        about=optional(STRING), made_at=TIMESTAMP, run_id=STRING,
+    ),
+    key=("table_name", "dt", "part", "made_at"),
+    comment="What a day (of a task, of a model) of a table was made from; the newest row of a cell holds. inputs and "
+    "outputs: signatures of the files.",
+)  # fmt: skip
+RAW_FILE_DAYS = Table(
+    "raw_file_days",
+    columns(path=STRING, dt=DATE, rows=LONG, signature=STRING, run_id=optional(STRING)),
+    key=("path", "dt"),
+    comment="Which days the rows of a file of raw_texts are of.",
+)  # fmt: skip
+
 ALL: tuple[Table, ...] = (
     RAW_TEXTS, REJECTED, LOADS, TEXTS, ANNOTATIONS, TEACHER_SCORES, ROUND_SAMPLES, ROUNDS, MODELS, STUDENT_SCORES,
-    THRESHOLDS, PROMOTIONS, LABELS, EVALUATIONS, COMPARISONS, RUNS,
+    THRESHOLDS, PROMOTIONS, LABELS, EVALUATIONS, COMPARISONS, RUNS, MADE_DAYS, RAW_FILE_DAYS,
 )  # fmt: skip
 BY_NAME = {table.name: table for table in ALL}

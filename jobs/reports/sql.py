@@ -21,7 +21,8 @@ from jobs.runtime.context import Context
 from jobs.settings import Settings
 from models.errors import SettingsError
 from models.tasks import TaskSettings
-from udfs.sql_functions import InForce, student_probs
+from udfs.sql_functions import student_probs
+from udfs.student_scoring import Served
 
 _WIDEST = 60
 _COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.)*'|`[^`]*`", re.DOTALL)  # and what is quoted
@@ -43,7 +44,7 @@ def prepare(lake: Lake, settings: Settings, as_of: str | None) -> None:
 def register_functions(lake: Lake, settings: Settings) -> None:
     """Make `student_probs(task, text)` known to the session: the promoted students, asked about any text."""
     promoted = {name: registry.model(lake, one.model_id) for name, one in registry.live(lake).items()}
-    students = {name: InForce(model.model_id, model.path) for name, model in promoted.items()}
+    students = {name: Served(model.model_id, registry.files(lake, model)) for name, model in promoted.items()}
     function = student_probs(students, settings.cleaning, settings.scoring.engine)
     lake.spark.udf.register("student_probs", arrow_udf(function, "array<float>"))  # type: ignore[call-overload]
 

@@ -159,7 +159,7 @@ def _trained(
 ) -> dict[str, Any]:
     """One training and what it came to."""
     student = contender.settings
-    teacher = joint_teacher(round_, student, data) if contender.distil else None
+    teacher = joint_teacher(context.lake, round_, student, data) if contender.distil else None
     trained = train_student_of(
         context.lake, round_, student, data, context.training_progress, distil=contender.distil, joint_teacher=teacher
     )

@@ -89,7 +89,7 @@ def _register(context: Context, round_: Round, trained: TrainedRound) -> None:
     manifest = trained.bundle.manifest
     model = RegisteredModel(
         manifest.model_id, round_.task_name, manifest.kind, "student", manifest.labels, round_.teacher.model_id,
-        round_.round_id, str(trained.bundle.path), manifest.clean_version, manifest.files,
+        round_.round_id, context.lake.bundles.published(trained.bundle.path), manifest.clean_version, manifest.files,
     )  # fmt: skip
     registry.register(context.lake, model, settings=round_.student.model_dump_json(), stamp=context.stamp())
 

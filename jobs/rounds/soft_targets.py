@@ -62,7 +62,7 @@ def _with_checkpoints(lake: Lake, round_: Round, frame: DataFrame, batch: int) -
     tasks = lake.spark.sparkContext.defaultParallelism
     for number, checkpoint in enumerate(checkpoints):
         logits = score_columns.aligned(F.col("logits"), teacher.labels, round_.labels).alias(f"checkpoint_{number}")
-        scores = teacher_scores(checkpoint, round_.declared, texts, batch=batch, tasks=tasks)
+        scores = teacher_scores(lake, checkpoint, round_.declared, texts, batch=batch, tasks=tasks)
         frame = frame.join(scores.select("text_hash", logits), "text_hash", "left")
     return frame, len(checkpoints)
 
@@ -84,7 +84,7 @@ def averaged(
             members.append(EnsembleMember(column, round_.labels, weight, logits=True))
             continue
         if model.role == "student":
-            key, scores = "text_id", _student_probabilities(rows, model, engine)
+            key, scores = "text_id", _student_probabilities(lake, rows, model, engine)
         else:
             key, scores = "text_hash", _teacher_logits(lake, model)
         rows = rows.join(scores.withColumnRenamed("scores", column), key, "left")
@@ -118,9 +118,9 @@ def _teachers(lake: Lake, round_: Round, scheme: MultiTeacherSettings, say: Say)
     return chosen
 
 
-def _student_probabilities(rows: DataFrame, student: RegisteredModel, engine: EngineKind) -> DataFrame:
+def _student_probabilities(lake: Lake, rows: DataFrame, student: RegisteredModel, engine: EngineKind) -> DataFrame:
     keep = pa.schema([("text_id", pa.string())])
-    scores = student_scores(rows, (student,), {student.model_id: F.lit(True)}, engine, keep)
+    scores = student_scores(lake, rows, (student,), {student.model_id: F.lit(True)}, engine, keep)
     return scores.select("text_id", F.col("probs").alias("scores"))
 
 

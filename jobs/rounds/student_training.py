@@ -55,7 +55,7 @@ def train_round(
 ) -> TrainedRound:
     """Train the student by its scheme, and its baseline without distillation, on the same rows; seal the student."""
     student = round_.student
-    teacher = joint_teacher(round_, student, data)
+    teacher = joint_teacher(lake, round_, student, data)
     distilled = train_student_of(lake, round_, student, data, progress, joint_teacher=teacher)
     undistilled = train_student_of(lake, round_, student, data, progress, distil=False)
     bundle = seal_named(lake, round_, distilled.student, data, clean_version)
@@ -94,7 +94,7 @@ def train_student_of(
 
 def _checkpoints(lake: Lake, round_: Round, training: str) -> Path:
     """Where one of a round's trainings keeps its state until it is done."""
-    return lake.bundles / "training" / re.sub(r"[/ ]", "-", f"{round_.round_id}-{training}")
+    return lake.bundles.folder / "training" / re.sub(r"[/ ]", "-", f"{round_.round_id}-{training}")
 
 
 def remove_checkpoints(lake: Lake, round_: Round) -> None:
@@ -104,7 +104,7 @@ def remove_checkpoints(lake: Lake, round_: Round) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def joint_teacher(round_: Round, student: StudentSettings, data: TrainingData) -> TeacherInTraining | None:
+def joint_teacher(lake: Lake, round_: Round, student: StudentSettings, data: TrainingData) -> TeacherInTraining | None:
     """A teacher that learns beside the student, from what the stored one began as, on the rows of the round.
 
     None where the scheme is no joint one.
@@ -123,7 +123,8 @@ def joint_teacher(round_: Round, student: StudentSettings, data: TrainingData) -
             f"{student.scheme.kind} begins with; train the teacher again"
         )
     with reproducible(round_.seed):
-        return TeacherInTraining.of(round_.teacher.base, data.texts, round_.task.teacher, student.scheme.hint_layer)
+        base = str(lake.bundles.files(round_.teacher.base, {}).local())
+        return TeacherInTraining.of(base, data.texts, round_.task.teacher, student.scheme.hint_layer)
 
 
 def seal_named(lake: Lake, round_: Round, student: Student, data: TrainingData, clean_version: str) -> Bundle:
@@ -135,8 +136,8 @@ def seal_named(lake: Lake, round_: Round, student: Student, data: TrainingData, 
     )
     model_id, is_new = registry.free_name(lake, round_.task_name, "student", content_name)
     if not is_new:
-        return open_bundle(registry.model(lake, model_id).path)
-    folder = lake.bundles / "students" / model_id.replace("/", "-")
+        return open_bundle(registry.files(lake, registry.model(lake, model_id)).local())
+    folder = lake.bundles.folder / "students" / model_id.replace("/", "-")
     return seal(round_, round_.student, student, data, clean_version, folder, model_id)
 
 

@@ -19,7 +19,7 @@ from jobs.runtime import liveness
 from jobs.runtime.progress import Reporter, Stage, TrainingProgress
 from jobs.settings import Settings
 from models import digests
-from models.errors import DataError, SettingsError
+from models.errors import SettingsError
 from udfs.build import code_version
 
 
@@ -118,14 +118,9 @@ class Context:
         self.settings.task(self.request.task)
         return (self.request.task,)
 
-    def days(self, table: Table) -> Days:
-        """The days asked for, or all that the table holds."""
-        if self.request.days is not None:
-            return self.request.days
-        days = self.lake.days(table)
-        if not days:
-            raise DataError(f"{self.lake.catalog.name(table)} is empty; run the job before this one first")
-        return Days(days[0], days[-1])
+    def asked(self, day: date) -> bool:
+        """Whether a day is among those asked for."""
+        return self.request.days is None or self.request.days.first <= day <= self.request.days.last
 
 
 def make_context(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from models import digests
 from models.errors import EnvError
-from models.folders import replaced_file
+from models.folders import cache, replaced_file
 
 COORDINATES = "io.delta:delta-spark_4.2_2.13:4.4.0"
 # All that Delta adds to what PySpark already ships; everything else of its dependencies is there.
@@ -38,12 +38,6 @@ builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.
 builder = builder.config("spark.jars.packages", sys.argv[1]).config("spark.jars.excludes", sys.argv[2])
 builder.config("spark.jars.ivy", sys.argv[3]).getOrCreate().stop()
 """
-
-
-def cache() -> Path:
-    """Where fetched things are kept between sessions: `PINGTI_CACHE`, or the user's cache folder."""
-    given = os.environ.get("PINGTI_CACHE")
-    return Path(given) if given else Path.home() / ".cache" / "pingti"
 
 
 def ensure() -> list[Path]:

@@ -22,10 +22,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Work(Generic[T]):
-    """What a job would do, in words, and what it needs to know to do it. No steps: nothing is left to do."""
+    """What a job would do, in words, and what it needs to know to do it. No steps: nothing is left to do.
+
+    `remember` writes down what the planning found out, so that it need not be found out again; a mere plan leaves it.
+    """
 
     steps: tuple[str, ...] = ()
     payload: T | None = None
+    remember: Callable[[], None] | None = None
 
     def required(self) -> T:
         """What `execute` is given."""
@@ -85,6 +89,8 @@ def run(job: Job[T], context: Context, *, title: str | None = None, following: s
             _record_killed_runs(job, context, record.started)
             record.inputs = context.versions(*job.reads)
             work = job.plan(context)
+            if work.remember is not None:
+                work.remember()
             done = None
             if work.steps:
                 before = context.versions(*job.writes)

@@ -23,6 +23,7 @@ DtOption = Annotated[
     str | None, typer.Option("--dt", help="Days: YYYY-MM-DD or A..B; all by default.", metavar="A[..B]")
 ]
 TaskOption = Annotated[str | None, typer.Option("--task", help="One task; all by default.", metavar="NAME")]
+AgainOption = Annotated[bool, typer.Option("--again", help="Also the days that have no news.")]
 PlanOption = Annotated[bool, typer.Option("--plan", help="Say what would be done, touch nothing.")]
 LimitOption = Annotated[int, typer.Option(help="Rows shown at most.")]
 
@@ -36,6 +37,11 @@ def load_settings(file: Path | None, base: Mapping[str, Any] | None = None) -> S
     return load(file, base)
 
 
+def _own_disk(location: str | None) -> str:
+    """Where this machine's disk fills up."""
+    return location if location and "://" not in location else "."
+
+
 def context_for(
     job: str, settings: Settings, dt: str | None = None, task: str | None = None,
     options: Mapping[str, Any] | None = None,
@@ -43,7 +49,7 @@ def context_for(
     """The context of a run, whose session starts when it is needed: the machine is checked before."""
     from jobs.runtime import environment
 
-    environment.check_disk(Path(settings.lake.location or "."))
+    environment.check_disk(Path(_own_disk(settings.lake.location)))
     from jobs.runtime.context import Days, Request, make_context
     from jobs.runtime.progress import Reporter
 

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from jobs.runtime import jars
 from jobs.settings import SessionSettings
 from models.errors import SettingsError
+from models.folders import cache
 
 # Every setting with its reason. They fill what is unset: property files and `session.conf` of the settings come first.
 SAFE: dict[str, str] = {
@@ -130,7 +131,7 @@ def _local(settings: SessionSettings) -> dict[str, str]:
         "spark.driver.extraJavaOptions": f"-XX:+UseParallelGC -Dlog4j2.configurationFile={logging}",
         "spark.master": settings.master,
         # Tables have places of their own; else a folder `spark-warehouse` appears wherever a run is started.
-        "spark.sql.warehouse.dir": str(jars.cache() / "spark-warehouse"),
+        "spark.sql.warehouse.dir": str(cache() / "spark-warehouse"),
         "spark.driver.memory": settings.driver_memory,
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.jars": ",".join(str(jar) for jar in jars.ensure()),

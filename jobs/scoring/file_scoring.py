@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 
-from jobs.lake import tables
-from jobs.lake.commits import Scope
+from jobs.lake import registry, tables
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
+from jobs.runtime.daily import DailyWork
 from jobs.runtime.executors import map_batches
 from models.errors import DataError
 from models.serving.engine import EngineKind
@@ -47,56 +46,62 @@ class _Sized:
     size: float
 
 
-def left_to_spark(lake: Lake, days: Scope) -> str | None:
+def left_to_spark(lake: Lake) -> str | None:
     """Why the texts of some days cannot be scored from file to file, None where they can."""
     for table in (tables.TEXTS, tables.STUDENT_SCORES):
         if (why := lake.catalog.left_to_spark(table)) is not None:
             return f"{table.name}: {why}"
-    if any(":" in file.path or file.path.startswith("/") for file in lake.catalog.arrow.files(tables.TEXTS, days)):
+    if any(":" in file.path or file.path.startswith("/") for file in lake.catalog.arrow.files(tables.TEXTS)):
         return f"{tables.TEXTS.name}: some of its files lie elsewhere"
     return None
 
 
 def score_files(
-    lake: Lake, first: date, last: date, students: Sequence[RegisteredModel], tasks: Mapping[str, TaskSettings],
+    lake: Lake, work: DailyWork, students: Sequence[RegisteredModel], tasks: Mapping[str, TaskSettings],
     engine: EngineKind, score: ScoreBatch = score_batch,
 ) -> ScoredFiles:  # fmt: skip
-    """Score the texts of some days by every student; the files wait for their commit. `score` is what scores a batch.
+    """Score the texts of each student's days; the files wait for their commit. `score` is what scores a batch.
 
     Raises:
         DataError: The tasks did not read the rows that the log says the files have.
     """
     arrow = lake.catalog.arrow
-    listed = arrow.files(tables.TEXTS, Scope(first, last))
+    days = {day.isoformat() for day in work.days}
+    listed = [file for file in arrow.files(tables.TEXTS) if file.partition["dt"] in days]
     if not listed:
         return ScoredFiles((), {student.model_id: 0 for student in students}, 0)
     texts = arrow.storage(tables.TEXTS)
     cores = lake.spark.sparkContext.defaultParallelism
     pieces = tuple(_shared_out(texts, listed, cores))
-    work = FileScoring(texts, arrow.storage(tables.STUDENT_SCORES), _served(students, tasks), engine, pieces)
+    served = _served(lake, work, students, tasks)
+    scoring = FileScoring(texts, arrow.storage(tables.STUDENT_SCORES), served, engine, pieces)
     numbers = lake.spark.range(0, len(pieces), 1, len(pieces))
-    told = map_batches(numbers, file_scorer(work, score), WRITTEN).toArrow()
+    told = map_batches(numbers, file_scorer(scoring, score), WRITTEN).toArrow()
     counts = told.group_by("model_id").aggregate([(name, "sum") for name in ("read", "rows", "settled", "errors")])
     scored = {row["model_id"]: row for row in counts.to_pylist()}
-    _check(listed, scored)
-    rows = {student.model_id: scored[student.model_id]["rows_sum"] for student in students}
+    _check(listed, work, scored)
+    rows = {one.model_id: scored[one.model_id]["rows_sum"] if one.model_id in scored else 0 for one in students}
     return ScoredFiles(tuple(written_files(told)), rows, sum(row["errors_sum"] for row in scored.values()))
 
 
-def _check(listed: Sequence[DataFile], scored: Mapping[str, Mapping[str, int]]) -> None:
+def _check(listed: Sequence[DataFile], work: DailyWork, scored: Mapping[str, Mapping[str, int]]) -> None:
     if any(file.rows is None for file in listed):
         return  # another tool's file, of which the log keeps no count
-    expected = sum(file.rows or 0 for file in listed)
     for name, row in scored.items():
+        days = {day.isoformat() for day in work.days_of(name)}
+        expected = sum(file.rows or 0 for file in listed if file.partition["dt"] in days)
         if row["read_sum"] != expected:
             raise DataError(f"score: {name} read {row['read_sum']} texts, the log has {expected}; run again")
 
 
-def _served(students: Sequence[RegisteredModel], tasks: Mapping[str, TaskSettings]) -> tuple[ServedTask, ...]:
+def _served(
+    lake: Lake, work: DailyWork, students: Sequence[RegisteredModel], tasks: Mapping[str, TaskSettings]
+) -> tuple[ServedTask, ...]:
     return tuple(
         ServedTask(
-            Served(student.model_id, student.path, f"wanted_{at}"), student.task, tuple(tasks[student.task].scenes),
-            tasks[student.task].kind == "pair",
+            Served(student.model_id, registry.files(lake, student), f"wanted_{at}"), student.task,
+            tuple(tasks[student.task].scenes), tasks[student.task].kind == "pair",
+            frozenset(day.isoformat() for day in work.days_of(student.model_id)),
         )
         for at, student in enumerate(students)
     )  # fmt: skip

@@ -9,8 +9,9 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import tables
+from jobs.lake import registry, tables
 from jobs.lake.registry import CONTENT, RegisteredModel
+from jobs.lake.store import Lake
 from jobs.runtime.executors import map_batches
 from models.serving.engine import EngineKind
 from models.tasks import TaskSettings
@@ -21,19 +22,22 @@ from udfs.teacher_scoring import TEACHER_SCORES, teacher_scorer
 
 
 def student_scores(
-    texts: DataFrame, students: Sequence[RegisteredModel], wanted: Mapping[str, Column], engine: EngineKind,
-    keep: pa.Schema = STORED,
+    lake: Lake, texts: DataFrame, students: Sequence[RegisteredModel], wanted: Mapping[str, Column],
+    engine: EngineKind, keep: pa.Schema = STORED,
 ) -> DataFrame:  # fmt: skip
     """Scores of the texts, a row a text and student that wants it; one read of the texts for all students.
 
     Args:
+        lake: Where the students lie.
         texts: With text, text_b and the columns of `keep`.
         students: Who scores.
         wanted: By model id, which rows are a student's own.
         engine: Which engine.
         keep: The columns of the texts to keep.
     """
-    served = [Served(student.model_id, student.path, f"wanted_{i}") for i, student in enumerate(students)]
+    served = [
+        Served(student.model_id, registry.files(lake, student), f"wanted_{i}") for i, student in enumerate(students)
+    ]
     flags = {one.wanted: wanted[one.model_id] for one in served}
     columns = dict.fromkeys([*keep.names, "text", "text_b", *flags])
     flagged = texts.withColumns(flags).select(*columns).where(reduce(Column.__or__, [F.col(name) for name in flags]))
@@ -41,12 +45,13 @@ def student_scores(
 
 
 def teacher_scores(
-    teacher: RegisteredModel, task: TaskSettings, texts: DataFrame, *, batch: int, tasks: int,
+    lake: Lake, teacher: RegisteredModel, task: TaskSettings, texts: DataFrame, *, batch: int, tasks: int,
     storage: Storage | None = None,
 ) -> DataFrame:  # fmt: skip
     """A teacher's scores of distinct texts (text_hash, text, text_b, bucket), whole buckets in fixed batches.
 
     Args:
+        lake: Where the teacher lies.
         teacher: Who scores.
         task: Its task's settings.
         texts: The texts.
@@ -56,8 +61,8 @@ def teacher_scores(
     """
     pairs = task.kind == "pair"
     scorer = teacher_scorer(
-        teacher.path, teacher.model_id, teacher.digests[CONTENT], batch=batch, projection=task.teacher.projection,
-        pairs=pairs,
+        registry.files(lake, teacher), teacher.model_id, teacher.digests[CONTENT], batch=batch,
+        projection=task.teacher.projection, pairs=pairs,
     )  # fmt: skip
     columns = ["text_hash", "bucket", "text", *(["text_b"] if pairs else [])]
     whole = texts.repartition(tasks, "bucket").sortWithinPartitions("bucket", F.length("text"), "text_hash")

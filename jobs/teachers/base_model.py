@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from pyspark.sql import functions as F
 
@@ -29,7 +28,7 @@ def base_model(
         seed: Draws the texts.
         progress: Makes what tells how far the pretraining is.
     """
-    return task.teacher.source or str(_pretrained(lake, task, scenes, layout, seed, progress))
+    return task.teacher.source or _pretrained(lake, task, scenes, layout, seed, progress)
 
 
 def all_scenes(tasks: Mapping[str, TaskSettings]) -> tuple[str, ...]:
@@ -40,7 +39,7 @@ def all_scenes(tasks: Mapping[str, TaskSettings]) -> tuple[str, ...]:
 def _pretrained(
     lake: Lake, task: TaskSettings, scenes: tuple[str, ...], layout: DateLayout, seed: int,
     progress: Callable[[str], TrainingProgress],
-) -> Path:  # fmt: skip
+) -> str:  # fmt: skip
     """The small BERT, pretrained on the platform's own texts; shared by tasks with equal settings."""
     from models.teachers.pretraining import pretrain
 
@@ -53,7 +52,9 @@ def _pretrained(
     sizes = settings.model_dump(mode="json", include={"layers", "hidden", "heads", "max_tokens", "vocabulary_size"})
     schedule = settings.model_dump(mode="json", include={"pretrain_steps", "pretrain_seconds"})
     decides = {"sizes": sizes, "schedule": schedule, "texts": texts.column("text_hash").to_pylist(), "reads": "both"}
-    folder = lake.bundles / "encoders" / digests.of_json(decides, chars=12)
-    if not folder.is_dir():
+    name = f"encoders/{digests.of_json(decides, chars=12)}"
+    folder = lake.bundles.found(name)
+    if folder is None:
+        folder = lake.bundles.folder / name
         pretrain(texts.column("text").to_pylist(), settings, seed=seed, folder=folder, progress=progress("pretraining"))
-    return folder
+    return lake.bundles.published(folder)

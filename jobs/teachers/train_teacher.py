@@ -161,7 +161,7 @@ def _train(context: Context, one: TeacherPlan, task: TaskSettings, rows: Annotat
     )
     seal = _Sealing(lake, model_id)
     teacher = fine_tune(
-        base, rows.fine_tuning_rows(task), task.teacher, seed=settings.rounds.seed,
+        str(lake.bundles.files(base, {}).local()), rows.fine_tuning_rows(task), task.teacher, seed=settings.rounds.seed,
         progress=context.training_progress(f"{one.task}: fine-tuning"), keep=seal.intermediate,
     )  # fmt: skip
     path = seal.folder(teacher, CONTENT)
@@ -184,15 +184,16 @@ class _Sealing:
     """Seals a teacher and its intermediate checkpoints; a folder's name has a part of its content's digest."""
 
     def __init__(self, lake: Lake, model_id: str) -> None:
-        self._teachers = lake.bundles / "teachers"
+        self._store = lake.bundles
         self._model_id = model_id
         self.contents: dict[str, str] = {}  # digests by `CONTENT` or the checkpoint's name
 
     def folder(self, teacher: Teacher, name: str) -> str:
-        """Write the teacher as it is now; its folder."""
+        """Write the teacher as it is now; where it is found."""
         digest = teacher.digest
         self.contents[name] = digest
-        return str(teacher.save(self._teachers / registry.teacher_folder(self._model_id, name, digest)))
+        folder = self._store.folder / "teachers" / registry.teacher_folder(self._model_id, name, digest)
+        return self._store.published(teacher.save(folder))
 
     def intermediate(self, teacher: Teacher) -> None:
         """Write the next intermediate checkpoint."""

@@ -14,6 +14,8 @@ from models.serving.bundle import VOCABULARY, Bundle
 from models.text.pairs import joined
 from models.text.vocabulary import Encoded, Texts
 
+SCORING_VERSION = 1
+"""Raised where a sealed student's probabilities come out otherwise by more than 1e-5; all days are scored again."""
 EngineKind = Literal["auto", "fused", "onnxruntime"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from models.folders import home_cache
 from models.serving.bow_kernel import bow_logits
 from models.serving.textcnn_kernel import textcnn_logits
 from models.serving.utf8_kernel import decode_utf8
@@ -38,6 +40,8 @@ def _jitted(cached: bool) -> Kernels:
 @cache
 def kernels() -> Kernels:
     """The compiled functions: from Numba's cache on disk where there is one, else compiled in each process."""
+    # Numba looks for the user's cache by this name, of code from a zip too. An executor's user often has no home.
+    os.environ.setdefault("XDG_CACHE_HOME", str(home_cache()))
     try:
         cached = _jitted(True)
         # The shortest column there is, compiled and kept: shows whether the cache can be written.

@@ -50,7 +50,7 @@ def cleaned(shared_lake: Callable[..., Lake]) -> Lake:
     add(lake, tables.RAW_TEXTS, *rows)
     done = do(clean.JOB, context_of(lake, "clean", **SETTINGS))
     assert done is not None
-    assert done.counts == {"texts": len(RAW)}
+    assert done.counts == {"texts": len(RAW), "days": 2}
     return lake
 
 
@@ -101,10 +101,13 @@ def test_an_empty_table_is_told(lake: Callable[..., Lake]) -> None:
 
 def test_a_late_text_makes_only_its_day_anew(cleaned: Lake) -> None:
     add(cleaned, tables.RAW_TEXTS, raw_row("p", "好", 7), raw_row("q", "好", 8))
-    do(clean.JOB, context_of(cleaned, "clean", days=Days(day(7), day(8)), **SETTINGS))
-    add(cleaned, tables.RAW_TEXTS, raw_row("late", "好", 7, arrived_dt=day(9)), raw_row("other", "好", 8))
-    done = do(clean.JOB, context_of(cleaned, "clean", days=Days(day(7), day(7)), **SETTINGS))
+    done = do(clean.JOB, context_of(cleaned, "clean", **SETTINGS))
     assert done is not None
-    assert done.counts == {"texts": 2}
+    assert done.counts == {"texts": 2, "days": 2}
+    add(cleaned, tables.RAW_TEXTS, raw_row("late", "好", 7, arrived_dt=day(9)), raw_row("today", "今", 9))
+    done = do(clean.JOB, context_of(cleaned, "clean", **SETTINGS))
+    assert done is not None
+    assert done.counts == {"texts": 3, "days": 2}
+    assert clean.plan(context_of(cleaned, "clean", **SETTINGS)).steps == ()
     found = cleaned.read(tables.TEXTS).where("text = '好'")
     assert rows_of(found, "text_id", "occurrences") == [("late", 2), ("p", 2), ("q", 1)]

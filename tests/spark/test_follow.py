@@ -59,7 +59,7 @@ def counts_told(lake: Lake) -> list[tuple[str, int]]:
 
 def pingti(folder: Path, lake: Lake, *arguments: str, stop_at: str | None = None) -> subprocess.Popen[str]:
     """`pingti ingest` over the lake, in a process of its own."""
-    place = {"schema_name": lake.catalog.schema_name, "location": str(lake.catalog.root), "bundles": str(lake.bundles)}
+    place = {"schema_name": lake.catalog.schema_name, "location": str(lake.catalog.root), "bundles": lake.bundles.place}
     session = {"master": "local[1,4]", "driver_memory": "1g", "shuffle_partitions": 1}
     given = settings_for(folder / "in", follow_seconds=0.2) | {"lake": place, "session": session}
     (folder / "settings.yaml").write_text(yaml.safe_dump(given))

@@ -137,6 +137,28 @@ def test_scores_of_settled_texts_and_rules_of_other_scenes_do_not_count(spark: S
     assert decided(spark, texts, scores) == []
 
 
+def test_twenty_labels_that_exclude_each_other_in_order_are_decided_in_linear_time(spark: SparkSession) -> None:
+    """As expressions of Spark's, 2^20 terms: the plan never ended."""
+    names = [f"l{number:02}" for number in range(20)]
+    tasks: dict[str, Any] = {
+        "priority": {
+            "scenes": ["live_chat"],
+            "labels": {name: {"excludes": names[number + 1 :]} for number, name in enumerate(names)},
+        }
+    }
+    model = RegisteredModel(
+        "priority/textcnn/a", "priority", "textcnn", "student", tuple(names), None, None, "/nowhere", "1"
+    )
+    own = Decider(Promotion("priority", model.model_id, 1, "test"), model, {("*", name): 0.5 for name in names})
+    scores = [score_row(f"t{at:02}", model.model_id, [float(at <= one) for one in range(20)]) for at in range(20)]
+    found = decide_labels(
+        frame(spark, tables.TEXTS, *[text_row(f"t{at:02}") for at in range(20)]),
+        frame(spark, tables.STUDENT_SCORES, *scores), Settings.model_validate({"tasks": tasks}).tasks,
+        {"priority": own},
+    )  # fmt: skip
+    assert rows_of(found, "text_id", "label") == [(f"t{at:02}", f"l{at:02}") for at in range(20)]
+
+
 def test_a_label_without_a_threshold_is_told(spark: SparkSession) -> None:
     with pytest.raises(DataError, match=f"{PRAISE} lacks got, unfair; run `pingti thresholds`"):
         decide_labels(
@@ -167,7 +189,7 @@ def house(shared_lake: Callable[..., Lake]) -> Lake:
 
 def test_the_plan_decides_all_that_depend_on_the_task_and_are_promoted(house: Lake) -> None:
     def planned(**asked: Any) -> tuple[str, ...]:
-        return tuple(label.plan(context_of(house, "label", tasks=TASKS, **asked)).required().tasks)
+        return tuple(label.plan(context_of(house, "label", tasks=TASKS, **asked)).required().cells.parts)
 
     assert planned(task="feedback") == ("feedback", "praise")
     assert planned(task="praise") == ("praise",)
@@ -178,7 +200,7 @@ def test_the_plan_decides_all_that_depend_on_the_task_and_are_promoted(house: La
 def test_labels_are_written_once(house: Lake) -> None:
     done = do(label.JOB, context_of(house, "label", tasks=TASKS))
     assert done is not None
-    assert done.counts == {"labels": 4}
+    assert done.counts == {"labels": 4, "days": 2}
     found = house.read(tables.LABELS)
     keys = rows_of(found, *tables.LABELS.key)
     assert keys == [
@@ -201,6 +223,40 @@ def test_a_new_promotion_decides_again_without_new_scores(house: Lake) -> None:
 def test_days_with_texts_that_nobody_scored_are_refused(house: Lake) -> None:
     add(house, tables.TEXTS, text_row("late", dt=day(1)))
     before = versions(house, tables.LABELS)
-    with pytest.raises(DataError, match=f"1 texts have no score of {FEEDBACK}; 1 texts .* run `pingti score`"):
+    with pytest.raises(DataError, match=f"1 texts have no score of {FEEDBACK} .* run `pingti score`"):
         do(label.JOB, context_of(house, "label", tasks=TASKS))
     assert versions(house, tables.LABELS) == before
+
+
+def test_a_score_of_an_earlier_cleaning_decides_no_more(lake: Callable[..., Lake], house: Lake) -> None:
+    own = lake(*tables.ALL)
+    fill(own, {
+        tables.TEXTS: [text_row("a", clean_version="2"), text_row("b", dt=day(1))],
+        tables.STUDENT_SCORES: [score_row("a", FEEDBACK, [0.9]), score_row("b", FEEDBACK, [0.9], dt=day(1))],
+        tables.MODELS: [model_row(FEEDBACK, LABELS[FEEDBACK])],
+        tables.THRESHOLDS: [threshold_row(FEEDBACK, "complaint", 0.5)],
+        tables.PROMOTIONS: [promotion_row(FEEDBACK, NEW_YEAR)],
+    })  # fmt: skip
+    with pytest.raises(DataError, match=f"1 texts have only a score of an earlier cleaning of {FEEDBACK}"):
+        do(label.JOB, context_of(own, "label", tasks=TASKS))
+    done = do(label.JOB, context_of(own, "label", tasks=TASKS, days=Days(day(1), day(1))))
+    assert done is not None
+    assert done.counts == {"labels": 1, "days": 1}
+
+
+def test_a_task_needs_what_its_labels_depend_on_and_no_other(lake: Callable[..., Lake]) -> None:
+    """A task that was promoted today, and whose history nobody scored, holds up no other one."""
+    own = lake(*tables.ALL)
+    fill(own, {
+        tables.TEXTS: [text_row("a")],
+        tables.STUDENT_SCORES: [score_row("a", PRAISE, [0.9, 0.9, 0.9]), score_row("a", FEEDBACK, [0.9])],
+        tables.MODELS: [model_row(model_id, labels) for model_id, labels in LABELS.items()],
+        tables.THRESHOLDS: [threshold_row(one, name, 0.5) for one, labels in LABELS.items() for name in labels],
+        tables.PROMOTIONS: [promotion_row(model_id, NEW_YEAR) for model_id in (PRAISE, FEEDBACK)],
+    })  # fmt: skip
+    assert do(label.JOB, context_of(own, "label", tasks=TASKS)) is not None
+    add(own, tables.PROMOTIONS, promotion_row(MOOD, NEW_YEAR))
+    with pytest.raises(DataError, match=f"1 texts have no score of {MOOD}"):
+        do(label.JOB, context_of(own, "label", tasks=TASKS))
+    alone = context_of(own, "label", tasks={name: TASKS[name] for name in ("praise", "feedback")}, task="feedback")
+    assert do(label.JOB, alone) is None, "what is promoted elsewhere is no news here"

@@ -91,6 +91,6 @@ def test_no_text_leaves_the_tables_for_a_screen_an_error_a_run_or_a_log(
     assert_nothing_leaked(capfd, printed, *told)
 
     assert own.catalog.root is not None
-    logs = [file.read_text("utf-8") for file in own.catalog.root.glob("*/_delta_log/*.json")]
+    logs = [file.read_text("utf-8") for file in Path(own.catalog.root).glob("*/_delta_log/*.json")]
     assert any("minValues" in log for log in logs)
     assert_nothing_leaked(capfd, *logs)

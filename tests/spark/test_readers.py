@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 
 from jobs.lake import tables, views
 from jobs.lake.store import Lake
-from tests.support import DAY, day, fill, rows_of, text_row
+from tests.support import DAY, NEW_YEAR, day, fill, promotion_row, rows_of, text_row
 
 pytestmark = pytest.mark.spark
 
@@ -50,7 +50,12 @@ def lake(shared_lake: Callable[..., Lake]) -> Lake:
         label_row("a", "thanks"), label_row("a", "got", score=0.25), label_row("b", "thanks", score=None, rule="r"),
         label_row("c", "got", dt=day(1)), label_row("d", "complaint", task="feedback"),
     ]  # fmt: skip
-    fill(own, {tables.TEXTS: texts, tables.LABELS: labels})
+    promotions = [
+        promotion_row("praise/textcnn/0", NEW_YEAR), promotion_row("praise/textcnn/1", NEW_YEAR.replace(month=2)),
+        promotion_row("feedback/textcnn/1", NEW_YEAR),
+    ]  # fmt: skip
+    labels += [label_row("d", "thanks", model_id="praise/textcnn/0")]  # of a day that nobody decided again
+    fill(own, {tables.TEXTS: texts, tables.LABELS: labels, tables.PROMOTIONS: promotions})
     return own
 
 
@@ -66,7 +71,7 @@ def wanted(lake: Lake) -> list[tuple[Any, ...]]:
 
 def place(lake: Lake) -> Path:
     assert lake.catalog.root is not None
-    return lake.catalog.root
+    return Path(lake.catalog.root)
 
 
 def test_delta_rs_reads_current_labels_and_a_day_as_documented(lake: Lake, wanted: list[tuple[Any, ...]]) -> None:
@@ -81,7 +86,7 @@ def test_delta_rs_reads_current_labels_and_a_day_as_documented(lake: Lake, wante
     assert current.column_names == columns
     assert [tuple(row[name] for name in COLUMNS) for row in current.to_pylist()] == wanted
     exec(one_day, names)
-    assert sorted(row["text_id"] for row in names["day"].to_pylist()) == ["a", "a", "b"]
+    assert sorted(row["text_id"] for row in names["day"].to_pylist()) == ["a", "a", "b", "d"]
 
 
 def test_duckdb_reads_current_labels_as_documented(lake: Lake, wanted: list[tuple[Any, ...]]) -> None:

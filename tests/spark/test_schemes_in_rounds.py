@@ -73,7 +73,7 @@ def own(shared_lake: Callable[..., Lake]) -> Lake:
     fill(made, {tables.TEXTS: texts, tables.ANNOTATIONS: annotations})
     context = context_of(made, **settings("fits"))
     for of_round in ("answer-textcnn-01", "answer-textcnn-010"):  # killed, before its settings changed
-        (made.bundles / "training" / f"{of_round}-0-textcnn-char-offline-00000000").mkdir(parents=True)
+        (made.bundles.folder / "training" / f"{of_round}-0-textcnn-char-offline-00000000").mkdir(parents=True)
     every: tuple[Job[Any], ...] = (
         train_teacher.JOB, score_teacher.JOB, distil.JOB, score.JOB, thresholds.JOB, promote.JOB,
     )  # fmt: skip
@@ -94,7 +94,7 @@ def newest(own: Lake, role: str) -> registry.RegisteredModel:
 
 def states(own: Lake) -> list[str]:
     """The trainings that were begun and not done."""
-    return sorted(folder.name for folder in (own.bundles / "training").iterdir())
+    return sorted(folder.name for folder in (own.bundles.folder / "training").iterdir())
 
 
 def data_of(own: Lake, asked: Context) -> AbstractContextManager[TrainingData]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from jobs.days import made_days
+from jobs.days.made_days import Made, Recipe
+from jobs.days.signatures import Cell
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.reports import sql
@@ -17,8 +21,10 @@ from jobs.runtime.context import Context
 from models.errors import SettingsError
 from tests.support import (
     DAY,
+    STAMP,
     add,
     context_of,
+    day,
     fill,
     model_row,
     promotion_row,
@@ -57,9 +63,11 @@ def house(shared_lake: Callable[..., Lake]) -> Lake:
         ],
         tables.LABELS: [
             label_row("a", "asks", score=0.75), label_row("a", "got", score=0.75), label_row("b", "got", score=0.75),
-            label_row("d", "got", rule="flower"),
+            label_row("d", "got", rule="flower"), label_row("c", "got", model_id=OLD),
         ],
     })  # fmt: skip
+    made = {Cell(DAY, "praise"): Made(Recipe("1", about=json.dumps({"model_id": NEW, "threshold_version": 1})), "")}
+    made_days.write(lake, tables.LABELS, made, STAMP)
     return lake
 
 
@@ -105,8 +113,16 @@ def test_current_labels_come_with_their_texts(house: Lake) -> None:
 def test_the_wide_view_has_every_text_and_a_column_a_label(house: Lake) -> None:
     found = asked(house, "SELECT text_id, praise_asks, praise_got, feedback_complaint FROM label_wide")
     assert found == [
-        ("a", True, True, False), ("b", False, True, False), ("c", False, False, False), ("d", False, True, False),
+        ("a", True, True, None), ("b", False, True, None), ("c", False, False, None), ("d", False, True, None),
     ]  # fmt: skip
+
+
+def test_days_tell_which_promotion_decided_them(house: Lake) -> None:
+    days = "SELECT dt, task, model_id, threshold_version, in_force FROM label_days"
+    assert asked(house, days) == [(DAY, "praise", NEW, 1, True)]
+    made = {Cell(day(1), "praise"): Made(Recipe("1", about=json.dumps({"model_id": OLD, "threshold_version": 1})), "")}
+    made_days.write(house, tables.LABELS, made, STAMP)
+    assert asked(house, f"{days} WHERE NOT in_force") == [(day(1), "praise", OLD, 1, False)]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.lake import arrow_tables, tables
-from jobs.lake.arrow_tables import ArrowTables, OvertakenError, UnopenedError
+from jobs.lake.arrow_reader import UnopenedError
+from jobs.lake.arrow_tables import ArrowTables, OvertakenError
 from jobs.lake.commits import Scope, Stamp
 from jobs.lake.store import Lake
 from models.errors import ConflictError, DataError, SchemaError
@@ -44,7 +45,7 @@ def held(lake: Lake) -> list[tuple[Any, ...]]:
 
 def files_below(lake: Lake, name: str) -> set[str]:
     assert lake.catalog.root is not None
-    folder = lake.catalog.root / name
+    folder = Path(lake.catalog.root) / name
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet") if "_delta_log" not in path.parts}
 
 
@@ -178,7 +179,7 @@ def test_any_interleaving_of_two_replacing_runs_has_one_whole_winner(
 ) -> None:
     """Two runs look and commit over days 0 to 2 in any order; a day's rows are always those of its last commit."""
     table, folder = tables.STUDENT_SCORES, tmp_path_factory.mktemp("interleaved")
-    arrow = ArrowTables(lambda _: str(folder))
+    arrow = ArrowTables(lambda _: str(folder), dict)
     arrow.make(table, str(folder), {})
     looks: dict[tuple[int, int], Any] = {}
     winner: dict[int, str] = {}
@@ -212,7 +213,7 @@ def test_any_interleaving_of_two_replacing_runs_has_one_whole_winner(
 def test_a_table_that_asks_for_more_is_left_to_spark_with_the_reason(
     tmp_path: Path, properties: dict[str, str], told: str
 ) -> None:
-    arrow = ArrowTables(lambda table: str(tmp_path / table.name))
+    arrow = ArrowTables(lambda table: str(tmp_path / table.name), dict)
     arrow.make(tables.RUNS, str(tmp_path / "runs"), properties)
     reason = arrow.refusal(tables.RUNS)
     assert reason is not None
@@ -222,7 +223,7 @@ def test_a_table_that_asks_for_more_is_left_to_spark_with_the_reason(
 def test_a_folder_without_a_commit_is_no_table_and_a_broken_log_is_told(
     bare_lake: Callable[..., Lake], tmp_path: Path
 ) -> None:
-    arrow = ArrowTables(lambda table: str(tmp_path / table.name))
+    arrow = ArrowTables(lambda table: str(tmp_path / table.name), dict)
     assert arrow.opened(tables.RUNS) is None
     (tmp_path / "runs" / "_delta_log").mkdir(parents=True)
     assert arrow.opened(tables.RUNS) is None
@@ -251,7 +252,7 @@ def test_a_process_that_reads_rows_ends_as_it_should(bare_lake: Callable[..., La
     )
     script = (
         "import sys; from jobs.lake import tables; from jobs.lake.arrow_tables import ArrowTables\n"
-        "assert ArrowTables(lambda _: sys.argv[1]).rows(tables.MODELS).num_rows == 3"
+        "assert ArrowTables(lambda _: sys.argv[1], dict).rows(tables.MODELS).num_rows == 3"
     )
     for _ in range(6):
         ended = subprocess.run(
@@ -279,7 +280,7 @@ def test_a_commit_keeps_its_number_whatever_comes_meanwhile_and_old_ones_may_be_
     assert own.catalog.root is not None
     DeltaTable(own.catalog.place(table) or "").create_checkpoint()
     for old in range(3):
-        (own.catalog.root / "promotions" / "_delta_log" / f"{old:020}.json").unlink()
+        (Path(own.catalog.root) / "promotions" / "_delta_log" / f"{old:020}.json").unlink()
     fresh = context_of(own).lake.catalog.arrow
     assert [one["version"] for one in fresh.history(table, 50)] == [7, 6, 5, 4, 3]
 
@@ -303,4 +304,4 @@ def test_many_small_files_are_gathered_without_a_change_of_rows(
 
 def test_a_table_in_an_object_store_that_nothing_tells_how_to_reach_is_left_to_spark() -> None:
     with pytest.raises(UnopenedError, match="it lies at s3://, and nothing says how delta-rs reaches it"):
-        ArrowTables(lambda _: "s3://bucket/runs").opened(tables.RUNS)
+        ArrowTables(lambda _: "s3://bucket/runs", dict).opened(tables.RUNS)

@@ -23,6 +23,7 @@ from models.text.vocabulary import Vocabulary
 from udfs import data_files, file_scoring, student_scoring
 from udfs.data_files import PartitionWriter, files_of, to_files
 from udfs.file_scoring import FileScoring, Piece, ServedTask, score_pieces, written_files
+from udfs.model_files import ModelFiles
 from udfs.storage import Storage
 from udfs.student_scoring import Served
 
@@ -47,7 +48,7 @@ def students(tmp_path_factory: pytest.TempPathFactory) -> tuple[ServedTask, ...]
             kind="textcnn", labels=("a", "b"), vocabulary=VOCABULARY, max_length=12, clean_version="1",
             model_id=f"{task}/textcnn/0",
         )  # fmt: skip
-        served = Served(f"{task}/textcnn/0", str(bundle), f"wanted_{seed}")
+        served = Served(f"{task}/textcnn/0", ModelFiles(str(bundle)), f"wanted_{seed}")
         made.append(ServedTask(served, task, SCENES[task]))
     return tuple(made)
 
@@ -137,7 +138,7 @@ def test_a_score_is_what_the_engine_says_of_the_text_alone(tmp_path: Path, stude
     list(score_pieces(work_of(tmp_path, students), [Piece(path, "2026-03-01")]))
     found = rows_in(tmp_path)
     for student in students:
-        engine = open_engine(student.served.bundle)
+        engine = open_engine(student.served.files.place)
         for at, text in enumerate(texts):
             probs = found[f"2026-03-01-0-{at}", student.task][1]
             np.testing.assert_allclose(probs, engine.probabilities(pa.array([text]))[0], rtol=0, atol=1e-6)
@@ -173,8 +174,8 @@ def test_any_number_of_students_is_opened_once_and_let_go_when_it_no_longer_serv
 ) -> None:
     opened: list[str] = []
 
-    def counted(bundle: str, *arguments: Any, **named: Any) -> Any:
-        opened.append(bundle)
+    def counted(bundle: Path, *arguments: Any, **named: Any) -> Any:
+        opened.append(str(bundle))
         return open_engine(bundle, *arguments, **named)
 
     monkeypatch.setattr(student_scoring, "open_engine", counted)
@@ -182,14 +183,16 @@ def test_any_number_of_students_is_opened_once_and_let_go_when_it_no_longer_serv
     one = students[0].served
     many = []
     for number in range(20):
-        (link := tmp_path / f"bundle{number}").symlink_to(one.bundle)
-        many.append(ServedTask(Served(one.model_id, str(link), f"wanted_{number}"), "praise", SCENES["praise"]))
+        (link := tmp_path / f"bundle{number}").symlink_to(one.files.place)
+        many.append(
+            ServedTask(Served(one.model_id, ModelFiles(str(link)), f"wanted_{number}"), "praise", SCENES["praise"])
+        )
     path = write_texts(tmp_path, "2026-03-01", 0, [("好", "chat", ())] * 6, 2)
     monkeypatch.setattr(file_scoring, "BATCH_ROWS", 2)
     list(score_pieces(work_of(tmp_path, tuple(many)), [Piece(path, "2026-03-01")]))
-    assert sorted(opened) == sorted(one.served.bundle for one in many)
+    assert sorted(opened) == sorted(one.served.files.place for one in many)
     student_scoring.keep_open([many[3].served])
-    assert [key[0] for key in student_scoring._OPEN] == [many[3].served.bundle]
+    assert [key[0] for key in student_scoring._OPEN] == [many[3].served.key]
 
 
 def test_columns_that_hardly_repeat_have_neither_dictionary_nor_statistics(tmp_path: Path) -> None:

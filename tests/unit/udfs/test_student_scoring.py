@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 
 from models.errors import BundleError
 from models.export.exporter import export_student
+from models.serving.bundle import open_bundle
 from models.serving.fused_engine import FusedEngine
 from models.serving.open_engine import open_engine
 from models.student_settings import TextCNNSettings
 from models.students.architectures import build_student
 from models.text.vocabulary import Vocabulary
+from udfs.model_files import ModelFiles
 from udfs.student_scoring import STORED, Served, score_batch, scores_schema, student_scorer
 
 VOCABULARY = Vocabulary(tuple("abc好老师"))
@@ -36,7 +39,7 @@ def students(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Served]:
             task=task, kind="textcnn", labels=labels, vocabulary=VOCABULARY, max_length=12, clean_version="1",
         )  # fmt: skip
         model_id = open_engine(bundle).bundle.manifest.model_id
-        made[task] = Served(model_id, str(bundle), f"wanted_{task}")
+        made[task] = Served(model_id, ModelFiles(str(bundle)), f"wanted_{task}")
     return made
 
 
@@ -84,9 +87,9 @@ def test_scores_are_the_engines_and_null_texts_have_an_error_instead(
 ) -> None:
     batch = batch_of(rows)
     for task, served in students.items():
-        scored = list(score_batch(batch, [Served(served.model_id, served.bundle, "everything")]))
+        scored = list(score_batch(batch, [Served(served.model_id, served.files, "everything")]))
         out = scored[0].to_pylist()
-        probabilities = open_engine(served.bundle).probabilities(batch.column("text"))
+        probabilities = open_engine(served.files.place).probabilities(batch.column("text"))
         for row, own, (text, _, _) in zip(out, probabilities, rows, strict=True):
             assert row["error"] == ("no_text" if text is None else None)
             assert row["probs"] == (None if text is None else own.tolist())
@@ -107,13 +110,25 @@ def test_the_columns_are_as_declared(students: dict[str, Served]) -> None:
 
 def test_a_bundle_of_another_model_is_refused(students: dict[str, Served]) -> None:
     praise, mood = students["praise"], students["mood"]
-    wrong = Served(mood.model_id, praise.bundle, praise.wanted)
+    wrong = Served(mood.model_id, praise.files, praise.wanted)
     with pytest.raises(BundleError, match=f"holds {praise.model_id}, the table models says {mood.model_id}"):
         list(student_scorer([wrong])(iter([batch_of([("好", True, False)])])))
 
 
+def test_a_bundle_that_was_sealed_again_is_refused(students: dict[str, Served]) -> None:
+    """Its manifest vouches for its own files; only the registry knows which they were."""
+    praise = students["praise"]
+    files = dict(open_bundle(praise.files.place).manifest.files)
+    batch = [batch_of([("好", True, False)])]
+    registered = replace(praise, files=ModelFiles(praise.files.place, files))
+    assert len(list(student_scorer([registered])(iter(batch)))) == 1
+    other = replace(praise, files=ModelFiles(praise.files.place, files | {"model.onnx": "0" * 64}))
+    with pytest.raises(BundleError, match=f"other content than {praise.model_id} was registered with"):
+        list(student_scorer([other])(iter(batch)))
+
+
 def test_a_batch_without_a_row_of_its_own_opens_no_student(tmp_path: Path) -> None:
-    nobody = Served("praise/textcnn/none", str(tmp_path / "none"), "wanted_praise")
+    nobody = Served("praise/textcnn/none", ModelFiles(str(tmp_path / "none")), "wanted_praise")
     assert list(student_scorer([nobody])(iter([batch_of([]), batch_of([("好", False, True)])]))) == []
     with pytest.raises(BundleError):
         list(student_scorer([nobody])(iter([batch_of([("好", True, True)])])))

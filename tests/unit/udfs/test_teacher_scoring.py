@@ -18,6 +18,7 @@ from models.errors import BundleError
 from models.teachers.pretraining import build_tokenizer
 from models.teachers.projection import PROJECTION_VERSION, project
 from models.teachers.teacher import Teacher
+from udfs.model_files import ModelFiles
 from udfs.teacher_scoring import PROJECTION_SEED, teacher_scorer
 
 TEXTS = ["好", "老师", "ab", "老师好", "abc", "好好好好", "a" * 9, "老师讲得好", "", "b" * 13, "师" * 20]
@@ -56,7 +57,7 @@ def scored(
     places = [0, *sorted(cut % (len(rows) + 1) for cut in cuts), len(rows)]
     batches = [pa.RecordBatch.from_pylist(rows[first:last], schema) for first, last in pairwise(places)]
     digest = digest or Teacher.open(folder).digest
-    scorer = teacher_scorer(str(folder), "praise/teacher/1", digest, batch=4, projection=3)
+    scorer = teacher_scorer(ModelFiles(str(folder)), "praise/teacher/1", digest, batch=4, projection=3)
     return list(scorer(iter(batches)))
 
 
