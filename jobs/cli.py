@@ -65,8 +65,12 @@ def init(settings: SettingsOption = None, plan: PlanOption = False) -> None:
 def ingest(
     settings: SettingsOption = None,
     plan: PlanOption = False,
-    new: Annotated[bool, typer.Option("--new", help="Only files that came since the last time, by a stream.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="In batches of ingest.follow_files, each a run.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="The same, again and again until stopped.")] = False,
+    replace_file: Annotated[
+        list[str] | None,
+        typer.Option("--replace-file", help="A file whose content was changed on purpose; may be given again."),
+    ] = None,
 ) -> None:
     """Files of texts -> raw_texts, or rejected with a reason."""
     if new and follow:
@@ -74,8 +78,10 @@ def ingest(
     if plan or not (new or follow):
         from jobs.ingestion.ingest import JOB
 
-        launch(JOB, settings, plan)
+        launch(JOB, settings, plan, options={"replace_file": replace_file} if replace_file else None)
         return
+    if replace_file:
+        raise SettingsError("ingest: got --replace-file with --new or --follow, expected it by itself")
     context = context_for("ingest", load_settings(settings), options={"new": new, "follow": follow})
     from jobs.ingestion.ingest_stream import ingest_stream
 
@@ -95,7 +101,7 @@ def clean(
 @annotate_app.command("import", epilog=EXIT_CODES)
 def annotate_import(
     file: Annotated[
-        Path, typer.Option("--file", help="A CSV, TSV, JSONL or Parquet file, a folder of them, or a glob.")
+        str, typer.Option("--file", help="A CSV, TSV, JSONL or Parquet file, a folder of them, a glob, or a URI.")
     ],
     settings: SettingsOption = None,
     plan: PlanOption = False,
@@ -277,6 +283,24 @@ def runs(settings: SettingsOption = None, limit: LimitOption = 20, plan: PlanOpt
     from jobs.operations import runs as job
 
     job.show(context_for("runs", load_settings(settings)).lake, limit, Console())
+
+
+@app.command(epilog=EXIT_CODES)
+def diff(
+    first: Annotated[str, typer.Argument(metavar="MODEL", help="A student, as MODEL or MODEL@VERSION of thresholds.")],
+    second: Annotated[str, typer.Argument(metavar="MODEL", help="Another student of the same task.")],
+    settings: SettingsOption = None,
+    dt: DtOption = None,
+    examples: Annotated[int, typer.Option(help="Texts shown of each label and change.")] = 3,
+    plan: PlanOption = False,
+) -> None:
+    """What a promotion would change: labels gained and lost, with examples."""
+    if plan:
+        typer.echo(f"would compare the labels of {first} and {second}")
+        return
+    from jobs.reports import diff as job
+
+    job.show(context_for("diff", load_settings(settings), dt), first, second, examples, Console())
 
 
 @app.command(epilog=EXIT_CODES)

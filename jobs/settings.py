@@ -38,11 +38,6 @@ class LakeSettings(Frozen):
         description="How object stores are reached, as delta-rs names it (`AWS_REGION`, `AWS_ENDPOINT_URL`, "
         "`AWS_ACCESS_KEY_ID: ${…}`); empty: what Hadoop's settings of the session say. See docs/storage.md.",
     )
-    checkpoints: str | None = Field(
-        None,
-        description="The folder of what `ingest --new` and `--follow` have listed; `null`: `checkpoints` beside "
-        "`location`.",
-    )
     bundles: str = Field(
         "build/bundles",
         description="The folder of teachers and sealed students: a path that every machine has, or a URI (`s3://…`) "

@@ -18,6 +18,8 @@ from udfs.readers.formats import FORMATS
 from udfs.readers.reading import in_batches, read_spans
 from udfs.readers.record_spans import RejectedError
 from udfs.readers.records import check_characters, moment
+from udfs.readers.sources import RecordLimits
+from udfs.readers.spreadsheet_cells import unescaped
 from udfs.readers.text_encoding import UTF_8, Encoding
 
 ANNOTATION_FILES_DDL = "file string, format string"
@@ -37,6 +39,8 @@ _VALUES = {"1": True, "true": True, "yes": True, "y": True, "是": True} | {
 AnnotationColumn = Literal[
     "task", "label", "value", "annotator", "annotated_at", "text_id", "source", "source_id", "text", "text_b"
 ]
+DELIMITED = {"csv": ",", "tsv": "\t"}
+"""Formats whose files a spreadsheet opens, with their delimiters."""
 _COLUMNS: tuple[AnnotationColumn, ...] = get_args(AnnotationColumn)
 _STRINGS = tuple(name for name in _COLUMNS if name not in ("value", "annotated_at"))
 Batches = Iterator[pa.RecordBatch]
@@ -84,11 +88,19 @@ class AnnotationFiles:
 
 @dataclass(frozen=True, slots=True)
 class AnnotationRules:
-    """What makes a record an annotation: the files' names for ours, the labels of each task, the zone of times."""
+    """What makes a record an annotation.
+
+    Attributes:
+        settings: The files' names for ours.
+        labels: Of each task.
+        timezone: Of times without an offset.
+        limits: What times are taken: a wrong clock would speak against every later answer.
+    """
 
     settings: AnnotationSettings
     labels: Mapping[str, Collection[str]]
     timezone: str
+    limits: RecordLimits
 
 
 def annotation_parser(rules: AnnotationRules, cleaning: CleaningSettings) -> Callable[[Batches], Batches]:
@@ -111,7 +123,10 @@ def parse_file(path: str, file_format: str, rules: AnnotationRules, cleaner: Cle
     for number, span in enumerate(read_spans(path, layout)):
         row = {"file": path, "position": number, "length": span.length, "sha256": span.sha256, "raw": span.head}
         try:
-            yield row | parse_record(span.parse(), rules, cleaner, surrogate_reason)
+            record = span.parse()
+            if file_format in DELIMITED:
+                record = {name: unescaped(value) for name, value in record.items()}
+            yield row | parse_record(record, rules, cleaner, surrogate_reason)
         except RejectedError as rejected:
             yield row | {"reason": f"{REASON_PREFIX}{rejected.reason}", "detail": rejected.detail}
 
@@ -122,8 +137,8 @@ def parse_record(
     """The columns of an annotation.
 
     Raises:
-        RejectedError: with `unknown_label`, `wrong_value` or `incomplete`; or, for values that no column can take,
-            `wrong_type`, `nul_character` or the reason given for surrogates.
+        RejectedError: with `unknown_label`, `wrong_value`, `wrong_time` or `incomplete`; or, for values that no column
+            can take, `wrong_type`, `nul_character` or the reason given for surrogates.
     """
     values = _named(record, rules.settings)
     for name, value in values.items():
@@ -134,7 +149,7 @@ def parse_record(
     label = rules.settings.labels.get(label, label) if label else label
     if not task or label not in rules.labels.get(task, ()):
         raise RejectedError("unknown_label", "no such label of such a task is in the settings")
-    value = _VALUES.get(str(values["value"]).strip().lower())
+    value = None if isinstance(values["value"], list | dict) else _VALUES.get(str(values["value"]).strip().lower())
     if value is None:
         raise RejectedError("wrong_value", f"value is none of {', '.join(_VALUES)}")
     if not strings["annotator"]:
@@ -144,7 +159,7 @@ def parse_record(
     text, other = (cleaner.clean(raw) if raw else None for raw in (strings["text"], strings["text_b"]))
     return {
         "task": task, "label": label, "value": value, "annotator": strings["annotator"],
-        "annotated_at": _time(values["annotated_at"], rules.timezone), "text_id": strings["text_id"],
+        "annotated_at": _time(values["annotated_at"], rules), "text_id": strings["text_id"],
         "source": strings["source"], "source_id": strings["source_id"],
         "text_hash": digests.of_text(text, other) if text else None,
     }  # fmt: skip
@@ -165,9 +180,19 @@ def _string(name: str, value: Any) -> str | None:
     return value or None
 
 
-def _time(value: Any, zone: str) -> datetime | None:
-    """When the annotator spoke; None where that is not told, or by nothing that is a time."""
-    try:
-        return moment("annotated_at", value, zone)
-    except RejectedError:
+def _time(value: Any, rules: AnnotationRules) -> datetime | None:
+    """When the annotator spoke; None where that is not told.
+
+    Raises:
+        RejectedError: with `wrong_time`: what is there is no time, or none that can be. A year alone is a number of
+            seconds of 1970.
+    """
+    if value is None or value == "":
         return None
+    try:
+        when = moment("annotated_at", value, rules.timezone)
+    except RejectedError:
+        raise RejectedError("wrong_time", "annotated_at is not a time") from None
+    if not rules.limits.earliest <= when <= rules.limits.latest:
+        raise RejectedError("wrong_time", "annotated_at is before ingest.earliest, or in the future")
+    return when

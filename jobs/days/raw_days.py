@@ -56,12 +56,12 @@ class RawDays:
             counted = self._lake.read(self.table).groupBy(*_COLUMNS).count().toArrow()
             return _by_day(_summary("", counted.rename_columns([*_COLUMNS, "rows"])))
         live = [file.path for file in self._lake.catalog.arrow.files(self.table)]
-        known: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        known: dict[str, dict[date, dict[str, Any]]] = defaultdict(dict)  # two runs at once may both have told a file
         for row in self._lake.rows(tables.RAW_FILE_DAYS, "path", "dt", "rows", "signature"):
-            known[row["path"]].append(row)
+            known[row["path"]][row["dt"]] = row
         new = [path for path in live if path not in known]
         self._unknown = _read(self._lake.catalog.arrow.folder(self.table), new)
-        return _by_day([row for path in live for row in known[path]] + self._unknown)
+        return _by_day([row for path in live for row in known[path].values()] + self._unknown)
 
 
 def _read(folder: pafs.FileSystem, paths: Sequence[str]) -> list[dict[str, Any]]:

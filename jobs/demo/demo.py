@@ -132,7 +132,9 @@ def show(figures: dict[str, Any], folder: Path, console: Console) -> None:
     counts = figures["counts"]
     console.width = max(console.width, 120)
     console.print()
-    line = "   ".join(f"{name} [bold]{counts[name]:,}[/bold]" for name in ("read", "raw", "rejected", "texts"))
+    line = "   ".join(
+        f"{name} [bold]{counts[name]:,}[/bold]" for name in ("read", "raw", "rejected", "repeated", "texts")
+    )
     console.print(line, highlight=False)
     table = Table(show_edge=False, header_style="bold", title_justify="left")
     for name in (

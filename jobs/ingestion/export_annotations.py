@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,9 +19,12 @@ from jobs.runtime.context import Context, Days
 from jobs.runtime.job import Done, Job, Work
 from models.errors import SettingsError
 from models.folders import replaced_file
+from udfs.annotation_parsing import DELIMITED
+from udfs.readers.spreadsheet_cells import escaped
 
 COLUMNS = ("task", "label", "value", "annotator", "annotated_at", "text_id")
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_DELIMITERS = {f".{name}": delimiter for name, delimiter in DELIMITED.items()}
+_OWNER_ONLY = 0o600  # texts of pupils may be in it
 
 
 def plan(context: Context) -> Work[Path]:
@@ -66,12 +70,16 @@ def _record(row: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
 def write(file: Path, suffix: str, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> int:
     """Write the records in the form that the suffix names; returns how many there were."""
     rows = 0
-    with file.open("w", encoding="utf-8", newline="") as out:
+    with open(file, "w", encoding="utf-8", newline="", opener=_private) as out:
         put = _lines(out) if suffix == ".jsonl" else _cells(out, columns, _DELIMITERS[suffix])
         for record in records:
             put(record)
             rows += 1
     return rows
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, _OWNER_ONLY)
 
 
 def _lines(out: TextIO) -> Callable[[Mapping[str, Any]], object]:
@@ -81,7 +89,12 @@ def _lines(out: TextIO) -> Callable[[Mapping[str, Any]], object]:
 def _cells(out: TextIO, columns: Sequence[str], delimiter: str) -> Callable[[Mapping[str, Any]], object]:
     writer = csv.DictWriter(out, columns, delimiter=delimiter, lineterminator="\n")
     writer.writeheader()
-    return lambda record: writer.writerow({**record, "value": "true" if record["value"] else "false"})
+
+    def put(record: Mapping[str, Any]) -> object:
+        cells = {name: escaped(cell) if isinstance(cell, str) else cell for name, cell in record.items()}
+        return writer.writerow({**cells, "value": "true" if record["value"] else "false"})
+
+    return put
 
 
 JOB = Job("annotate export", plan, execute, reads=(tables.ANNOTATIONS, tables.TEXTS))

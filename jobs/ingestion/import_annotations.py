@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from jobs.ingestion.load_plan import Listed, survey_files
+from jobs.ingestion.file_survey import ListedFile, survey_files
 from jobs.lake import tables
 from jobs.lake.commits import Scope
 from jobs.lake.store import Lake
+from jobs.lake.upserting import upsert
 from jobs.runtime.context import Context
 from jobs.runtime.executors import map_batches
 from jobs.runtime.job import Done, Job, Work
@@ -53,7 +55,7 @@ class Import:
 def plan(context: Context) -> Work[Import]:
     """Survey the files that `--file` names: one, a folder's, or those of a glob."""
     given = str(context.request.options["file"])
-    listed = [(_format(path), path, size) for path, size in sized_files(given)]
+    listed = [ListedFile(_format(file.path), *file) for file in sized_files(given)]
     if not listed:
         raise DataError(f"--file: no file at {given}; give a {_suffixes()} file, a folder of them, or a glob")
     files = _surveyed(context.lake, context.settings.annotations, listed)
@@ -84,7 +86,8 @@ def execute(context: Context, work: Import) -> Done:
         once=f"{context.job}/{work.fingerprint}",
     )
     annotations = good.withColumn("run_id", F.lit(context.run_id)).select(*tables.ANNOTATIONS.names)
-    context.lake.upsert(annotations, tables.ANNOTATIONS, context.stamp(work.fingerprint))
+    stamp = context.stamp(work.fingerprint)
+    upsert(context.lake, annotations, tables.ANNOTATIONS, stamp, newer_by="annotated_at")
     counts = {row["reason"]: row["count"] for row in bad.groupBy("reason").count().collect()}
     for reason, number in sorted(counts.items()):
         context.reporter.say(f"  {number:,} annotations set aside: {reason.removeprefix(REASON_PREFIX)}")
@@ -110,10 +113,10 @@ def _suffixes() -> str:
     return f"{', '.join(texts)} or {last} (or these with .gz), or {' or '.join(others)}"
 
 
-def _surveyed(lake: Lake, settings: AnnotationSettings, listed: Listed) -> tuple[AnnotationFile, ...]:
+def _surveyed(lake: Lake, settings: AnnotationSettings, listed: Sequence[ListedFile]) -> tuple[AnnotationFile, ...]:
     """The files with their surveys; an error names those that are refused whole, for then nothing is imported."""
-    layouts = {name: AnnotationFiles(name, settings) for name, _, _ in listed}
-    files = tuple(AnnotationFile(name, survey) for name, survey in survey_files(lake, layouts, listed))
+    layouts = {file.source_name: AnnotationFiles(file.source_name, settings) for file in listed}
+    files = tuple(AnnotationFile(file.source_name, survey) for file, survey in survey_files(lake, layouts, listed))
     if refused := [_refusal(file.survey) for file in files if file.survey.refused]:
         raise DataError(f"{'; '.join(refused)}; nothing was imported")
     return files
@@ -129,7 +132,8 @@ def _refusal(survey: Survey) -> str:
 def _parsed(spark: SparkSession, settings: Settings, files: Sequence[AnnotationFile]) -> DataFrame:
     """Every record of the files (`PARSED`), read and cleaned by the executors, a task a file."""
     labels = {name: frozenset(task.labels) for name, task in settings.tasks.items()}
-    rules = AnnotationRules(settings.annotations, labels, settings.session.timezone)
+    limits = settings.ingest.limits(datetime.now(UTC))
+    rules = AnnotationRules(settings.annotations, labels, settings.session.timezone, limits)
     named = [(file.survey.path, file.format) for file in files]
     frame = spark.createDataFrame(named, ANNOTATION_FILES_DDL).repartition(len(named))
     return map_batches(frame, annotation_parser(rules, settings.cleaning), PARSED)

@@ -1,83 +1,158 @@
-"""Files of texts -> `raw_texts`, or `rejected` with a reason. The same files again add nothing."""
+"""Files of texts -> `raw_texts`, or `rejected` with a reason; `loads` keeps what became of each file.
+
+The same files again add nothing, and a record that was delivered before is counted and not kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.ingestion.load_plan import NewFile, loaded, plan
-from jobs.lake import tables
+from jobs.ingestion import load_checks, repetitions
+from jobs.ingestion.file_survey import task_count
+from jobs.ingestion.load_plan import COMMITTED, Batch, LoadPlan, NewFile, plan, plan_batch
+from jobs.ingestion.load_rows import batch_rows
+from jobs.lake import loads, tables
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from jobs.runtime.executors import map_batches
 from jobs.runtime.job import Done, Job
-from models.errors import ConflictError, DataError, RefusedError
+from models.errors import RefusedError
 from udfs.readers.reading import RANGES_DDL, RECORDS, record_reader
-from udfs.readers.sources import IngestSettings, SourceSettings
+from udfs.readers.sources import RecordLimits, SourceSettings
+
+COUNTS = ("read", "raw", "rejected", "repeated")
 
 
-def execute(context: Context, files: tuple[NewFile, ...]) -> Done:
-    """Read every record once; good ones to `raw_texts`, others to `rejected`; their sum must be what was counted."""
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When a run's records arrive: the moment, and its day in the session's zone."""
+
+    moment: datetime
+    zone: str
+
+    @property
+    def day(self) -> date:
+        """The `arrived_dt` of its rows."""
+        return self.moment.astimezone(ZoneInfo(self.zone)).date()
+
+
+def execute(context: Context, work: LoadPlan) -> Done | None:
+    """Load batch by batch: of each, every record becomes a raw text, a rejected one, or is counted as repeated."""
+    counts: Counter[str] = Counter()
+    refused: list[str] = []
+    did = False
+    for batch in _batches(context, work):
+        if batch.files or batch.done or batch.gone:
+            did = True
+            counts += load(context, batch)
+        refused += [f"{file.survey.path} ({file.survey.refused})" for file in batch.files if file.survey.refused]
+    told = {name: counts[name] for name in COUNTS}
+    if not refused:
+        return Done(counts=told, headline="read") if did else None
+    reason = f"set aside whole: {', '.join(refused)}"
+    error = RefusedError(
+        f"ingest: {reason}; all else is loaded. Mend the files, or take them away; what is file_changed on purpose is "
+        "taken by --replace-file NAME"
+    )
+    return Done(counts=told, headline="read", reason=reason, error=error)
+
+
+def _batches(context: Context, work: LoadPlan) -> Iterator[Batch]:
+    """The batch that was planned, or batches that are surveyed when their turn comes."""
+    if work.batch is not None:
+        yield work.batch
+    settings = context.settings
+    expected, step = {file.path for file in work.names}, settings.ingest.batch_files
+    for at in range(0, len(work.names), step):
+        yield plan_batch(context.lake, settings.sources, work.names[at : at + step], expected)
+
+
+def load(context: Context, batch: Batch) -> Counter[str]:
+    """Load a batch, in a commit of each table; what was read, and what became of it."""
+    arrival = Arrival(datetime.now(UTC), context.settings.session.timezone)
+    outcomes: list[tuple[NewFile, Counter[str]]] = []
+    if batch.files:
+        context.start_session()
+        load_checks.still_new(context.lake, batch.files)
+        outcomes = _load_records(context, batch, arrival)
+    rows = batch_rows(batch, outcomes, context.run_id, arrival.day)
+    counts = Counter({name: sum(row[name] for row in rows) for name in loads.COUNTS})
+    counts["read"] = counts.pop("records")
+    stamp = context.stamp(counts={name: counts[name] for name in COUNTS})
+    context.lake.append_rows_after(tables.LOADS, rows, stamp, batch.versions[tables.LOADS.name])
+    return counts
+
+
+def _load_records(context: Context, batch: Batch, arrival: Arrival) -> list[tuple[NewFile, Counter[str]]]:
+    """Read and commit the records of a batch's files; what became of each file's.
+
+    Rejected ones first: a load whose raw texts are there has all its rows.
+    """
     lake, settings = context.lake, context.settings
-    versions = {table: lake.log.version(table) for table in (tables.REJECTED, tables.RAW_TEXTS)}
-    _check_still_new(lake, files)
-    records = _read(context.spark, settings.sources, settings.ingest, files).persist(StorageLevel.MEMORY_AND_DISK)
-    marked = mark_duplicates(records, lake.read(tables.RAW_TEXTS)).persist(StorageLevel.MEMORY_AND_DISK)
+    limits = settings.ingest.limits(arrival.moment)
+    records = _new_records(lake, settings.sources, settings.ingest.split_bytes, limits, batch.files)
+    records = records.persist(StorageLevel.MEMORY_AND_DISK)
+    days = repetitions.days_of_ids(records)
+    earlier = repetitions.earlier_texts(lake.read(tables.RAW_TEXTS), days, settings.ingest.same_id_days)
+    marked = repetitions.mark(records, earlier).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        by_outcome = marked.groupBy(F.col("reason").isNotNull().alias("bad")).count().collect()
-        rows = {row["bad"]: row["count"] for row in by_outcome}
-        good, bad = rows.get(False, 0), rows.get(True, 0)
-        _check(settings.ingest, files, good, bad)
-        arrived = marked.withColumn("arrived_dt", F.current_date()).withColumn("run_id", F.lit(context.run_id))
-        # Each commit tells what a run that dies right after it has added. Rejected first: a file counts as loaded by
-        # all its rows, and one with nothing but rejected rows is complete already.
-        known = sum(file.known for file in files)
-        first = {"read": bad - known, "raw": 0, "rejected": bad - known}
-        counts = first | {"read": good + bad - known, "raw": good}
-        rejected = _rejected(lake, arrived)
-        lake.append_after(rejected, tables.REJECTED, context.stamp(counts=first), versions[tables.REJECTED])
-        lake.append_after(_raw(arrived), tables.RAW_TEXTS, context.stamp(counts=counts), versions[tables.RAW_TEXTS])
+        counts: dict[str, Counter[str]] = {}
+        for row in marked.groupBy("load_id", "outcome").count().collect():
+            counts.setdefault(row["load_id"], Counter())[row["outcome"]] = row["count"]
+        outcomes = [(file, counts.get(file.load_id, Counter())) for file in batch.files]
+        load_checks.all_read(outcomes)
+        load_checks.few_rejected(outcomes, settings.ingest.max_rejected_share)
+        load_checks.unchanged(lake, settings.sources, batch.files)
+        stamped = marked.withColumns({"arrived_dt": F.lit(arrival.day), "run_id": F.lit(context.run_id)})
+        for table, outcome in ((tables.REJECTED, repetitions.REJECTED), (tables.RAW_TEXTS, repetitions.RAW)):
+            rows = stamped.where(F.col("outcome") == outcome).withColumn("dt", F.to_date("event_time"))
+            lake.append_after(rows.select(*table.names), table, context.stamp(), batch.versions[table.name])
     finally:
         marked.unpersist()
         records.unpersist()
-    whole = ", ".join(f"{file.survey.path} ({file.survey.refused})" for file in files if file.survey.refused)
-    if not whole:
-        return Done(counts=counts, headline="read")
-    reason = f"set aside whole: {whole}"
-    error = RefusedError(f"ingest: {reason}; all else is loaded. Mend the files, or take them away")
-    return Done(counts=counts, headline="read", reason=reason, error=error)
+    return outcomes
 
 
-def _check_still_new(lake: Lake, files: Sequence[NewFile]) -> None:
-    """Nobody loaded of these files since they were planned; whoever does from now on takes this run's turn."""
-    now = loaded(lake, [file.load_id for file in files])
-    if taken := [file.survey.path for file in files if now.get(file.load_id, 0) != file.known]:
-        raise ConflictError(
-            f"ingest: another run loaded {', '.join(taken)} meanwhile; nothing was loaded, run it again"
-        )
+def _new_records(
+    lake: Lake, sources: Mapping[str, SourceSettings], split_bytes: int, limits: RecordLimits, files: Sequence[NewFile]
+) -> DataFrame:
+    """The records of the files, but for those that a run that was killed has set aside: they stay as they are."""
+    records = _read(lake.spark, sources, split_bytes, limits, files)
+    again = [file.load_id for file in files if file.rejected]
+    if not again:
+        return records
+    there = lake.read(tables.REJECTED).where(F.col("load_id").isin(again))
+    return records.join(there.select("load_id", "file", "position"), ["load_id", "file", "position"], "left_anti")
 
 
 def _read(
-    spark: SparkSession, sources: Mapping[str, SourceSettings], settings: IngestSettings, files: Sequence[NewFile]
-) -> DataFrame:
+    spark: SparkSession, sources: Mapping[str, SourceSettings], split_bytes: int, limits: RecordLimits,
+    files: Sequence[NewFile],
+) -> DataFrame:  # fmt: skip
     """The records of the files, read in ranges by the executors."""
     ranges = []
     for file in files:
-        size, path = file.survey.size, file.survey.path
-        splits = sources[file.source_name].splits(path)
-        step = settings.split_bytes if splits else max(size, 1)
-        if not file.survey.refused:
-            firsts = range(0, max(size, 1), step)
-            ranges += [(file.source_name, path, file.load_id, at, min(at + step, size)) for at in firsts]
+        name, survey = file.listed.source_name, file.survey
+        end = max(survey.size, 1)
+        step = split_bytes if sources[name].splits(survey.path) else end
+        if not survey.refused:
+            firsts = range(survey.first, end, step)
+            ranges += [(name, survey.path, file.load_id, at, min(at + step, end), survey.size) for at in firsts]
     refused = _refused(spark, files)
     if not ranges:
         return refused
-    frame = spark.createDataFrame(ranges, RANGES_DDL).repartition(len(ranges))
-    return map_batches(frame, record_reader(dict(sources), settings), RECORDS).unionByName(refused)
+    tasks = task_count(len(ranges), sum(last - at for *_, at, last, _ in ranges), split_bytes)
+    frame = spark.createDataFrame(ranges, RANGES_DDL).repartition(tasks)
+    return map_batches(frame, record_reader(dict(sources), limits), RECORDS).unionByName(refused)
 
 
 def _refused(spark: SparkSession, files: Sequence[NewFile]) -> DataFrame:
@@ -93,52 +168,4 @@ def _refused(spark: SparkSession, files: Sequence[NewFile]) -> DataFrame:
     return spark.createDataFrame(rows, from_arrow_schema(RECORDS))
 
 
-def mark_duplicates(records: DataFrame, raw_texts: DataFrame) -> DataFrame:
-    """Records with the reason `duplicate_id` where their id came earlier: in this load, or in another one."""
-    order = Window.partitionBy("text_id").orderBy("file", "position")
-    good = records.where("reason is null").withColumn("nth", F.row_number().over(order))
-    loads = F.broadcast(records.select(F.col("load_id").alias("this_load")).distinct())
-    # Rows of this very load may be there from a run that was killed after its commit; they are not earlier ones.
-    before = raw_texts.join(loads, raw_texts["load_id"] == loads["this_load"], "left_anti").select("text_id")
-    known = good.join(before.withColumn("known", F.lit(True)), "text_id", "left")
-    again = (F.col("nth") > 1) | F.col("known").isNotNull()
-    marked = known.withColumns(
-        {
-            "reason": F.when(again, F.lit("duplicate_id")),
-            "detail": F.when(again, F.lit("a record with this id came earlier")),
-            "raw": F.when(again, F.col("text").cast("binary")),
-        }
-    )
-    return marked.select(*records.columns).unionByName(records.where("reason is not null"))
-
-
-def _check(settings: IngestSettings, files: Sequence[NewFile], good: int, bad: int) -> None:
-    counted = sum(file.survey.records for file in files)
-    if counted != good + bad:
-        raise DataError(
-            f"ingest: the files hold {counted} records by their bytes, {good} good + {bad} rejected were parsed; "
-            "nothing was loaded: a file changed under way"
-        )
-    # A file refused whole is told by its name and ends the run with its own error; it is no share of anything.
-    whole = sum(1 for file in files if file.survey.refused)
-    if bad - whole > settings.max_rejected_share * max(counted - whole, 1):
-        raise DataError(
-            f"ingest: {bad - whole} of {counted - whole} records are rejected, over ingest.max_rejected_share "
-            f"{settings.max_rejected_share}; nothing was loaded: look at the files with --plan and the mapping, or "
-            "raise the limit"
-        )
-
-
-def _raw(marked: DataFrame) -> DataFrame:
-    good = marked.where("reason is null").withColumn("dt", F.to_date("event_time"))
-    return good.select(*tables.RAW_TEXTS.names)
-
-
-def _rejected(lake: Lake, marked: DataFrame) -> DataFrame:
-    there = lake.read(tables.REJECTED).select("load_id", "file", "position")
-    bad = marked.where("reason is not null").select(*tables.REJECTED.names)
-    return bad.join(there, ["load_id", "file", "position"], "left_anti").select(*tables.REJECTED.names)
-
-
-TABLES = (tables.REJECTED, tables.RAW_TEXTS)
-JOB = Job("ingest", plan, execute, writes=TABLES, count_tables=TABLES)
+JOB = Job("ingest", plan, execute, writes=COMMITTED, count_tables=(tables.LOADS,), needs_session=False)

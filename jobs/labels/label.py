@@ -70,7 +70,12 @@ def _decides(tasks: Mapping[str, TaskSettings], promoted: Mapping[str, Decider],
             "deciding": DECIDING_VERSION,
             "promotions": {name: promoted[name].promotion.state for name in needed},
             "tasks": {
-                name: tasks[name].model_dump(mode="json", include={"labels", "scenes", "kind"}) for name in needed
+                name: [
+                    tasks[name].kind,
+                    sorted(tasks[name].scenes),
+                    {label: [one.requires, one.excludes] for label, one in tasks[name].labels.items()},
+                ]
+                for name in needed
             },
         },
         chars=32,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,12 +21,14 @@ from jobs.lake.catalog import Catalog
 from jobs.lake.commits import Commit, Scope, Stamp, metadata
 from jobs.lake.committing import committing, conflict, turn_of
 from jobs.lake.log import Log
-from jobs.lake.merging import changed_rows, merge
 from jobs.lake.model_store import ModelStore
 from jobs.lake.schema_check import conform, conformed_rows, frame_of_rows
 from jobs.lake.tables import Table
 from jobs.settings import LakeSettings
 from udfs.data_files import DataFile
+
+Rows: TypeAlias = Sequence[Mapping[str, Any]] | pa.Table
+"""Rows that the driver holds."""
 
 
 class Lake:
@@ -130,14 +132,18 @@ class Lake:
 
         return self._commit_rows(table, rows, stamp, scope or Scope(), commit)
 
-    def replace_rows(self, table: Table, rows: Sequence[Mapping[str, Any]], stamp: Stamp, scope: Scope) -> Commit:
-        """Put these rows in place of all rows of the scope, in one commit."""
+    def replace_rows(
+        self, table: Table, rows: Rows, stamp: Stamp, scope: Scope, since: Snapshot | None = None
+    ) -> Commit:
+        """Put these rows in place of all rows of the scope, unless that changed after `since`, in one commit."""
         if self.catalog.left_to_spark(table) is not None:
-            return self.replace(self.frame(table, rows), table, stamp, scope)
-        since = self.catalog.arrow.snapshot(table, scope)
+            return self.replace(
+                self.frame(table, rows if not isinstance(rows, pa.Table) else rows.to_pylist()), table, stamp, scope
+            )
+        looked_at = since or self.catalog.arrow.snapshot(table, scope)
 
         def commit(files: Sequence[DataFile], told: str) -> int:
-            return self.catalog.arrow.replace(table, files, told, scope=scope, since=since)
+            return self.catalog.arrow.replace(table, files, told, scope=scope, since=looked_at)
 
         return self._commit_rows(table, rows, stamp, scope, commit)
 
@@ -161,18 +167,18 @@ class Lake:
         return Commit(made, _rows_of(files), stamp.fingerprint, scope or Scope(), stamp.expected)
 
     def _commit_rows(
-        self, table: Table, rows: Sequence[Mapping[str, Any]], stamp: Stamp, scope: Scope,
+        self, table: Table, rows: Rows, stamp: Stamp, scope: Scope,
         commit: Callable[[Sequence[DataFile], str], int | None],
     ) -> Commit:  # fmt: skip
         """Write the rows to files, a partition each, and commit them; no file stays of what was not committed."""
-        conformed = conformed_rows(table, rows)
+        conformed = rows if isinstance(rows, pa.Table) else conformed_rows(table, rows)
         folder = self.catalog.arrow.folder(table)
         with committing(table, stamp), row_files.written(table, conformed, folder) as files:
             version = commit(files, metadata(stamp, scope))
             if version is None:
                 row_files.remove(files, folder)
         if version is None:
-            return self._no_commit(table, stamp)
+            return self.no_commit(table, stamp)
         self.catalog.arrow.gather(table)
         return Commit(version, conformed.num_rows, stamp.fingerprint, scope, stamp.expected)
 
@@ -183,7 +189,7 @@ class Lake:
     ) -> Commit:
         """Add rows in one commit; with `once` the same name adds nothing a second time (Delta's transaction id)."""
         options = {"txnAppId": once, "txnVersion": "1"} if once else {}
-        return self._write(frame, table, stamp, scope or Scope(), "append", options) or self._no_commit(table, stamp)
+        return self._write(frame, table, stamp, scope or Scope(), "append", options) or self.no_commit(table, stamp)
 
     def append_after(
         self, frame: DataFrame, table: Table, stamp: Stamp, version: int, scope: Scope | None = None, sequence: str = ""
@@ -209,19 +215,7 @@ class Lake:
         gathered, each task writes what it has: for rows that come by partition already.
         """
         options = {"replaceWhere": scope.predicate(), "optimizeWrite": str(gathered).lower()}
-        return self._write(frame, table, stamp, scope, "overwrite", options) or self._no_commit(table, stamp)
-
-    def upsert(self, frame: DataFrame, table: Table, stamp: Stamp) -> Commit:
-        """Insert rows with a new key, update those whose values differ, leave the rest; `frame` has each key once.
-
-        Where nothing differs no commit is made: the same file twice changes nothing.
-        """
-        rows = changed_rows(conform(frame, table), self.read(table), table).localCheckpoint(eager=True)
-        if rows.isEmpty():
-            return self._no_commit(table, stamp)
-        with committing(table, stamp):
-            merge(self.catalog.delta(table), rows, table, metadata(stamp, Scope()))
-        return self.log.commit_of_run(table, stamp) or self._no_commit(table, stamp)
+        return self._write(frame, table, stamp, scope, "overwrite", options) or self.no_commit(table, stamp)
 
     def _write(
         self, frame: DataFrame, table: Table, stamp: Stamp, scope: Scope, mode: str, options: dict[str, str]
@@ -239,7 +233,7 @@ class Lake:
         commit = self.log.commit_of_run(table, stamp)
         return commit if commit is not None and commit.version > before else None
 
-    def _no_commit(self, table: Table, stamp: Stamp) -> Commit:
+    def no_commit(self, table: Table, stamp: Stamp) -> Commit:
         """What a write that added no row tells: an earlier one had made it all."""
         return Commit(self.log.version(table), 0, stamp.fingerprint, expected=stamp.expected)
 

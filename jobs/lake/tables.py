@@ -95,6 +95,18 @@ REJECTED = Table(
     comment="What could not be read, with its reason and its bytes up to 64 KiB.",
     append_only=True,
 )  # fmt: skip
+LOADS = Table(
+    "loads",
+    columns(
+        load_id=STRING, file=STRING, arrived_dt=DATE, source_name=optional(STRING), layout=optional(STRING),
+        size=optional(LONG), modified=optional(TIMESTAMP), sha256=optional(STRING), first=LONG, state=STRING,
+        records=LONG, raw=LONG, rejected=LONG, repeated=LONG, run_id=STRING,
+    ),
+    key=("load_id", "file", "arrived_dt", "run_id"),
+    comment="What became of every file: records = raw + rejected + repeated, which add up over a load's rows. state: "
+    "loaded, known (its content was loaded before) or refused. layout: a digest of how it was read. first: the byte "
+    "where what was loaded begins. An earlier version's loads have no size, time and digest.",
+)  # fmt: skip
 TEXTS = Table(
     "texts",
     columns(
@@ -257,7 +269,7 @@ RAW_FILE_DAYS = Table(
 )  # fmt: skip
 
 ALL: tuple[Table, ...] = (
-    RAW_TEXTS, REJECTED, TEXTS, ANNOTATIONS, TEACHER_SCORES, ROUND_SAMPLES, ROUNDS, MODELS, STUDENT_SCORES,
+    RAW_TEXTS, REJECTED, LOADS, TEXTS, ANNOTATIONS, TEACHER_SCORES, ROUND_SAMPLES, ROUNDS, MODELS, STUDENT_SCORES,
     THRESHOLDS, PROMOTIONS, LABELS, EVALUATIONS, COMPARISONS, RUNS, MADE_DAYS, RAW_FILE_DAYS,
 )  # fmt: skip
 BY_NAME = {table.name: table for table in ALL}

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import arrow_udf
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.labels.label_decisions import decide_labels, deciders
+from jobs.days import made_days
+from jobs.days.live_files import LiveFiles
+from jobs.labels.label_decisions import Decider, decide_labels, deciders
 from jobs.lake import registry, tables, views
 from jobs.lake.store import Lake
+from jobs.runtime import daily
 from jobs.runtime.context import Context
 from jobs.settings import Settings
+from models import label_dependencies
 from models.errors import SettingsError
 from models.tasks import TaskSettings
 from udfs.sql_functions import student_probs
@@ -60,11 +65,41 @@ def _moment(text: str | None, zone: str) -> datetime | None:
 
 
 def label_as_of(lake: Lake, tasks: Mapping[str, TaskSettings], moment: datetime | None) -> DataFrame:
-    """The labels as the promotions in force at a moment decide them, from the stored scores: no inference."""
+    """The labels as the promotions in force at a moment decide them, from the stored scores: no inference.
+
+    Days that the model then in force did not score have none (`not_scored` tells them).
+    """
     promoted = deciders(lake, tasks, registry.live(lake, moment))
     if not promoted:
         return lake.frame(tables.LABELS, [])
-    return decide_labels(lake.read(tables.TEXTS), lake.read(tables.STUDENT_SCORES), tasks, promoted)
+    found = decide_labels(lake.read(tables.TEXTS), lake.read(tables.STUDENT_SCORES), tasks, promoted)
+    for name, days in not_scored(lake, tasks, promoted).items():
+        found = found.where(~((F.col("task") == name) & daily.on_days(days)))
+    return found
+
+
+def not_scored(
+    lake: Lake, tasks: Mapping[str, TaskSettings], promoted: Mapping[str, Decider]
+) -> dict[str, frozenset[date]]:
+    """By task, the days of texts without any score of a model that decides it, or that its labels depend on."""
+    there = {cell.day for cell in LiveFiles(lake, tables.TEXTS).signatures()}
+    scored = LiveFiles(lake, tables.STUDENT_SCORES).signatures()
+    days = {name: {cell.day for cell in scored if cell.part == one.model.model_id} for name, one in promoted.items()}
+    found = {
+        name: frozenset(
+            day for one in label_dependencies.dependencies(tasks, name) & days.keys() for day in there - days[one]
+        )
+        for name in promoted
+    }
+    return {name: missing for name, missing in found.items() if missing}
+
+
+def _tell_not_scored(context: Context, as_of: str | None, console: Console) -> None:
+    lake, tasks = context.lake, context.settings.tasks
+    promoted = deciders(lake, tasks, registry.live(lake, _moment(as_of, context.settings.session.timezone)))
+    for name, days in sorted(not_scored(lake, tasks, promoted).items()):
+        told = f"label_as_of: not scored for {name}, and left out: {made_days.in_words(days)}"
+        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def run(context: Context, statement: str, limit: int, as_of: str | None, console: Console) -> None:
@@ -74,6 +109,8 @@ def run(context: Context, statement: str, limit: int, as_of: str | None, console
             f"sql: {changing[0].strip().upper()} would change tables; only jobs write them, ask with SELECT"
         )
     prepare(context.lake, context.settings, as_of)
+    if "label_as_of" in statement:
+        _tell_not_scored(context, as_of, console)
     try:
         frame = context.spark.sql(statement)
         rows = frame.limit(limit + 1).collect()

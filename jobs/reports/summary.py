@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
-from jobs.lake import registry, tables, text_queries, threshold_queries
+from jobs.lake import loads, registry, tables, text_queries, threshold_queries
 from jobs.lake.store import Lake
 from models.errors import DataError
 from models.tasks import TaskSettings
@@ -16,9 +16,8 @@ from udfs.annotation_parsing import REASON_PREFIX
 
 
 def counts(lake: Lake, tasks: Mapping[str, TaskSettings]) -> dict[str, Any]:
-    """Read, raw, rejected, texts; and per task the texts of its scenes, settled, scored and positive labels."""
-    ended = (pc.field("job") == "ingest") & (pc.field("outcome") == "done")
-    read = sum(row["row_counts"].get("read", 0) for row in lake.rows(tables.RUNS, "row_counts", where=ended))
+    """Read, raw, rejected, repeated, texts; and per task the texts of its scenes, settled, scored, positive labels."""
+    told = loads.totals(lake)
     of_texts = ~F.startswith("reason", F.lit(REASON_PREFIX))
     rejected = lake.read(tables.REJECTED).where(of_texts).count()
     # A task that has no student in force yet has nothing to count.
@@ -27,7 +26,8 @@ def counts(lake: Lake, tasks: Mapping[str, TaskSettings]) -> dict[str, Any]:
         name: _task_counts(lake, name, task, live[name].model_id) for name, task in tasks.items() if name in live
     }
     raw, texts = lake.read(tables.RAW_TEXTS).count(), lake.read(tables.TEXTS).count()
-    return {"read": read, "raw": raw, "rejected": rejected, "texts": texts, "tasks": per_task}
+    counted = {"read": told["records"], "raw": raw, "rejected": rejected, "repeated": told["repeated"]}
+    return counted | {"texts": texts, "tasks": per_task}
 
 
 def _task_counts(lake: Lake, name: str, task: TaskSettings, model_id: str) -> dict[str, int]:
@@ -42,8 +42,11 @@ def _task_counts(lake: Lake, name: str, task: TaskSettings, model_id: str) -> di
 def check(found: dict[str, Any]) -> None:
     """The counts that must hold, all that do not in one `DataError`."""
     problems = []
-    if found["read"] != found["raw"] + found["rejected"]:
-        problems.append(f"read {found['read']} is not raw {found['raw']} + rejected {found['rejected']}")
+    if found["read"] != found["raw"] + found["rejected"] + found["repeated"]:
+        problems.append(
+            f"read {found['read']} is not raw {found['raw']} + rejected {found['rejected']} + repeated "
+            f"{found['repeated']}"
+        )
     if found["raw"] != found["texts"]:
         problems.append(f"raw {found['raw']} is not texts {found['texts']}")
     for name, task in found["tasks"].items():

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 Open = Callable[[Ran, str], "Lake"]
 # What a second run may write differently: who wrote it, and when.
-_OF_THE_RUN = {"run_id", "created_at", "from_ts", "seconds", "arrived_dt"}
+_OF_THE_RUN = {"run_id", "created_at", "from_ts", "seconds", "arrived_dt", "modified"}
 
 
 def test_the_counts_hold(undisturbed: Ran) -> None:

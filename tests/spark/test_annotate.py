@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -194,3 +196,62 @@ def test_an_export_is_refused_before_it_begins(imported: tuple[Lake, Done, Path]
         context = context_of(imported[0], "annotate export", tasks=TASKS, options={"file": str(tmp_path / name)})
         with pytest.raises(SettingsError, match=told):
             export_annotations.plan(context)
+
+
+def test_an_older_file_does_not_take_back_a_newer_answer(imported: tuple[Lake, Done, Path], tmp_path: Path) -> None:
+    lake = imported[0]
+    own = {"text_id": "t5", "annotator": "zhao"}
+    for name, when, value in (("new", "2026-03-05", True), ("old", "2026-03-01", False), ("none", None, False)):
+        file = write(tmp_path / f"{name}.jsonl", [record(**own, value=value, annotated_at=when)])
+        do(import_annotations.JOB, context_for(lake, file))
+    found = lake.read(tables.ANNOTATIONS).where("annotator = 'zhao'")
+    assert rows_of(found, "value") == [(True,)]
+
+
+def test_bad_lines_are_set_aside_and_the_file_may_be_named_by_a_uri(
+    imported: tuple[Lake, Done, Path], tmp_path: Path
+) -> None:
+    lake = imported[0]
+    good = "praise,asks,1,qian,t5,2026-03-05\n"
+    bad = [
+        "praise,asks,1,qian,t5\n",
+        good.replace("-03-05", ""),
+        good.replace("2026-03-05", "soon"),
+        good[:-1] + ",x\n",
+    ]
+    (tmp_path / "a b.csv").write_text("task,label,value,annotator,text_id,annotated_at\n" + "".join([*bad, good]))
+    nested = '{"task": "praise", "label": "asks", "annotator": "qian", "text_id": "t1", "value": ' + "[" * 900
+    (tmp_path / "b.jsonl").write_text(nested + "]" * 900 + "}\n" + "[" * 200_000)
+    place = "file://" + quote(str(tmp_path))
+    done = do(import_annotations.JOB, context_of(lake, "annotate import", tasks=TASKS, options={"file": place}))
+    assert done is not None
+    told = {name: count for name, count in done.counts.items() if name.startswith("annotation_")}
+    assert sum(told.values()) == 6
+    assert (told["annotation_wrong_time"], told["annotation_malformed"] + told.get("annotation_wrong_value", 0)) == (
+        2,
+        4,
+    )
+    assert rows_of(lake.read(tables.ANNOTATIONS).where("annotator = 'qian'"), "text_id") == [("t5",)]
+
+
+def test_an_export_is_its_owners_and_harmless_in_a_spreadsheet(
+    shared_lake: Callable[..., Lake], tmp_path: Path
+) -> None:
+    lake = shared_lake(tables.TEXTS, *BOTH)
+    texts = ["=HYPERLINK(A1)", "＠SUM", "'=a", "-1", "好"]
+    add(lake, tables.TEXTS, *(text_row(f"t{nth}", text) for nth, text in enumerate(texts)))
+    rows = [record(text_id=f"t{nth}", annotator="=li") for nth in range(len(texts))]
+    do(import_annotations.JOB, context_for(lake, write(tmp_path / "a.jsonl", rows)))
+    context = context_of(
+        lake, "annotate export", tasks=TASKS, options={"file": str(tmp_path / "out.csv"), "with_text": True}
+    )
+    do(export_annotations.JOB, context)
+    assert (tmp_path / "out.csv").stat().st_mode & 0o777 == 0o600
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.DictReader(file) for cell in row.values()]
+    assert not [cell for cell in cells if cell[:1] in tuple("=+-@＝＋－＠")]
+    before = lake.log.version(tables.ANNOTATIONS)
+    again = do(import_annotations.JOB, context_for(lake, tmp_path / "out.csv"))
+    assert again is not None
+    assert (again.counts["annotations"], again.counts["set_aside"]) == (5, 0)
+    assert lake.log.version(tables.ANNOTATIONS) == before

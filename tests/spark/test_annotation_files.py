@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
-from jobs.ingestion import import_annotations, load_plan
+from jobs.ingestion import file_survey, import_annotations
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.job import Context
@@ -112,7 +112,7 @@ def test_files_of_a_declared_encoding_are_read_as_such(seeded: Lake, tmp_path: P
 def test_files_refused_whole_are_all_named_and_nothing_is_written(
     seeded: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(load_plan, "FEW_FILES", few)  # 0: executors look through the files
+    monkeypatch.setattr(file_survey, "FEW_FILES", few)  # 0: executors look through the files
     (tmp_path / "a.csv").write_text("says,task\n好,praise\n", "utf-8")
     (tmp_path / "b.csv").write_text("text,task\n好,praise\n", "utf-8")
     (tmp_path / "c.csv.gz").write_bytes(gzip.compress(b"says,task\n" * 99)[:-9])

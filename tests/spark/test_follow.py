@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.ingestion import ingest_stream
-from jobs.lake import tables
+from jobs.ingestion import ingest_stream, load_plan
+from jobs.lake import loads, tables
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from models.errors import DataError, RefusedError
@@ -25,7 +25,7 @@ from tests.support import context_of, rows_of, versions
 pytestmark = [pytest.mark.spark, pytest.mark.faults]
 
 COLUMNS = {"source_id": "id", "text": "content", "event_time": "at"}
-TABLES = (tables.RAW_TEXTS, tables.REJECTED, tables.RUNS)
+TABLES = (tables.RAW_TEXTS, tables.REJECTED, tables.LOADS, tables.RUNS)
 ROOT = Path(__file__).parents[2]
 
 
@@ -92,18 +92,16 @@ def test_files_are_taken_once_however_late_and_old_they_are(lake: Callable[..., 
 
 
 def test_stream_and_batch_know_of_each_other(lake: Callable[..., Lake], tmp_path: Path) -> None:
-    from jobs.ingestion import load_plan
-
     own = lake(*TABLES)
     put(tmp_path, "a.jsonl", "1")
     context = context_for(own, tmp_path)
     assert len(load_plan.plan(context).steps) == 1
     ingest_stream.ingest_stream(context, until_stopped=False)
     assert load_plan.plan(context).steps == ()
-    Path(ingest_stream.checkpoint(context)).rename(tmp_path / "_lost")
-    before = versions(own, *TABLES)
+    put(tmp_path, "a.jsonl", "1", "2")  # it has grown
     ingest_stream.ingest_stream(context, until_stopped=False)
-    assert versions(own, *TABLES) == before
+    assert counts_told(own) == [("done", 1), ("done", 1)]
+    assert ids(own) == ["1", "2"]
 
 
 def test_a_refused_file_ends_the_pass_with_code_4_after_all_else_is_loaded(
@@ -121,7 +119,7 @@ def test_a_refused_file_ends_the_pass_with_code_4_after_all_else_is_loaded(
 
 def test_a_batch_that_fails_is_taken_again(lake: Callable[..., Lake], tmp_path: Path) -> None:
     own = lake(*TABLES)
-    tmp_path.joinpath("a.jsonl").write_text('{"id": "1"}\n{"id": "2", "content": "b", "at": 0}')
+    tmp_path.joinpath("a.jsonl").write_text('{"id": "1"}\n{"id": "2", "content": "b", "at": 1772382600}')
     with pytest.raises(DataError, match="max_rejected_share"):
         ingest_stream.ingest_stream(context_for(own, tmp_path), until_stopped=False)
     assert ids(own) == []
@@ -129,29 +127,31 @@ def test_a_batch_that_fails_is_taken_again(lake: Callable[..., Lake], tmp_path: 
     assert ids(own) == ["2"]
 
 
-def test_a_folder_that_is_not_there_is_told(lake: Callable[..., Lake], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"sources.app: .*none cannot be followed"):
-        ingest_stream.ingest_stream(context_for(lake(*TABLES), tmp_path / "none"), until_stopped=False)
-
-
-def test_a_stream_killed_between_write_and_checkpoint_loads_each_file_once(
-    lake: Callable[..., Lake], tmp_path: Path
+def test_a_folder_without_files_is_told_once_and_leaves_nothing(
+    lake: Callable[..., Lake], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    own = lake(*TABLES)
+    context = context_for(own, tmp_path / "none")
+    said: list[str] = []
+    monkeypatch.setattr(context.reporter, "say", said.append)
+    ingest_stream.ingest_stream(context, until_stopped=False)
+    assert said == [f"  app: no file at {tmp_path / 'none'}"]
+    assert counts_told(own) == []
+
+
+def test_a_stream_killed_between_its_commits_loads_each_file_once(lake: Callable[..., Lake], tmp_path: Path) -> None:
     own = lake(*TABLES)
     put(tmp_path / "in", "a.jsonl", "1", "2")
     killed = pingti(tmp_path, own, "--new", stop_at="ingest:raw_texts:after_commit")
     told, _ = killed.communicate(timeout=400)
     assert killed.returncode == -signal.SIGKILL, told[-2000:]
-    context = context_for(own, tmp_path / "in")
-    log = Path(ingest_stream.checkpoint(context))
-    assert (log / "offsets" / "0").exists()
-    assert not (log / "commits" / "0").exists()
     assert ids(own) == ["1", "2"]
+    assert own.read(tables.LOADS).count() == 0
     put(tmp_path / "in", "b.jsonl", "3")
-    ingest_stream.ingest_stream(context, until_stopped=False)
-    assert (log / "commits" / "0").exists()
+    ingest_stream.ingest_stream(context_for(own, tmp_path / "in"), until_stopped=False)
     assert ids(own) == ["1", "2", "3"]
-    assert counts_told(own) == [("done", 1), ("done", 2)]  # of the killed run, too
+    assert loads.totals(own) == {"records": 3, "raw": 3, "rejected": 0, "repeated": 0}
+    assert sum(read for _, read in counts_told(own)) == 3  # those of the killed run, too
 
 
 def test_a_followed_folder_is_loaded_until_the_process_is_told_to_end(

@@ -12,7 +12,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from jobs.ingestion import ingest, load_plan
-from jobs.lake import stop_points, tables
+from jobs.ingestion.file_survey import ListedFile
+from jobs.lake import loads, stop_points, tables
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from jobs.runtime.job import run
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.spark
 
 COLUMNS = {"source_id": "id", "text": "content", "event_time": "at"}
 BOTH = (tables.RAW_TEXTS, tables.REJECTED)
+THREE = (*BOTH, tables.LOADS)
 AT = "2026-03-01T08:00:00Z"
 
 
@@ -46,13 +48,14 @@ def told(lake: Lake) -> dict[str, int]:
 
 def held(lake: Lake) -> dict[str, int]:
     raw, rejected = (lake.read(table).count() for table in BOTH)
+    assert loads.totals(lake) == {"records": raw + rejected, "raw": raw, "rejected": rejected, "repeated": 0}
     return {"read": raw + rejected, "raw": raw, "rejected": rejected}
 
 
 def test_refused_files_are_set_aside_by_name_and_counted_while_the_others_are_loaded(
     lake: Callable[..., Lake], tmp_path: Path
 ) -> None:
-    own = lake(*BOTH, tables.RUNS)
+    own = lake(*THREE, tables.RUNS)
     packed = gzip.compress(lines(("1", "老师好"), ("2", "好")) * 50)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines(("1", "老师好"), ("2", "好的"))))
     (tmp_path / "b.jsonl.gz").write_bytes(packed[:-12])
@@ -78,11 +81,11 @@ def test_refused_files_are_set_aside_by_name_and_counted_while_the_others_are_lo
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines(("4", "mended"))))
     done = run(ingest.JOB, context_for(own, tmp_path))
     assert done is not None
-    assert done.counts == {"read": 1, "raw": 1, "rejected": 0}
+    assert done.counts == {"read": 1, "raw": 1, "rejected": 0, "repeated": 0}
 
 
 def test_a_load_of_refused_files_alone_loads_nothing_and_says_so(lake: Callable[..., Lake], tmp_path: Path) -> None:
-    own = lake(*BOTH, tables.RUNS)
+    own = lake(*THREE, tables.RUNS)
     (tmp_path / "a.csv").write_bytes(b"id,at\n1,2026-03-01\n")
     with pytest.raises(RefusedError, match="file_header"):
         run(ingest.JOB, context_for(own, tmp_path, "csv"))
@@ -92,21 +95,22 @@ def test_a_load_of_refused_files_alone_loads_nothing_and_says_so(lake: Callable[
 def test_a_file_that_cannot_be_opened_ends_the_run_and_is_not_forgotten(
     lake: Callable[..., Lake], tmp_path: Path
 ) -> None:
-    own = lake(*BOTH)
-    listed = [("app", str(tmp_path / "gone.jsonl"), 1)]
+    own = lake(*THREE)
+    listed = [ListedFile("app", str(tmp_path / "gone.jsonl"), 1)]
     before = versions(own, *BOTH)
+    settings = context_for(own, tmp_path).settings
     with pytest.raises(DataError, match=r"nothing was loaded; .*gone.jsonl: cannot be opened"):
-        load_plan.plan_files(own, context_for(own, tmp_path).settings.sources, listed)
+        load_plan.plan_files(own, settings.sources, settings.ingest, listed)
     assert versions(own, *BOTH) == before
 
 
 def test_a_gbk_file_is_rejected_undeclared_and_loaded_once_declared(lake: Callable[..., Lake], tmp_path: Path) -> None:
-    own = lake(*BOTH)
+    own = lake(*THREE)
     content = lines(("1", "老师好"), ("2", "上课")).decode().encode("gbk")
     (tmp_path / "a.jsonl").write_bytes(content)
     undeclared = do(ingest.JOB, context_for(own, tmp_path))
     assert undeclared is not None
-    assert undeclared.counts == {"read": 2, "raw": 0, "rejected": 2}
+    assert undeclared.counts == {"read": 2, "raw": 0, "rejected": 2, "repeated": 0}
     assert rows_of(own.read(tables.REJECTED).select("reason").distinct()) == [("not_utf8",)]
     do(ingest.JOB, context_for(own, tmp_path, encoding="gbk"))
     assert rows_of(own.read(tables.RAW_TEXTS), "source_id", "text") == [("1", "老师好"), ("2", "上课")]
@@ -116,12 +120,12 @@ def test_a_gbk_file_is_rejected_undeclared_and_loaded_once_declared(lake: Callab
 def test_a_json_value_past_20_million_characters_is_one_rejected_row_with_its_length(
     lake: Callable[..., Lake], tmp_path: Path
 ) -> None:
-    own = lake(*BOTH)
+    own = lake(*THREE)
     long = lines(("2", "x" * 20_500_000))
     (tmp_path / "a.jsonl").write_bytes(b"\n".join([lines(("1", "a")), long, lines(("3", "b"))]))
     done = do(ingest.JOB, context_for(own, tmp_path))
     assert done is not None
-    assert done.counts == {"read": 3, "raw": 2, "rejected": 1}
+    assert done.counts == {"read": 3, "raw": 2, "rejected": 1, "repeated": 0}
     rejected = own.read(tables.REJECTED).withColumn("kept", F.length("raw"))
     assert rows_of(rejected, "reason", "position", "length", "kept") == [
         ("too_long", len(lines(("1", "a"))) + 1, len(long), 64 << 10)
@@ -149,19 +153,31 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.mark.faults
 @pytest.mark.parametrize(
-    "place", ["ingest:rejected:after_commit", "ingest:raw_texts:before_commit", "ingest:raw_texts:after_commit"]
+    ("place", "recorded"),
+    [
+        ("ingest:rejected:before_commit", 0),
+        ("ingest:rejected:after_commit", 0),
+        ("ingest:raw_texts:before_commit", 0),
+        ("ingest:raw_texts:after_commit", 0),
+        ("ingest:loads:before_commit", 0),
+        ("ingest:loads:after_commit", 1),
+    ],
 )
 def test_a_run_killed_around_its_commits_loses_no_count(
-    lake: Callable[..., Lake], tmp_path: Path, killed_at: Callable[[str], None], place: str
+    lake: Callable[..., Lake], tmp_path: Path, killed_at: Callable[[str], None], place: str, recorded: int
 ) -> None:
-    own = lake(*BOTH, tables.RUNS)
+    own = lake(*THREE, tables.RUNS)
     (tmp_path / "all-bad.jsonl").write_bytes(b"{\n[\n")
-    (tmp_path / "mixed.jsonl").write_bytes(lines(("1", "a"), ("2", ""), ("3", "c")))
+    (tmp_path / "mixed.jsonl").write_bytes(lines(("1", "a"), ("2", ""), ("3", "c"), ("3", "c"), ("3", "other")))
+    (tmp_path / "repeated.jsonl").write_bytes(lines(("1", "a"), ("3", "c")))
     killed_at(place)
     with pytest.raises(Killed):
         run(ingest.JOB, context_for(own, tmp_path))
     for _ in range(2):
         run(ingest.JOB, context_for(own, tmp_path))
-    assert told(own) == held(own) == {"read": 5, "raw": 2, "rejected": 3}
-    reasons = own.read(tables.RUNS).where("reason LIKE 'killed after a commit%'")
-    assert reasons.count() == 1
+    assert loads.totals(own) == {"records": 9, "raw": 2, "rejected": 4, "repeated": 3}
+    assert told(own) == {"read": 9, "raw": 2, "rejected": 4}
+    assert rows_of(own.read(tables.RAW_TEXTS), "source_id", "text") == [("1", "a"), ("3", "c")]
+    reasons = ["duplicate_id", "malformed", "malformed", "no_text"]
+    assert [row[0] for row in rows_of(own.read(tables.REJECTED), "reason")] == reasons
+    assert own.read(tables.RUNS).where("reason LIKE 'killed after a commit%'").count() == recorded

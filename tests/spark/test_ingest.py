@@ -15,20 +15,23 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
-from jobs.ingestion import ingest, load_plan
-from jobs.lake import tables
+from jobs.ingestion import file_survey, ingest, repetitions
+from jobs.ingestion.load_plan import LoadPlan
+from jobs.lake import loads, tables
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
-from jobs.runtime.job import Done, Work
+from jobs.runtime.job import Done
 from models import digests
-from models.errors import ConflictError, DataError
+from models.errors import ConflictError, DataError, RefusedError
 from tests.support import context_of, do, rows_of, versions
+from udfs.readers.sources import RecordLimits
 
 pytestmark = pytest.mark.spark
 
 COLUMNS = {"source_id": "id", "text": "content", "event_time": "at", "scene": "scene"}
 EVENING, LATER = "2026-03-01T16:30:00Z", "2026-03-01T15:59:59.999999Z"  # either side of midnight in Shanghai
 BOTH = (tables.RAW_TEXTS, tables.REJECTED)
+THREE = (*BOTH, tables.LOADS)
 
 
 def json_line(own: Any, content: Any, at: Any = EVENING, scene: Any = "live_chat") -> bytes:
@@ -95,21 +98,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def loaded(shared_lake: Callable[..., Lake], folder: Path) -> tuple[Lake, Done]:
-    """A lake into which the files were loaded once."""
-    lake = shared_lake(*BOTH)
-    done = do(ingest.JOB, context_for(lake, folder))
+def loaded(shared_lake: Callable[..., Lake], folder: Path) -> tuple[Lake, Done, LoadPlan]:
+    """A lake into which the files were loaded once, and how that was planned."""
+    lake = shared_lake(*THREE)
+    context = context_for(lake, folder)
+    work = ingest.plan(context).required()
+    done = ingest.execute(context, work)
     assert done is not None
-    return lake, done
+    return lake, done, work
 
 
 def offset(line: int) -> int:
     return sum(len(one) + 1 for one in LINES[:line])
 
 
-def test_what_was_read_is_raw_or_rejected(loaded: tuple[Lake, Done]) -> None:
-    lake, done = loaded
-    assert done.counts == {"read": 18, "raw": 7, "rejected": 11}
+def test_what_was_read_is_raw_or_rejected(loaded: tuple[Lake, Done, LoadPlan]) -> None:
+    lake, done, _ = loaded
+    assert done.counts == {"read": 18, "raw": 7, "rejected": 11, "repeated": 0}
     assert lake.read(tables.RAW_TEXTS).count() == 7
     assert lake.read(tables.REJECTED).count() == 11
 
@@ -117,14 +122,14 @@ def test_what_was_read_is_raw_or_rejected(loaded: tuple[Lake, Done]) -> None:
 def test_files_are_planned_alike_by_the_driver_and_by_executors(
     lake: Callable[..., Lake], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = context_for(lake(*BOTH), folder)
+    context = context_for(lake(*THREE), folder)
     by_driver = ingest.plan(context)
-    monkeypatch.setattr(load_plan, "FEW_FILES", 0)
+    monkeypatch.setattr(file_survey, "FEW_FILES", 0)
     assert ingest.plan(context) == by_driver
     assert len(by_driver.steps) == 3
 
 
-def test_each_rejected_record_has_its_reason_offset_and_bytes(loaded: tuple[Lake, Done]) -> None:
+def test_each_rejected_record_has_its_reason_offset_and_bytes(loaded: tuple[Lake, Done, LoadPlan]) -> None:
     rejected = loaded[0].read(tables.REJECTED).where("file like '%a.jsonl'")
     found = {row["position"]: row for row in rejected.collect()}
     assert {position: row["reason"] for position, row in found.items()} == {
@@ -142,7 +147,7 @@ def test_each_rejected_record_has_its_reason_offset_and_bytes(loaded: tuple[Lake
     ]
 
 
-def test_texts_arrive_untouched_with_the_id_of_their_source(loaded: tuple[Lake, Done]) -> None:
+def test_texts_arrive_untouched_with_the_id_of_their_source(loaded: tuple[Lake, Done, LoadPlan]) -> None:
     raw = loaded[0].read(tables.RAW_TEXTS)
     found = {(row["source"], row["source_id"]): row for row in raw.collect()}
     assert found["chat", "1"]["text"] == "老师好"
@@ -156,7 +161,7 @@ def test_texts_arrive_untouched_with_the_id_of_their_source(loaded: tuple[Lake, 
     assert ("chat", None) in found
 
 
-def test_days_are_cut_in_the_sessions_zone(loaded: tuple[Lake, Done]) -> None:
+def test_days_are_cut_in_the_sessions_zone(loaded: tuple[Lake, Done, LoadPlan]) -> None:
     chat = loaded[0].read(tables.RAW_TEXTS).where("source = 'chat' and source_id is not null")
     seconds = F.col("event_time").cast("double").alias("at")
     found = {row["source_id"]: (row["dt"], row["at"]) for row in chat.select("source_id", "dt", seconds).collect()}
@@ -170,63 +175,65 @@ def test_days_are_cut_in_the_sessions_zone(loaded: tuple[Lake, Done]) -> None:
     }  # fmt: skip
 
 
-def test_the_same_files_again_leave_nothing_to_do(loaded: tuple[Lake, Done], folder: Path, tmp_path: Path) -> None:
-    lake, _ = loaded
+def test_the_same_files_again_leave_nothing_to_do(
+    loaded: tuple[Lake, Done, LoadPlan], folder: Path, tmp_path: Path
+) -> None:
+    lake, _, _ = loaded
     assert ingest.plan(context_for(lake, folder)).steps == ()
     moved = shutil.copytree(folder, tmp_path / "moved")
+    before = versions(lake, *BOTH)
+    done = do(ingest.JOB, context_for(lake, moved))
+    assert done is not None
+    assert not any(done.counts.values())
+    assert versions(lake, *BOTH) == before
     assert ingest.plan(context_for(lake, moved)).steps == ()
 
 
-def unloaded(context: Context) -> Work:
-    """The plan as it was before the load."""
-    held = context.lake.arrow
-    context.lake.arrow = lambda table, *columns, **only: held(table, *columns, **only).slice(0, 0)  # type: ignore
-    try:
-        return ingest.plan(context)
-    finally:
-        context.lake.arrow = held  # type: ignore[method-assign]
-
-
-def test_a_load_planned_before_another_run_made_it_adds_nothing(loaded: tuple[Lake, Done], folder: Path) -> None:
-    lake, _ = loaded
-    before = versions(lake, *BOTH)
-    context = context_for(lake, folder)
-    work = unloaded(context)
-    assert len(work.steps) == 3
+def test_a_load_planned_before_another_run_made_it_adds_nothing(
+    loaded: tuple[Lake, Done, LoadPlan], folder: Path
+) -> None:
+    lake, _, work = loaded
+    before = versions(lake, *THREE)
     with pytest.raises(ConflictError, match=r"another run loaded .*b.csv, .*a.jsonl, .*c.parquet meanwhile"):
-        ingest.execute(context, work.required())
-    assert versions(lake, *BOTH) == before
+        ingest.execute(context_for(lake, folder), work)
+    assert versions(lake, *THREE) == before
 
 
-def test_too_many_rejected_records_stop_the_load_whole(loaded: tuple[Lake, Done], tmp_path: Path) -> None:
-    lake, _ = loaded
-    before = versions(lake, *BOTH)
-    (tmp_path / "chat").mkdir()
+def test_too_many_rejected_records_stop_the_load_whole(loaded: tuple[Lake, Done, LoadPlan], tmp_path: Path) -> None:
+    lake, _, _ = loaded
+    before = versions(lake, *THREE)
+    for name in ("chat", "asr"):
+        (tmp_path / name).mkdir()
     (tmp_path / "chat" / "bad.jsonl").write_bytes(b"\n".join([json_line("90", "good"), b"bad", b"worse"]))
-    with pytest.raises(DataError, match=r"2 of 3 records are rejected, over ingest.max_rejected_share 0.5"):
+    good = "".join(f"{number},短,2026-03-02 08:00:00,teacher_speech\n" for number in range(100, 200))
+    (tmp_path / "asr" / "good.csv").write_text(f"id,content,at,scene\n{good}", "utf-8")
+    wanted = r"ingest: sources.chat: 2 of 3 records are rejected, over ingest.max_rejected_share 0.5"
+    with pytest.raises(DataError, match=wanted):  # however many good ones another source has
         do(ingest.JOB, context_for(lake, tmp_path, max_rejected_share=0.5))
-    assert versions(lake, *BOTH) == before
+    assert versions(lake, *THREE) == before
 
 
-def test_a_source_without_files_is_told(loaded: tuple[Lake, Done], tmp_path: Path) -> None:
+def test_a_source_without_files_is_told(loaded: tuple[Lake, Done, LoadPlan], tmp_path: Path) -> None:
     (tmp_path / "chat").mkdir()
     with pytest.raises(DataError, match="no file at"):
         ingest.plan(context_for(loaded[0], tmp_path))
 
 
-def test_the_cut_into_ranges_does_not_show(loaded: tuple[Lake, Done], folder: Path) -> None:
-    whole, cut = (context_for(loaded[0], folder, **limits) for limits in ({}, {"split_bytes": 61}))
-    files = unloaded(whole).required()
+def test_the_cut_into_ranges_does_not_show(loaded: tuple[Lake, Done, LoadPlan], folder: Path) -> None:
+    context = context_for(loaded[0], folder)
+    batch = loaded[2].batch
+    assert batch is not None
 
-    def read(context: Context) -> list[tuple[Any, ...]]:
-        return rows_of(ingest._read(context.spark, context.settings.sources, context.settings.ingest, files))
+    def read(split_bytes: int) -> list[tuple[Any, ...]]:
+        limits = RecordLimits(max_text_chars=40)
+        return rows_of(ingest._read(context.spark, context.settings.sources, split_bytes, limits, batch.files))
 
-    assert len(read(cut)) == 18
-    assert read(cut) == read(whole)
+    assert len(read(61)) == 18
+    assert read(61) == read(16 << 20)
 
 
 def test_a_later_load_takes_only_what_is_new(lake: Callable[..., Lake], tmp_path: Path) -> None:
-    own = lake(*BOTH)
+    own = lake(*THREE)
     chat = tmp_path / "chat"
     chat.mkdir()
     (chat / "a.jsonl").write_bytes(json_line("1", "first"))
@@ -236,8 +243,108 @@ def test_a_later_load_takes_only_what_is_new(lake: Callable[..., Lake], tmp_path
     shutil.copy(chat / "b.jsonl", chat / "b-again.jsonl")
     context = context_for(own, tmp_path)
     work = ingest.plan(context)
-    assert len(work.steps) == 1
-    assert ingest.execute(context, work.required()).counts == {"read": 2, "raw": 1, "rejected": 1}
+    assert work.steps[0] == f"load 2 records of {chat / 'b-again.jsonl'}"
+    assert work.steps[1:] == ("note 2 files whose records are in the tables already",)
+    done = ingest.execute(context, work.required())
+    assert done is not None
+    assert done.counts == {"read": 2, "raw": 1, "rejected": 1, "repeated": 0}
     assert rows_of(own.read(tables.RAW_TEXTS), "source_id", "text") == [("1", "first"), ("2", "second")]
     assert rows_of(own.read(tables.REJECTED), "reason", "position") == [("duplicate_id", 0)]
+    assert ingest.plan(context_for(own, tmp_path)).steps == ()
+
+
+def test_a_record_that_is_delivered_again_is_counted_and_not_kept(lake: Callable[..., Lake], tmp_path: Path) -> None:
+    own = lake(*THREE)
+    chat = tmp_path / "chat"
+    chat.mkdir()
+    first = [json_line("1", "first"), json_line("2", "second"), b"bad"]
+    (chat / "a.jsonl").write_bytes(b"\n".join(first))
+    do(ingest.JOB, context_for(own, tmp_path))
+    edited, in_a_week = json_line("2", "edited"), json_line("1", "first", "2026-03-08T16:30:00Z")
+    again = [first[1], first[0], edited, json_line("3", "new"), json_line("3", "new"), first[0], in_a_week]
+    (chat / "b.jsonl").write_bytes(b"\n".join(again))
+    done = do(ingest.JOB, context_for(own, tmp_path, max_rejected_share=0.7))
+    assert done is not None
+    assert done.counts == {"read": 7, "raw": 1, "rejected": 2, "repeated": 4}
+    assert rows_of(own.read(tables.RAW_TEXTS), "source_id", "text") == [("1", "first"), ("2", "second"), ("3", "new")]
+    assert rows_of(own.read(tables.REJECTED), "reason") == [("duplicate_id",), ("duplicate_id",), ("malformed",)]
+    totals = {"records": 10, "raw": 3, "rejected": 3, "repeated": 4}
+    assert loads.totals(own) == totals
+    (chat / "c.jsonl").write_bytes(b"\n".join([*first[:2], *first[:2], b"worse"]))
+    # The four repeated ones weigh nothing.
+    with pytest.raises(DataError, match=r"sources\.chat: 1 of 1 records are rejected"):
+        do(ingest.JOB, context_for(own, tmp_path))
+    assert loads.totals(own) == totals
+
+
+def test_ids_are_looked_for_on_days_that_are_near(lake: Callable[..., Lake], tmp_path: Path) -> None:
+    own = lake(*THREE)
+    (tmp_path / "chat").mkdir()
+    times = ["2026-03-01T08:00:00Z", "2026-03-03T08:00:00Z", "2026-03-04T08:00:00Z"]
+    for number, at in enumerate(times):
+        (tmp_path / "chat" / f"{number}.jsonl").write_bytes(json_line("1", "a", at))
+        do(ingest.JOB, context_for(own, tmp_path, same_id_days=1, max_rejected_share=1.0))
+    assert rows_of(own.read(tables.RAW_TEXTS), "event_time", "dt") == [
+        (datetime(2026, 3, 1, 8), date(2026, 3, 1)), (datetime(2026, 3, 3, 8), date(2026, 3, 3)),
+    ]  # fmt: skip
+    raw_texts = own.read(tables.RAW_TEXTS)
+    near = repetitions.earlier_texts(raw_texts, [date(2026, 3, 2)], 1)
+    assert near is not None
+    assert near.count() == 2
+    assert repetitions.earlier_texts(raw_texts, [], 1) is None
+
+
+def test_a_file_of_lines_that_grew_goes_on_where_it_ended(lake: Callable[..., Lake], tmp_path: Path) -> None:
+    own = lake(*THREE)
+    (tmp_path / "chat").mkdir()
+    path = tmp_path / "chat" / "a.jsonl"
+    nameless = [json_line(None, f"text {number}") for number in range(120)]
+    path.write_bytes(b"\n".join(nameless[:100]))
+    do(ingest.JOB, context_for(own, tmp_path))
+    with path.open("ab") as file:
+        file.write(b"\n" + b"\n".join(nameless[100:]))
+    done = do(ingest.JOB, context_for(own, tmp_path, split_bytes=500))
+    assert done is not None
+    assert done.counts == {"read": 20, "raw": 20, "rejected": 0, "repeated": 0}
+    raw = own.read(tables.RAW_TEXTS)
+    assert (raw.count(), raw.select("text").distinct().count(), raw.select("text_id").distinct().count()) == (120,) * 3
+    path.write_bytes(b"\n".join(nameless[:50]))
+    refused = do(ingest.JOB, context_for(own, tmp_path))
+    assert refused is not None
+    assert isinstance(refused.error, RefusedError)
+    assert "a.jsonl (file_changed); all else is loaded" in str(refused.error)
+    assert rows_of(own.read(tables.REJECTED), "reason", "length") == [("file_changed", path.stat().st_size)]
+
+
+def test_a_file_that_changes_between_plan_and_execution_is_not_loaded_and_one_that_grows_is(
+    lake: Callable[..., Lake], tmp_path: Path
+) -> None:
+    own = lake(*THREE)
+    (tmp_path / "chat").mkdir()
+    path = tmp_path / "chat" / "a.jsonl"
+    path.write_bytes(json_line("1", "a") + b"\n")
+    context = context_for(own, tmp_path)
+    work = ingest.plan(context).required()
+    path.write_bytes(json_line("1", "b") + b"\n")  # as many bytes, as many records
+    with pytest.raises(DataError, match=r"a.jsonl changed under way; nothing was loaded"):
+        ingest.execute(context, work)
+    assert own.read(tables.RAW_TEXTS).count() == 0
+    work = ingest.plan(context).required()
+    path.write_bytes(json_line("1", "b") + b"\n" + json_line("2", "c"))
+    for wanted in (["b"], ["b", "c"]):
+        assert ingest.execute(context, work) is not None
+        assert [row[0] for row in rows_of(own.read(tables.RAW_TEXTS), "text")] == wanted
+        work = ingest.plan(context).required()
+
+
+def test_many_files_are_loaded_batch_by_batch(lake: Callable[..., Lake], tmp_path: Path) -> None:
+    own = lake(*THREE)
+    (tmp_path / "chat").mkdir()
+    for number in range(5):
+        (tmp_path / "chat" / f"{number}.jsonl").write_bytes(json_line(number, "a") + b"\n" + json_line("x", "again"))
+    done = do(ingest.JOB, context_for(own, tmp_path, batch_files=2))
+    assert done is not None
+    assert done.counts == {"read": 10, "raw": 6, "rejected": 0, "repeated": 4}
+    assert rows_of(own.read(tables.LOADS), "records") == [(2,)] * 5
+    assert own.log.version(tables.LOADS) == 3
     assert ingest.plan(context_for(own, tmp_path)).steps == ()

@@ -57,7 +57,7 @@ def test_no_text_leaves_the_tables_for_a_screen_an_error_a_run_or_a_log(
     lake: Callable[..., Lake], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PINGTI_VERBOSE", "1")
-    own = lake(tables.RAW_TEXTS, tables.REJECTED, tables.TEXTS, tables.ANNOTATIONS, tables.RUNS)
+    own = lake(tables.RAW_TEXTS, tables.REJECTED, tables.LOADS, tables.TEXTS, tables.ANNOTATIONS, tables.RUNS)
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.jsonl").write_bytes(b"\n".join([line("1", CANARY), *BAD]))
@@ -69,7 +69,7 @@ def test_no_text_leaves_the_tables_for_a_screen_an_error_a_run_or_a_log(
 
     done = do(ingest.JOB, context_for(own, "ingest", folder))
     assert done is not None
-    assert done.counts == {"read": 9, "raw": 1, "rejected": 8}
+    assert done.counts == {"read": 9, "raw": 1, "rejected": 8, "repeated": 0}
     assert do(clean.JOB, context_for(own, "clean", folder)) is not None
     file = tmp_path / "annotations.jsonl"
     records = [

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(not os.environ.get("DATA"), reason="DATA= names no folder of real data"),
 ]
 
-USED = (tables.RAW_TEXTS, tables.REJECTED, tables.TEXTS, tables.ANNOTATIONS)
+USED = (tables.RAW_TEXTS, tables.REJECTED, tables.LOADS, tables.TEXTS, tables.ANNOTATIONS)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_every_utterance_of_the_class_audio_is_a_text_with_one_teaching_act(
     context = context_of(own, options={"file": str(place / "*.tsv.gz")}, **given)
     loaded = do(ingest.JOB, context)
     assert loaded is not None
-    assert loaded.counts == {"read": sum(lines.values()), "raw": sum(lines.values()), "rejected": 0}
+    assert loaded.counts == {"read": sum(lines.values()), "raw": sum(lines.values()), "rejected": 0, "repeated": 0}
     do(clean.JOB, context)
     imported = do(import_annotations.JOB, context)
     assert imported is not None

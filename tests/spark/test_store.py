@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake import tables
+from jobs.lake import merging, tables, upserting
 from jobs.lake.commits import Scope, Stamp
 from jobs.lake.schema_check import conform
 from jobs.lake.store import Lake
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.spark
 @pytest.fixture(scope="module")
 def both(shared_lake: Callable[..., Lake]) -> Lake:
     """A lake of two tables; every test writes days, tasks or keys of its own."""
-    return shared_lake(tables.LABELS, tables.ANNOTATIONS, tables.PROMOTIONS)
+    return shared_lake(tables.LABELS, tables.PROMOTIONS)
 
 
 def label_row(text_id: str, when: date, task: str = "praise") -> dict[str, Any]:
@@ -139,18 +139,33 @@ def test_rows_outside_the_scope_are_refused_and_nothing_changes(both: Lake) -> N
     assert both.log.version(tables.LABELS) == before
 
 
-def test_an_upsert_inserts_updates_and_leaves_equal_rows_alone(both: Lake) -> None:
-    def upsert(run: str, *rows: dict[str, Any]) -> int:
-        return both.upsert(frame(both.spark, tables.ANNOTATIONS, *rows), tables.ANNOTATIONS, Stamp(run, "test")).version
+@pytest.mark.parametrize("rows", [merging.DRIVER_ROWS, 0], ids=["by the driver", "by Spark"])
+def test_an_upsert_inserts_updates_by_what_is_newer_and_leaves_equal_rows_alone(
+    lake: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(merging, "DRIVER_ROWS", rows)
+    own = lake(tables.ANNOTATIONS)
 
-    first = upsert("1", annotation_row("a", True), annotation_row("b", True, annotator="wu"))
-    again = upsert("2", annotation_row("a", True, run_id="2", file="b.csv"))
-    assert again == first
-    changed = upsert("3", annotation_row("a", False, run_id="3"), annotation_row("c", True, run_id="3"))
-    assert changed == first + 1
-    found = rows_of(both.read(tables.ANNOTATIONS), "text_id", "value", "run_id")
-    assert found == [("a", False, "3"), ("b", True, "1"), ("c", True, "3")]
-    assert both.spark.conf.get("spark.databricks.delta.commitInfo.userMetadata", None) is None
+    def upsert(run: str, *rows: dict[str, Any]) -> int:
+        made = frame(own.spark, tables.ANNOTATIONS, *(row | {"run_id": run} for row in rows))
+        return upserting.upsert(own, made, tables.ANNOTATIONS, Stamp(run, "test"), newer_by="annotated_at").version
+
+    def found() -> list[tuple[Any, ...]]:
+        return rows_of(own.read(tables.ANNOTATIONS), "text_id", "value", "run_id")
+
+    early, late = (NEW_YEAR + timedelta(days=by) for by in (1, 5))
+    upsert("0")
+    first = upsert("1", annotation_row("a", True), annotation_row("b", True, annotated_at=late))
+    assert upsert("2", annotation_row("a", True, file="b.csv")) == first
+    assert upsert("2", annotation_row("b", False, annotated_at=early)) == first
+    assert upsert("2", annotation_row("b", False)) == first
+    assert found() == [("a", True, "1"), ("b", True, "1")]
+    second = upsert("3", annotation_row("a", False), annotation_row("c", True))
+    assert second == first + 1
+    assert found() == [("a", False, "3"), ("b", True, "1"), ("c", True, "3")]
+    upsert("4", annotation_row("a", True, annotated_at=early), annotation_row("b", False, annotated_at=late))
+    assert found() == [("a", True, "4"), ("b", False, "4"), ("c", True, "3")]
+    assert own.spark.conf.get("spark.databricks.delta.commitInfo.userMetadata", None) is None
 
 
 def test_a_commit_is_found_again_by_what_it_covers(both: Lake) -> None:

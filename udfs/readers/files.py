@@ -5,10 +5,12 @@ from __future__ import annotations
 import glob
 import gzip
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from io import BufferedReader
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 from urllib.parse import quote, urlparse
 
 import pyarrow.fs as pafs
@@ -16,16 +18,25 @@ import pyarrow.fs as pafs
 from models.errors import DataError
 
 BLOCK = 4 << 20  # what one request to a remote store brings
+_LOOKS_AT_ONCE = 32  # at single files of a remote store, each a round trip
 SMALL_BLOCK = 1 << 20  # where a block is taken apart, which takes many times its size
 
 
-def sized_files(pattern: str) -> list[tuple[str, int]]:
-    """The files that a path names, sorted, each with its size in bytes.
+class SizedFile(NamedTuple):
+    """A file as its folder lists it: its size in bytes, and when it was last written (None: nobody knows)."""
+
+    path: str
+    size: int
+    modified: datetime | None
+
+
+def sized_files(pattern: str) -> list[SizedFile]:
+    """The files that a path names, sorted by their paths; none of them is opened.
 
     A path is a file, a folder (its files, not those of folders inside), or a glob; any URI that Arrow can open.
     """
     if urlparse(pattern).scheme and "://" in pattern:
-        return sorted(_list_uri(pattern))
+        return sorted(_list_uri(pattern), key=_path)
     named = sorted(glob.glob(pattern))  # noqa: PTH207 (the pattern may start at any root)
     infos = pafs.LocalFileSystem().get_file_info(named)
     files = [info for info in infos if info.type == pafs.FileType.File]
@@ -33,10 +44,18 @@ def sized_files(pattern: str) -> list[tuple[str, int]]:
         if info.type == pafs.FileType.Directory:
             inside = pafs.LocalFileSystem().get_file_info(pafs.FileSelector(info.path))
             files += [child for child in inside if child.type == pafs.FileType.File]
-    return sorted((info.path, info.size) for info in files if _is_data(info.path))
+    return sorted((_sized(info.path, info) for info in files if _is_data(info.path)), key=_path)
 
 
-def _list_uri(pattern: str) -> Iterator[tuple[str, int]]:
+def _path(file: SizedFile) -> str:
+    return file.path
+
+
+def _sized(path: str, info: pafs.FileInfo) -> SizedFile:
+    return SizedFile(path, info.size, info.mtime)
+
+
+def _list_uri(pattern: str) -> Iterator[SizedFile]:
     uri = urlparse(pattern)
     try:
         filesystem, path = pafs.FileSystem.from_uri(pattern)
@@ -48,7 +67,7 @@ def _list_uri(pattern: str) -> Iterator[tuple[str, int]]:
     for info in infos:
         if info.type == pafs.FileType.File and _is_data(info.path):
             inside = quote(info.path.removeprefix(path.rstrip("/")))  # empty for the file itself
-            yield uri._replace(path=uri.path.rstrip("/") + inside).geturl(), info.size
+            yield _sized(uri._replace(path=uri.path.rstrip("/") + inside).geturl(), info)
 
 
 def _is_data(path: str) -> bool:
@@ -56,9 +75,26 @@ def _is_data(path: str) -> bool:
     return not path.rsplit("/", 1)[-1].startswith((".", "_"))
 
 
+def sized_now(paths: Sequence[str]) -> list[SizedFile | None]:
+    """Files by their own names as they are now; None for one that is gone."""
+    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+        return list(pool.map(_look, paths))
+
+
+def _look(path: str) -> SizedFile | None:
+    filesystem, inside = pafs.FileSystem.from_uri(path) if "://" in path else (pafs.LocalFileSystem(), path)
+    info = filesystem.get_file_info(inside)
+    return _sized(path, info) if info.type == pafs.FileType.File else None
+
+
 @contextmanager
-def open_file(path: str) -> Iterator[BufferedReader]:
-    """A file of any file system that Arrow knows, buffered and seekable."""
+def open_file(path: str, size: int | None = None) -> Iterator[BufferedReader]:
+    """A file of any file system that Arrow knows, buffered and seekable.
+
+    Args:
+        path: A path, or a URI.
+        size: It is taken to end after this many bytes, however far it has grown since.
+    """
     if "://" in path:
         filesystem, inside = pafs.FileSystem.from_uri(path)
     else:
@@ -68,7 +104,37 @@ def open_file(path: str) -> Iterator[BufferedReader]:
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({type(error).__name__}); check path and rights") from None
     with native:
-        yield BufferedReader(native, BLOCK)
+        yield BufferedReader(native if size is None else cast(io.RawIOBase, _Cut(native, size)), BLOCK)
+
+
+class _Cut(io.RawIOBase):
+    """The first bytes of a file."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """The place of the next byte."""
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a byte, counted from the beginning, from here, or from the cut."""
+        return self._file.seek(self._size + offset) if whence == io.SEEK_END else self._file.seek(offset, whence)
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill the buffer; 0 at the cut."""
+        left = max(0, min(len(buffer), self._size - self._file.tell()))
+        block = self._file.read(left)
+        memoryview(buffer)[: len(block)] = block
+        return len(block)
 
 
 def decompressed(file: BufferedReader, path: str) -> BufferedReader:

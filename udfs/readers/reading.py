@@ -17,7 +17,7 @@ from udfs.readers.files import open_file
 from udfs.readers.formats import FORMATS
 from udfs.readers.record_spans import RecordSpan, RejectedError
 from udfs.readers.records import values_of
-from udfs.readers.sources import IngestSettings, SourceSettings
+from udfs.readers.sources import RecordLimits, SourceSettings
 
 RECORDS = pa.schema([
     ("file", pa.string()), ("position", pa.int64()), ("length", pa.int64()), ("sha256", pa.string()),
@@ -26,39 +26,45 @@ RECORDS = pa.schema([
     ("text_b", pa.string()),
     ("event_time", pa.timestamp("us", tz="UTC")), ("load_id", pa.string()),
 ])  # fmt: skip
-RANGES_DDL = "source_name string, file string, load_id string, first bigint, last bigint"
+RANGES_DDL = "source_name string, file string, load_id string, first bigint, last bigint, size bigint"
 _BATCH_ROWS = 4096
 _BATCH_BYTES = 2 << 20  # of texts, as Python holds them; Arrow and its readers hold them ten times over
 
 Batches = Iterator[pa.RecordBatch]
 
 
-def record_reader(sources: Mapping[str, SourceSettings], limits: IngestSettings) -> Callable[[Batches], Batches]:
+def record_reader(sources: Mapping[str, SourceSettings], limits: RecordLimits) -> Callable[[Batches], Batches]:
     """A batch function from file ranges (`RANGES_DDL`) to records (`RECORDS`)."""
 
     def read(batches: Batches) -> Batches:
         for batch in batches:
             for row in batch.to_pylist():
-                source = sources[row["source_name"]]
-                yield from read_range(row["file"], row["first"], row["last"], row["load_id"], source, limits)
+                source, load_id = sources[row["source_name"]], row["load_id"]
+                yield from read_range(row["file"], row["first"], row["last"], load_id, source, limits, row["size"])
 
     return read
 
 
 def read_range(
-    path: str, first: int, last: int, load_id: str, source: SourceSettings, limits: IngestSettings
-) -> Batches:
-    """The records that begin in bytes `first` to `last`, or all of a file that does not split."""
-    spans = read_spans(path, source, first, last)
+    path: str, first: int, last: int, load_id: str, source: SourceSettings, limits: RecordLimits,
+    size: int | None = None,
+) -> Batches:  # fmt: skip
+    """The records that begin in bytes `first` to `last`, or all of a file that does not split.
+
+    `size` is where the file ended when it was surveyed: what came to it since is left alone.
+    """
+    spans = read_spans(path, source, first, last, size)
     return in_batches((_row(path, span, load_id, source, limits) for span in spans), RECORDS)
 
 
-def read_spans(path: str, layout: FileLayout, first: int = 0, last: int | None = None) -> Iterator[RecordSpan]:
+def read_spans(
+    path: str, layout: FileLayout, first: int = 0, last: int | None = None, size: int | None = None
+) -> Iterator[RecordSpan]:
     """The records, not parsed yet, that begin in bytes `first` to `last`, or all of a file that does not split."""
     file_format = FORMATS[layout.format]
     if not file_format.splits(path, layout.encoding):
         first, last = 0, None
-    with open_file(path) as file:
+    with open_file(path, size) as file:
         yield from file_format.read(file, path, layout, first, last)
 
 
@@ -76,7 +82,7 @@ def in_batches(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> Batches:
         yield pa.RecordBatch.from_pylist(pending, schema)
 
 
-def _row(path: str, span: RecordSpan, load_id: str, source: SourceSettings, limits: IngestSettings) -> dict[str, Any]:
+def _row(path: str, span: RecordSpan, load_id: str, source: SourceSettings, limits: RecordLimits) -> dict[str, Any]:
     row: dict[str, Any] = {"file": path, "position": span.position, "load_id": load_id}
     row |= {"length": span.length, "sha256": span.sha256}
     try:

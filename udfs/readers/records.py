@@ -10,19 +10,19 @@ from zoneinfo import ZoneInfo
 
 from udfs.readers.formats import FORMATS
 from udfs.readers.record_spans import RejectedError
-from udfs.readers.sources import IngestSettings, SourceSettings
+from udfs.readers.sources import RecordLimits, SourceSettings
 
 _MILLISECONDS_FROM = 100_000_000_000  # epoch numbers from here on are milliseconds (seconds reach it in the year 5138)
 # 20260301 is a day, not a second of 1970; 20260301080000 an hour of it, not a millisecond of 2612.
 _COMPACT = re.compile(r"((?:19|20)\d{6})(\d{4}(?:\d{2})?)?", re.ASCII)
 
 
-def values_of(record: Mapping[str, Any], source: SourceSettings, limits: IngestSettings) -> dict[str, Any]:
+def values_of(record: Mapping[str, Any], source: SourceSettings, limits: RecordLimits) -> dict[str, Any]:
     """Our columns of a source's record: text, text_b and source_id (may be null), scene, source, event_time (in UTC).
 
     Raises:
         RejectedError: with `no_text`, `wrong_type`, `not_utf8` (or the source's other encoding), `lone_surrogate`,
-            `nul_character` or `too_long`.
+            `nul_character`, `too_long` or `event_time_out_of_range`.
     """
     values: dict[str, Any] = {ours: value for ours, value in source.constants.items()}
     for ours, theirs in source.columns.items():
@@ -51,7 +51,16 @@ def values_of(record: Mapping[str, Any], source: SourceSettings, limits: IngestS
         check_characters(name, value, surrogate_reason)
     if (length := max(len(text), len(other or ""))) > limits.max_text_chars:
         raise RejectedError("too_long", f"{length} characters, at most {limits.max_text_chars} are taken")
-    return strings | {"event_time": moment("event_time", values["event_time"], source.timezone)}
+    return strings | {"event_time": _event_time(values["event_time"], source.timezone, limits)}
+
+
+def _event_time(value: Any, zone: str, limits: RecordLimits) -> datetime:
+    event_time = moment("event_time", value, zone)
+    if event_time < limits.earliest:
+        raise RejectedError("event_time_out_of_range", "earlier than ingest.earliest")
+    if event_time > limits.latest:
+        raise RejectedError("event_time_out_of_range", "more than a day later than its arrival")
+    return event_time
 
 
 def check_characters(name: str, value: str | None, surrogate_reason: str) -> None:

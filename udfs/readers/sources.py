@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from models import digests
 from models.settings_base import Frozen
@@ -91,6 +93,24 @@ class SourceSettings(Frozen):
         return FORMATS[self.format].splits(path, self.encoding)
 
 
+_FIRST, _LAST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLimits:
+    """What a record may be at most; by default as long as 100,000 characters, and of any time.
+
+    Attributes:
+        max_text_chars: Of either text.
+        earliest: The first event time that is taken.
+        latest: The last one.
+    """
+
+    max_text_chars: int = 100_000
+    earliest: datetime = _FIRST
+    latest: datetime = _LAST
+
+
 class IngestSettings(Frozen):
     """Limits of what is taken in; the rest is rejected with its reason."""
 
@@ -101,7 +121,27 @@ class IngestSettings(Frozen):
         16 << 20, description="Plain JSONL in UTF-8 is read in ranges of this size, every other file in one."
     )
     max_rejected_share: float = Field(
-        0.02, description="Above this share nothing is loaded and the job ends with code 4."
+        0.02,
+        description="Above this share of a source's records nothing is loaded and the job ends with code 4; records "
+        "that were delivered before count neither way.",
+    )
+    earliest: date = Field(
+        date(2000, 1, 1),
+        description="Event times before this day (in UTC), or more than a day after the arrival, are rejected as "
+        "`event_time_out_of_range`: one wrong clock would move the windows of rounds.",
+    )
+    same_id_days: NonNegativeInt = Field(
+        7,
+        description="A record's id is looked for among the texts of this many days before and after its own: what "
+        "comes again with another event time than this is not found out.",
+    )
+    batch_files: PositiveInt = Field(
+        10_000, description="New files that one commit takes; more are surveyed and loaded batch by batch."
     )
     follow_seconds: PositiveFloat = Field(10.0, description="How often `--follow` looks for new files.")
     follow_files: PositiveInt = Field(1000, description="New files that `--follow` and `--new` take in one batch.")
+
+    def limits(self, arrival: datetime) -> RecordLimits:
+        """The limits of records that arrive at a time (with its zone)."""
+        earliest = datetime.combine(self.earliest, time(), UTC)
+        return RecordLimits(self.max_text_chars, earliest, arrival + timedelta(days=1))

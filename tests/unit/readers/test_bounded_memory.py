@@ -32,7 +32,7 @@ SPARING = {
 READ = """
 import json, resource, sys
 from udfs.readers.reading import read_range
-from udfs.readers.sources import IngestSettings, SourceSettings
+from udfs.readers.sources import RecordLimits, SourceSettings
 from udfs.readers.survey import survey
 path, kind, encoding, allowed = sys.argv[1:]
 given = {"path": "", "format": kind, "columns": {"text": "t", "event_time": "e"}, "encoding": encoding}
@@ -42,7 +42,7 @@ with open("/proc/self/statm") as file:
 resource.setrlimit(resource.RLIMIT_AS, (now + int(allowed), now + int(allowed)))
 found = survey(path, source)
 counts = {"surveyed": found.records, "refused": found.refused}
-for batch in read_range(path, 0, found.size, "load", source, IngestSettings()):
+for batch in read_range(path, 0, found.size, "load", source, RecordLimits()):
     for reason in batch.column("reason").to_pylist():
         counts[str(reason)] = counts.get(str(reason), 0) + 1
 print(json.dumps(counts))

@@ -12,7 +12,7 @@ from udfs.readers.files import open_file, sized_files
 
 
 def list_files(pattern: str) -> list[str]:
-    return [path for path, _ in sized_files(pattern)]
+    return [file.path for file in sized_files(pattern)]
 
 
 @pytest.fixture(scope="module")

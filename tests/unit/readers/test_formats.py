@@ -19,7 +19,7 @@ from udfs.readers.file_format import FileLayout, Format, TextFormat, check_not_e
 from udfs.readers.formats import FORMATS
 from udfs.readers.reading import record_reader
 from udfs.readers.record_spans import RecordSpan, RejectedError
-from udfs.readers.sources import IngestSettings, SourceSettings
+from udfs.readers.sources import RecordLimits, SourceSettings
 from udfs.readers.survey import Survey, survey, surveyor
 
 SIZE = 16
@@ -97,10 +97,11 @@ def fixed(*records: tuple[int, bytes]) -> bytes:
 
 def read(source: SourceSettings, *ranges: tuple[Path, int, int]) -> list[dict[str, Any]]:
     rows = [
-        {"source_name": "s", "file": str(path), "load_id": "load", "first": first, "last": last}
+        {"source_name": "s", "file": str(path), "load_id": "load", "first": first, "last": last, "size": size}
         for path, first, last in ranges
+        for size in [path.stat().st_size]
     ]
-    batches = record_reader({"s": source}, IngestSettings())(iter([pa.RecordBatch.from_pylist(rows)]))
+    batches = record_reader({"s": source}, RecordLimits())(iter([pa.RecordBatch.from_pylist(rows)]))
     return [row for batch in batches for row in batch.to_pylist()]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models.text.normalisation import clean
 from udfs.readers.reading import read_range
 from udfs.readers.record_spans import MAX_RECORD_BYTES
-from udfs.readers.sources import IngestSettings, SourceSettings
+from udfs.readers.sources import RecordLimits, SourceSettings
 from udfs.readers.survey import survey
 
 COLUMNS = {"text": "t", "event_time": "e", "source_id": "i", "scene": "s"}
@@ -34,7 +34,7 @@ def read(
     rows = [
         row
         for at in range(0, size, split or size)
-        for batch in read_range(str(path), at, min(at + (split or size), size), "load", source, IngestSettings())
+        for batch in read_range(str(path), at, min(at + (split or size), size), "load", source, RecordLimits())
         for row in batch.to_pylist()
     ]
     looked = survey(str(path), source)

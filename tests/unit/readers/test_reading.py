@@ -21,11 +21,11 @@ from models import digests
 from models.errors import DataError
 from udfs.readers import delimited, json_lines, parquet, record_spans
 from udfs.readers.reading import RECORDS, read_range, record_reader
-from udfs.readers.sources import IngestSettings, SourceSettings
+from udfs.readers.sources import RecordLimits, SourceSettings
 from udfs.readers.survey import survey
 
 COLUMNS = {"text": "t", "event_time": "e", "source_id": "i", "scene": "s"}
-LIMITS = IngestSettings(max_text_chars=10)
+LIMITS = RecordLimits(max_text_chars=10)
 Read = Callable[..., list[dict[str, Any]]]
 
 
@@ -288,7 +288,7 @@ def test_the_batch_function_reads_each_range_by_its_own_source(tmp_path: Path) -
     (tmp_path / "j").write_bytes(line(t="a"))
     (tmp_path / "c").write_bytes(b"t,e,i,s\nb,0,1,c\n")
     ranges = [
-        {"source_name": kind, "file": str(tmp_path / name), "load_id": kind, "first": 0, "last": 1000}
+        {"source_name": kind, "file": str(tmp_path / name), "load_id": kind, "first": 0, "last": 1000, "size": None}
         for kind, name in (("jsonl", "j"), ("csv", "c"))
     ]
     read = record_reader({kind: source(kind) for kind in ("jsonl", "csv")}, LIMITS)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from udfs.readers.sources import SourceSettings
+from udfs.readers.record_spans import RejectedError
+from udfs.readers.records import values_of
+from udfs.readers.sources import IngestSettings, SourceSettings
 
 SOURCE: dict[str, Any] = {
     "path": "x",
@@ -60,3 +63,25 @@ def test_naming_the_default_encoding_loads_no_file_again() -> None:
 )
 def test_only_plain_lines_of_utf8_are_read_from_any_byte(change: dict[str, Any], path: str, splits: bool) -> None:
     assert SourceSettings.model_validate(SOURCE | change).splits(path) is splits
+
+
+@pytest.mark.parametrize(
+    ("at", "taken"),
+    [
+        ("2009-12-31T23:59:59Z", False),
+        ("2010-01-01T00:00:00Z", True),
+        ("2026-03-03T08:00:00Z", True),
+        ("2026-03-03T08:00:01Z", False),
+        ("2031-01-01T00:00:00Z", False),
+    ],
+)
+def test_event_times_are_taken_from_a_set_day_to_a_day_after_the_arrival(at: str, taken: bool) -> None:
+    source = SourceSettings.model_validate(SOURCE)
+    limits = IngestSettings(earliest=date(2010, 1, 1)).limits(datetime(2026, 3, 2, 8, tzinfo=UTC))
+    record = {"t": "好", "e": at}
+    if taken:
+        assert values_of(record, source, limits)["event_time"] == datetime.fromisoformat(at)
+        return
+    with pytest.raises(RejectedError) as rejected:
+        values_of(record, source, limits)
+    assert rejected.value.reason == "event_time_out_of_range"

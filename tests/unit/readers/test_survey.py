@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from udfs.readers import file_format
-from udfs.readers.sources import SourceSettings
-from udfs.readers.survey import SURVEYS, UNREADABLE, Survey, survey, surveyor
+from udfs.readers.reading import read_range
+from udfs.readers.sources import RecordLimits, SourceSettings
+from udfs.readers.survey import CHANGED, SURVEYS, UNREADABLE, Content, Survey, survey, surveyor
 
 HEADER = b"t,e\n"
 PACKED = gzip.compress(b'{"t": 1}\n{}\n' * 500)
@@ -130,3 +131,60 @@ def test_the_batch_function_tells_every_file_and_what_could_not_be_opened(tmp_pa
         (paths[1], 0, UNREADABLE),
     ]
     assert "cannot be opened" in rows[1]["detail"]
+
+
+def grown(tmp_path: Path, before: bytes, after: bytes, kind: str = "jsonl", name: str = "f") -> Survey:
+    """What a survey says of a file that had other content when it was loaded."""
+    (tmp_path / name).write_bytes(after)
+    return survey(str(tmp_path / name), source(kind), Content(len(before), hashlib.sha256(before).hexdigest()))
+
+
+@pytest.mark.parametrize(
+    ("before", "added", "first", "records"),
+    [
+        (b"{}\n{}\n", b"{}\n{}\n{}", 6, 3),
+        (b"{}\n{}", b"\n{}\n", 5, 1),  # the last line was whole, only its end was missing
+        (b'{}\n{"a"', b": 1}\n{}\n", 3, 2),  # it was not: it is read again as a whole
+        (b'{"a"', b": 1}\n", 0, 1),
+        (b"\xef\xbb\xbf{}\n", b"\xef\xbb\xbf\n{}\n", 6, 2),  # a mark in the midst is content
+        (b"{}\n", b"\n \n", 3, 0),
+        (b"{}\n" * 500_000, b"{}\n" * 3, 1_500_000, 3),
+    ],
+)
+def test_of_a_file_of_lines_that_grew_only_the_new_lines_count(
+    tmp_path: Path, before: bytes, added: bytes, first: int, records: int
+) -> None:
+    found = grown(tmp_path, before, before + added)
+    assert (found.refused, found.first, found.records) == (None, first, records)
+    assert found.sha256 == hashlib.sha256(before + added).hexdigest()
+    read = read_range(found.path, first, found.size, "load", source("jsonl"), RecordLimits(), found.size)
+    assert sum(batch.num_rows for batch in read) == records
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind", "name"),
+    [
+        (b"{}\n{}\n", b"{}\n[]\n{}\n", "jsonl", "f"),
+        (b"{}\n{}\n", b"{}\n", "jsonl", "f"),
+        (b"t,e\na,1\n", b"t,e\na,1\nb,2\n", "csv", "f"),
+        (gzip.compress(b"{}\n"), gzip.compress(b"{}\n") * 2, "jsonl", "f.gz"),
+    ],
+)
+def test_any_other_content_under_a_known_name_is_refused(
+    tmp_path: Path, before: bytes, after: bytes, kind: str, name: str
+) -> None:
+    found = grown(tmp_path, before, after, kind, name)
+    assert (found.refused, found.records, found.first) == (CHANGED, 1, 0)
+
+
+def test_the_same_bytes_under_a_known_name_are_as_they_were(tmp_path: Path) -> None:
+    assert grown(tmp_path, b"{}\n{}", b"{}\n{}") == survey(str(tmp_path / "f"), source("jsonl"))
+
+
+def test_what_came_to_a_file_after_its_survey_is_left_alone(tmp_path: Path) -> None:
+    found = looked_at(tmp_path, b'{"t": "a", "e": 1}\n{"t"', "jsonl")
+    with (tmp_path / "f").open("ab") as file:
+        file.write(b': "b", "e": 1}\n{}\n')
+    batches = read_range(found.path, 0, found.size, "load", source("jsonl"), RecordLimits(), found.size)
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    assert [(row["reason"], row["length"]) for row in rows] == [(None, 18), ("malformed", 4)]

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from models import digests
 from models.text.rules import Cleaner, CleaningSettings
 from udfs.annotation_parsing import (
+    DELIMITED,
     PARSED,
     AnnotationFiles,
     AnnotationRules,
@@ -27,6 +29,8 @@ from udfs.annotation_parsing import (
     parse_record,
 )
 from udfs.readers.record_spans import MAX_RAW_BYTES, MAX_RECORD_BYTES, RejectedError
+from udfs.readers.sources import IngestSettings, RecordLimits
+from udfs.readers.spreadsheet_cells import escaped
 from udfs.readers.survey import survey
 
 CLEANING = CleaningSettings()
@@ -37,7 +41,7 @@ Parse = Callable[..., list[dict[str, Any]]]
 
 
 def rules(**mapping: Any) -> AnnotationRules:
-    return AnnotationRules(AnnotationSettings.model_validate(mapping), LABELS, "Asia/Shanghai")
+    return AnnotationRules(AnnotationSettings.model_validate(mapping), LABELS, "Asia/Shanghai", RecordLimits())
 
 
 def parse(record: dict[str, Any], **mapping: Any) -> dict[str, Any]:
@@ -131,9 +135,33 @@ def test_numbers_may_name_annotators_and_texts() -> None:
     assert (row["annotator"], row["source_id"]) == ("7", "0")
 
 
-@pytest.mark.parametrize("when", [None, "", "soon", 1e300, "0001-01-01T00:00:00+14:00"])
-def test_a_time_that_is_none_is_left_out(when: Any) -> None:
+@pytest.mark.parametrize("when", [None, ""])
+def test_a_time_that_is_not_told_is_left_out(when: Any) -> None:
     assert parse(GOOD | {"annotated_at": when})["annotated_at"] is None
+
+
+@pytest.mark.parametrize(
+    "when",
+    ["soon", 1e300, "0001-01-01T00:00:00+14:00", "2026", 2026, "26/03/05", "1999-12-31", "2031-01-01", [], {"a": 1}],
+)
+def test_a_time_that_is_none_or_cannot_be_is_a_reason(when: Any) -> None:
+    limits = IngestSettings().limits(datetime(2026, 3, 2, tzinfo=UTC))
+    with pytest.raises(RejectedError) as rejected:
+        parse_record(GOOD | {"annotated_at": when}, replace(rules(), limits=limits), Cleaner(CLEANING), "not_utf8")
+    assert rejected.value.reason == "wrong_time"
+
+
+def test_cells_that_were_escaped_for_spreadsheets_are_as_they_were(parsed: Parse) -> None:
+    cells = {"annotator": "=1+1", "text": "＝好", "source": "'chat", "text_id": "'=a"}
+    header = ["task", "label", "value", *cells]
+    row = ["praise", "asks", "1", *(escaped(cell) for cell in cells.values())]
+    for name, delimiter in DELIMITED.items():
+        content = "\n".join(delimiter.join(line) for line in (header, row))
+        (found,) = parsed(content.encode(), f"a.{name}")
+        assert {column: found[column] for column in ("annotator", "source", "text_id")} == {
+            "annotator": "=1+1", "source": "'chat", "text_id": "'=a",
+        }  # fmt: skip
+        assert found["text_hash"] == digests.of_text(Cleaner(CLEANING).clean("＝好"))
 
 
 def test_columns_labels_and_constants_are_mapped() -> None:
