@@ -338,6 +338,6 @@ def test_the_report_says_which_labels_are_withheld(lake: Lake, enter: Callable[.
     assert [(row["task"], row["label"], row["withheld"]) for row in rows] == [
         ("praise", "asks", False), ("praise", "got", True),
     ]  # fmt: skip
-    counts = dict.fromkeys(("read", "raw", "rejected", "texts"), 0) | {"tasks": {}}
+    counts = dict.fromkeys(("read", "raw", "rejected", "repeated", "texts"), 0) | {"tasks": {}}
     page = report.render({"counts": counts, "rounds": [], "seconds": 0}, [], rows, [])
     assert page.count("withheld") == 1
