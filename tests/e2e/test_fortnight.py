@@ -160,7 +160,7 @@ class House:
         path = lake.bundles.published(teacher.save(lake.bundles.folder / "teachers" / "one"))
         self._register(RegisteredModel(
             TEACHER, "praise", "bert", "teacher", LABELS, None, None, path, self._clean_version(),
-            {CONTENT: teacher.digest},
+            {CONTENT: Teacher.open(Path(path)).digest},
         ))  # fmt: skip
 
     def enter_student(self, number: int) -> str:
