@@ -25,7 +25,7 @@ from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from jobs.runtime.executors import map_batches
 from jobs.runtime.job import Done, Job
-from models.errors import RefusedError
+from models.errors import PingtiError, RefusedError
 from udfs.readers.reading import RANGES_DDL, RECORDS, record_reader
 from udfs.readers.sources import RecordLimits, SourceSettings
 
@@ -49,11 +49,16 @@ def execute(context: Context, work: LoadPlan) -> Done | None:
     """Load batch by batch: of each, every record becomes a raw text, a rejected one, or is counted as repeated."""
     counts: Counter[str] = Counter()
     refused: list[str] = []
-    did = False
+    did = 0
     for batch in _batches(context, work):
         if batch.files or batch.done or batch.gone:
-            did = True
-            counts += load(context, batch)
+            try:
+                counts += load(context, batch)
+            except PingtiError as failure:
+                if not did:
+                    raise
+                raise type(failure)(f"{failure}. That is of this batch: {did} before it are loaded") from None
+            did += 1
         refused += [f"{file.survey.path} ({file.survey.refused})" for file in batch.files if file.survey.refused]
     told = {name: counts[name] for name in COUNTS}
     if not refused:

@@ -348,3 +348,14 @@ def test_many_files_are_loaded_batch_by_batch(lake: Callable[..., Lake], tmp_pat
     assert rows_of(own.read(tables.LOADS), "records") == [(2,)] * 5
     assert own.log.version(tables.LOADS) == 3
     assert ingest.plan(context_for(own, tmp_path)).steps == ()
+
+
+def test_an_error_of_a_later_batch_says_that_those_before_are_loaded(lake: Callable[..., Lake], tmp_path: Path) -> None:
+    own = lake(*THREE)
+    (tmp_path / "chat").mkdir()
+    for name, content in (("a", json_line("1", "a")), ("b", b"bad")):
+        (tmp_path / "chat" / f"{name}.jsonl").write_bytes(content)
+    wanted = r"sources.chat: 1 of 1 records are rejected.*nothing was loaded.*of this batch: 1 before it are loaded"
+    with pytest.raises(DataError, match=wanted):
+        do(ingest.JOB, context_for(own, tmp_path, batch_files=1))
+    assert loads.totals(own) == {"records": 1, "raw": 1, "rejected": 0, "repeated": 0}
