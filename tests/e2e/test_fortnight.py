@@ -95,7 +95,8 @@ class House:
             "ingest": {"max_rejected_share": 0.5},
             "tasks": {"praise": {"scenes": ["live_chat"], "labels": labels, "teacher": {"projection": 4}}},
             "rounds": {"threshold_days": 1, "test_days": 1, "gate_days": 1, "min_train_days": 1},
-            "gate": {"rare": "accept", "margin": 1}, "thresholds": {"hysteresis": 1},
+            "gate": {"rare": "accept", "margin": 1, "min_positives": self.changes.get("min_positives", 20)},
+            "thresholds": {"hysteresis": 1},
             "teacher_scoring": {"train_texts": 50, "threshold_texts": 50, "test_texts": 50, "gate_texts": 50},
         }  # fmt: skip
 
@@ -272,12 +273,12 @@ def test_fourteen_nights_make_what_came_and_end_as_if_it_had_come_at_once(houses
     assert house.night() == wrote({8}, {8}, before(8)), "a label of a later phase decides the task anew"
 
     # A student that the gate refuses, then lets in; and back.
-    house.changes["target"] = 0.999
+    house.changes |= {"target": 0.999, "min_positives": 1}
     second = house.enter_student(2)
     arrives(9)
     assert house.night("label:labels:after_commit") == wrote({9}, before(9), {9})
     assert house.in_force() == first
-    house.changes["target"] = 0
+    house.changes |= {"target": 0, "min_positives": 20}
     arrives(10)
     assert house.night() == wrote({10}, {10}, before(10))
     assert house.in_force() == second
