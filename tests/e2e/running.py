@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # A process of a minute: the quick compiler is enough, and the classes are Spark's own.
-_QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 SMALL = Path(__file__).with_name("small.yaml")
 
 
@@ -24,7 +24,7 @@ class Ran:
 def demo(folder: Path, stop_at: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the small demo as a user would, in a process of its own, with relative paths."""
     root = Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root), "COLUMNS": "200", "SPARK_SUBMIT_OPTS": _QUICK_START}
+    environment = os.environ | {"PYTHONPATH": str(root), "COLUMNS": "200", "SPARK_SUBMIT_OPTS": QUICK_START}
     environment.pop("PINGTI_STOP_AT", None)
     if stop_at:
         environment["PINGTI_STOP_AT"] = stop_at
