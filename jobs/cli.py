@@ -128,11 +128,18 @@ def annotate_export(
 
 
 @app.command("train-teacher", epilog=EXIT_CODES)
-def train_teacher(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
+def train_teacher(
+    settings: SettingsOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also where annotations, labels and teacher settings are as they were.")
+    ] = False,
+) -> None:
     """annotations, texts -> a fine-tuned teacher of each task."""
     from jobs.teachers.train_teacher import JOB
 
-    launch(JOB, settings, plan, task=task)
+    launch(JOB, settings, plan, task=task, options={"again": again})
 
 
 @app.command("score-teacher", epilog=EXIT_CODES)

@@ -51,9 +51,6 @@ class TeacherSettings(Frozen):
     max_tokens: int = Field(64, ge=8, le=512, description="Longer texts are cut to this many tokens.")
     vocabulary_size: PositiveInt = Field(6000, description="Tokens of the small BERT.")
     pretrain_steps: int = Field(1500, ge=0, description="Batches of pretraining.")
-    pretrain_seconds: PositiveFloat = Field(
-        90.0, description="Time of pretraining; it ends by steps or by seconds, whichever come first."
-    )
     pretrain_texts: PositiveInt = Field(60_000, description="Texts that pretraining reads.")
     epochs: PositiveInt = Field(6, description="Epochs of fine-tuning.")
     batch: PositiveInt = Field(32, description="Texts a step of fine-tuning.")

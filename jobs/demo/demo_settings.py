@@ -62,7 +62,7 @@ DEMO_RULES: list[dict[str, Any]] = [
 ]
 
 _TARGET = {"precision": 0.80, "recall": 0.80}
-_TEACHER = {"pretrain_steps": 1500, "pretrain_seconds": 90}  # steps end it first: the same teacher every time
+_TEACHER = {"pretrain_steps": 1500}
 _STUDENT = {"epochs": 4}
 TASKS: dict[str, Any] = {
     "praise": {

@@ -88,16 +88,19 @@ class Lake:
         found = self.read(table).toArrow()
         return (found if where is None else found.filter(where)).select(columns or table.names)
 
-    def days(self, table: Table) -> list[date]:
-        """The days that a table has rows of, rising."""
+    def days(self, table: Table) -> dict[date, int | None]:
+        """How many rows a table that is partitioned by day has of each, rising; None where its log does not say."""
 
-        def ask() -> list[date]:
+        def ask() -> dict[date, int | None]:
             if self.catalog.left_to_spark(table) is not None:
-                return sorted(row["dt"] for row in self.read(table).select("dt").distinct().collect())
-            if "dt" in table.partition:
-                files = self.catalog.arrow.files(table)
-                return sorted({date.fromisoformat(file.partition["dt"] or "") for file in files if file.rows != 0})
-            return sorted(self.catalog.arrow.rows(table, ["dt"])["dt"].unique().to_pylist())
+                counted = self.read(table).groupBy("dt").count().collect()
+                return {row["dt"]: row["count"] for row in sorted(counted)}
+            days: dict[date, int | None] = {}
+            for file in self.catalog.arrow.files(table):
+                day = date.fromisoformat(file.partition["dt"] or "")
+                so_far = days.get(day, 0)
+                days[day] = None if file.rows is None or so_far is None else so_far + file.rows
+            return {day: days[day] for day in sorted(days) if days[day] != 0}
 
         return self.log.while_unchanged(table, "days", ask)
 

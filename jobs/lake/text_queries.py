@@ -19,7 +19,7 @@ from models.tasks import EVERY_TASK, TaskSettings
 def date_layout(lake: Lake, settings: RoundSettings) -> DateLayout:
     """The windows of the days that have texts now; today is no whole day yet, and is left out."""
     today = datetime.now(ZoneInfo(lake.timezone)).date()
-    return lay_out([day for day in lake.days(tables.TEXTS) if day != today], settings)
+    return lay_out({day: count for day, count in lake.days(tables.TEXTS).items() if day != today}, settings)
 
 
 def texts_for(texts: DataFrame, name: str, task: TaskSettings) -> DataFrame:
@@ -51,7 +51,8 @@ def drawn_by_hash(column: str, seed: int) -> Column:
 def distinct_texts(lake: Lake, name: str, task: TaskSettings, layout: DateLayout, part: Part) -> DataFrame:
     """The distinct texts of one part: text_hash, and of their first occurrence text, text_b, text_id and scene.
 
-    Those of the training days leave out every text that occurs on a test or gate day too: none of these is ever drawn.
+    Those of the training days leave out every text that occurs on a threshold, test or gate day too: none of these is
+    ever drawn. A threshold searched on what was learnt by heart would be wrong for what is new.
     """
     own = texts_for(lake.read(tables.TEXTS), name, task)
     texts = own.where(within(layout.window(part))).groupBy("text_hash")
@@ -61,7 +62,9 @@ def distinct_texts(lake: Lake, name: str, task: TaskSettings, layout: DateLayout
     )  # fmt: skip
     if part != "train":
         return grouped
-    held_out = own.where(within(layout.test) | within(layout.gate)).select("text_hash").distinct()
+    held_out = (
+        own.where(within(layout.threshold) | within(layout.test) | within(layout.gate)).select("text_hash").distinct()
+    )
     return grouped.join(held_out, "text_hash", "left_anti")
 
 

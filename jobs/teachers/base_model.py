@@ -50,7 +50,7 @@ def _pretrained(
     both = F.concat_ws(" ", "text", "text_b").alias("text")  # of pairs; null is left out
     texts = drawn.limit(settings.pretrain_texts).select("text_hash", both).toArrow()
     sizes = settings.model_dump(mode="json", include={"layers", "hidden", "heads", "max_tokens", "vocabulary_size"})
-    schedule = settings.model_dump(mode="json", include={"pretrain_steps", "pretrain_seconds"})
+    schedule = {"steps": settings.pretrain_steps, "seed": seed}
     decides = {"sizes": sizes, "schedule": schedule, "texts": texts.column("text_hash").to_pylist(), "reads": "both"}
     name = f"encoders/{digests.of_json(decides, chars=12)}"
     folder = lake.bundles.found(name)

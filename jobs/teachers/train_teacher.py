@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
@@ -79,16 +80,19 @@ class TeacherPlan:
 
 def plan(context: Context) -> Work[tuple[TeacherPlan, ...]]:
     """A teacher for each task whose annotations or settings changed since its last one."""
-    settings = context.settings
+    settings, again = context.settings, bool(context.request.options.get("again"))
     layout = text_queries.date_layout(context.lake, settings.rounds)
-    versions = list(context.versions(tables.ANNOTATIONS, tables.TEXTS).values())
     plans = []
     for name in context.tasks():
-        fingerprint = context.fingerprint(
-            versions=versions, task=settings.task(name).model_dump(mode="json", exclude={"student"}),
-            layout=layout, seed=settings.rounds.seed, scenes=all_scenes(settings.tasks),
-        )  # fmt: skip
-        if not context.unchanged(tables.MODELS, registry.scope_of_teachers(name), fingerprint):
+        task = settings.task(name)
+        # Neither days nor code: new texts alone make no teacher, hence no gold, no student and no labels.
+        decides = {
+            "annotations": annotations_signature(context.lake, name), "seed": settings.rounds.seed,
+            "teacher": task.teacher.model_dump(mode="json"), "labels": task.label_names, "kind": task.kind,
+            "scenes": task.scenes, "cleaning": settings.cleaning.version,
+        }  # fmt: skip
+        fingerprint = digests.of_json(decides, chars=32)
+        if again or not context.unchanged(tables.MODELS, registry.scope_of_teachers(name), fingerprint):
             plans.append(TeacherPlan(name, layout, fingerprint))
     return Work(tuple(f"train a teacher of {one.task}, if its rows are new" for one in plans), tuple(plans))
 
@@ -108,6 +112,14 @@ def execute(context: Context, work: tuple[TeacherPlan, ...]) -> Done | None:
         return None
     counts["texts"] = sum(counts.values())
     return Done(counts=counts, headline="texts")
+
+
+def annotations_signature(lake: Lake, name: str) -> str:
+    """What annotators said of a task, as one name, whatever the files that hold it."""
+    columns = ("label", "text_id", "annotator", "value")
+    rows = lake.arrow(tables.ANNOTATIONS, *columns, where=pc.field("task") == name).to_pydict()
+    answers = sorted(zip(*(rows[column] for column in columns), strict=True))
+    return digests.of_json(answers, chars=32)
 
 
 def annotated_texts(lake: Lake, name: str, task: TaskSettings, layout: DateLayout) -> AnnotatedTexts:
@@ -146,7 +158,7 @@ def _name(context: Context, one: TeacherPlan, task: TaskSettings, rows: Annotate
     decides = {
         "teacher": task.teacher.model_dump(mode="json"), "labels": rows.labels, "rows": rows.hashes,
         "targets": np.nan_to_num(rows.targets, nan=-1).round(4).tolist(), "seed": context.settings.rounds.seed,
-        "cleaning": context.settings.cleaning.version, "layout": one.layout,
+        "cleaning": context.settings.cleaning.version,
     }  # fmt: skip
     content_name = f"{one.task}/teacher/{digests.of_json(decides, chars=12)}"
     return registry.free_name(context.lake, one.task, "teacher", content_name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from statistics import median
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -35,6 +36,14 @@ class RoundSettings(Frozen):
     gate_days: NonNegativeInt = Field(7, description="The most recent days, which promotion looks at.")
     min_train_days: PositiveInt = Field(
         14, description="The fewest days of training: two weeks, so that the week's rhythm repeats."
+    )
+    train_days: PositiveInt | None = Field(
+        None, description="The most days of training, the latest ones; `null`: all that there are."
+    )
+    min_day_share: Share = Field(
+        0.02,
+        description="A day with a smaller share than this of the median day's texts is not laid out: a clock that was "
+        "wrong for a few texts would move the windows.",
     )
     random_texts: PositiveInt = Field(24_000, description="Rows that `random` draws by hash.")
     undistilled_margin: Share = Field(
@@ -85,8 +94,11 @@ class DateLayout:
         return window
 
 
-def lay_out(days: Sequence[date], settings: RoundSettings) -> DateLayout:
+def lay_out(texts: Mapping[date, int | None], settings: RoundSettings) -> DateLayout:
     """Cut the days that have texts into the four windows, the most recent for the gate.
+
+    `texts` is how many each day has, None where that is not known. Days with too few are passed over
+    (`rounds.min_day_share`).
 
     The test is apart from training in time: it also tests whether what was learnt still holds later (the
     isolation in time that the published method asks for).
@@ -94,7 +106,7 @@ def lay_out(days: Sequence[date], settings: RoundSettings) -> DateLayout:
     Raises:
         DataError: where fewer days are there than the four windows need.
     """
-    known = sorted(set(days))
+    known = _full_days(texts, settings.min_day_share)
     held_out = settings.threshold_days + settings.test_days + settings.gate_days
     needed = settings.min_train_days + held_out
     if len(known) < needed:
@@ -114,4 +126,12 @@ def lay_out(days: Sequence[date], settings: RoundSettings) -> DateLayout:
         after = known[end - 1] + timedelta(1)
         windows[part] = Window(known[start], known[end - 1]) if days_of_part else Window(after, known[end - 1])
         end = start
-    return DateLayout(train=Window(known[0], known[end - 1]), **windows)
+    start = 0 if settings.train_days is None else max(0, end - settings.train_days)
+    return DateLayout(train=Window(known[start], known[end - 1]), **windows)
+
+
+def _full_days(texts: Mapping[date, int | None], least_share: float) -> list[date]:
+    """The days with at least a share of the median day's texts, rising."""
+    counts = [count for count in texts.values() if count]
+    least = least_share * median(counts) if counts else 0
+    return sorted(day for day, count in texts.items() if count is None or (count and count >= least))

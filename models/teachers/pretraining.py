@@ -5,7 +5,6 @@ Characters are the tokens, as in the Chinese BERTs. What comes out is an ordinar
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -76,8 +75,8 @@ def pretrain(
 ) -> Path:
     """Train a BERT to guess masked characters, and save it.
 
-    It ends after `pretrain_steps` batches or `pretrain_seconds`, whichever comes first; with enough seconds
-    the same arguments, machine and threads give the same weights.
+    It ends after `pretrain_steps` batches, however long they take: the same arguments, machine and threads give the
+    same weights.
 
     Args:
         texts: The corpus; the first `pretrain_texts` of it are read.
@@ -155,18 +154,16 @@ class _Pretraining:
         self.optimiser = AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, fused=True)
 
     def run(self, progress: Progress | None) -> None:
-        """Train until steps or seconds are used up; the learning rate follows whichever is nearer its end."""
-        steps, seconds = self.settings.pretrain_steps, self.settings.pretrain_seconds
+        """Train all steps; the learning rate follows them."""
+        steps = self.settings.pretrain_steps
         self.model.train()
-        started, step = time.perf_counter(), 0
         batches: list[NDArray[np.int64]] = []
-        while step < steps and (elapsed := time.perf_counter() - started) < seconds:
+        for step in range(steps):
             if not batches:
                 batches = length_batches(self.encoded.lengths, BATCH, self.random)
-            loss = self._step(batches.pop(), ramp(max((step + 0.5) / steps, elapsed / seconds)))
-            step += 1
+            loss = self._step(batches.pop(), ramp((step + 0.5) / steps))
             if progress is not None:
-                progress(step, steps, loss)
+                progress(step + 1, steps, loss)
 
     def _step(self, rows: NDArray[np.int64], rate: float) -> float:
         ids, lengths = self.encoded.padded(rows, at_least=1)

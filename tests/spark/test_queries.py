@@ -55,7 +55,7 @@ def asked(shared_lake: Callable[..., Lake]) -> Lake:
 @pytest.mark.parametrize(
     ("part", "texts"),
     [
-        ("train", [("also threshold", "d0"), ("only train", "a1"), ("settled for another", "h0")]),
+        ("train", [("only train", "a1"), ("settled for another", "h0")]),
         ("threshold", [("also threshold", "d1"), ("often", "i1")]),
         ("test", [("also test", "b2")]),
         ("gate", [("also gate", "c3")]),

@@ -62,7 +62,7 @@ def test_rows_come_back_as_they_were_given(bare_lake: Callable[..., Lake]) -> No
     settled = [{"task": "*", "label": None, "outcome": "useless", "rule": "empty"}]
     own.append_rows(tables.TEXTS, [text_row("t", settled=settled)], STAMP)
     assert own.rows(tables.TEXTS, "settled") == [{"settled": settled}]
-    assert own.days(tables.TEXTS) == [DAY]
+    assert list(own.days(tables.TEXTS)) == [DAY]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_replacement_takes_the_place_of_its_days_alone(remote: Lake, object_st
     add(remote, tables.TEXTS, text_row("a"), text_row("b", dt=day(1)), text_row("c", dt=day(1)))
     remote.replace_rows(tables.TEXTS, [text_row("d", dt=day(1))], STAMP, Scope(day(1), day(1)))
     assert {row["text_id"] for row in again(remote, object_store).rows(tables.TEXTS)} == {"a", "d"}
-    assert remote.days(tables.TEXTS) == [DAY, day(1)]
+    assert remote.days(tables.TEXTS) == {DAY: 1, day(1): 1}
 
 
 def test_of_two_that_replace_one_day_one_wins(remote: Lake, object_store: Mapping[str, str]) -> None:

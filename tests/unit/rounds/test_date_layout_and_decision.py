@@ -28,7 +28,7 @@ def members(layout: DateLayout, days: list[date]) -> dict[str, list[date]]:
 )
 @settings(deadline=None)
 def test_every_day_is_in_exactly_one_window(days: list[date]) -> None:
-    parts = members(lay_out(days, SMALL), days)
+    parts = members(lay_out(dict.fromkeys(days, 100), SMALL), days)
     assert [day for part in PARTS for day in parts[part]] == sorted(set(days))
     assert [len(parts[part]) for part in PARTS[1:]] == [1, 2, 3]
     assert len(parts["train"]) >= 2
@@ -36,7 +36,7 @@ def test_every_day_is_in_exactly_one_window(days: list[date]) -> None:
 
 def test_the_gate_is_the_most_recent_week() -> None:
     days = [FIRST + timedelta(days=at) for at in range(63)]
-    layout = lay_out(days, RoundSettings())
+    layout = lay_out(dict.fromkeys(days, 100), RoundSettings())
     assert members(layout, days)["gate"] == days[-7:]
     assert layout.train.first == FIRST
     assert len(members(layout, days)["train"]) == 42
@@ -45,7 +45,7 @@ def test_the_gate_is_the_most_recent_week() -> None:
 def test_a_window_of_no_days_holds_none_and_takes_none() -> None:
     one_and_one = RoundSettings(threshold_days=0, test_days=1, gate_days=0, min_train_days=1)
     days = [FIRST, FIRST + timedelta(days=5)]
-    layout = lay_out(days, one_and_one)
+    layout = lay_out(dict.fromkeys(days, 100), one_and_one)
     assert members(layout, days) == {"train": days[:1], "threshold": [], "test": days[1:], "gate": []}
     assert layout.train
     assert layout.test
@@ -55,14 +55,31 @@ def test_a_window_of_no_days_holds_none_and_takes_none() -> None:
 
 def test_days_without_texts_count_for_no_window() -> None:
     days = [FIRST + timedelta(days=2 * at) for at in range(8)]
-    layout = lay_out(days, SMALL)
+    layout = lay_out(dict.fromkeys(days, 100), SMALL)
     assert (layout.gate.first, layout.gate.last) == (days[5], days[7])
+
+
+def test_days_with_hardly_a_text_move_no_window() -> None:
+    """Records of a wrong clock: before anything was, and years ahead."""
+    days = [FIRST + timedelta(days=at) for at in range(8)]
+    texts: dict[date, int | None] = dict.fromkeys(days, 1000) | {date(2001, 1, 1): 3, date(2031, 1, 1): 19}
+    layout = lay_out(texts, SMALL)
+    assert layout == lay_out(dict.fromkeys(days, 1000), SMALL)
+    assert lay_out(texts | {date(2031, 1, 1): 20}, SMALL).gate.last == date(2031, 1, 1)
+    assert lay_out(texts | {date(2031, 1, 1): None}, SMALL).gate.last == date(2031, 1, 1), "its log does not say"
+
+
+def test_training_may_be_bounded_to_its_latest_days() -> None:
+    days = [FIRST + timedelta(days=at) for at in range(20)]
+    layout = lay_out(dict.fromkeys(days, 100), SMALL.model_copy(update={"train_days": 5}))
+    assert members(layout, days)["train"] == days[9:14]
+    assert lay_out(dict.fromkeys(days[:8], 100), SMALL.model_copy(update={"train_days": 5})).train.first == FIRST
 
 
 def test_too_few_days_are_refused_with_both_numbers() -> None:
     days = [FIRST + timedelta(days=at) for at in range(7)]
     with pytest.raises(DataError, match="got 7 days with texts, expected at least 8"):
-        lay_out([*days, *days], SMALL)
+        lay_out(dict.fromkeys([*days, *days], 100), SMALL)
 
 
 TARGETS = {"asks": Target(precision=0.8, recall=0.7), "got": Target(precision=0.5, recall=0.5)}
