@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.days.raw_days import RawDays
 from jobs.lake import tables
+from jobs.lake.upserting import upsert
 from jobs.runtime import daily
 from jobs.runtime.context import Context
 from jobs.runtime.daily import DailyWork, PartRecipe
@@ -35,7 +36,7 @@ def plan(context: Context) -> Work[DailyWork]:
 
 def execute(context: Context, work: DailyWork) -> Done | None:
     """Clean the days in one commit and check that no text was lost."""
-    if daily.already_committed(context, work):
+    if daily.already_committed(context, work, lambda: _annotations_follow(context, work)):
         return None
     raw = context.lake.read(tables.RAW_TEXTS).where(daily.on_days(work.days))
     texts = clean(raw, context.settings.cleaning)
@@ -44,8 +45,20 @@ def execute(context: Context, work: DailyWork) -> Done | None:
     commit = context.lake.replace(texts, tables.TEXTS, stamp, work.scope)
     if not commit.whole:
         raise DataError(f"clean: {expected} raw texts gave {commit.rows} texts; run again, and report it if it stays")
+    _annotations_follow(context, work)
     daily.record(context, work, commit.version)
     return Done(counts={"texts": commit.rows, "days": len(work.days)}, headline="texts")
+
+
+def _annotations_follow(context: Context, work: DailyWork) -> None:
+    """Annotations are of texts, whatever rules clean them: they take the hashes that their texts have now."""
+    lake, days = context.lake, set(work.days)
+    if not days & set(lake.arrow(tables.ANNOTATIONS, "dt").column("dt").unique().to_pylist()):
+        return
+    texts = lake.read(tables.TEXTS).where(daily.on_days(days)).select("text_id", F.col("text_hash").alias("now"))
+    annotations = lake.read(tables.ANNOTATIONS).where(daily.on_days(days))
+    moved = annotations.join(texts, "text_id").where("now <> text_hash").withColumn("text_hash", F.col("now"))
+    upsert(lake, moved.select(*tables.ANNOTATIONS.names), tables.ANNOTATIONS, context.stamp())
 
 
 def clean(raw: DataFrame, settings: CleaningSettings) -> DataFrame:
@@ -56,4 +69,4 @@ def clean(raw: DataFrame, settings: CleaningSettings) -> DataFrame:
     return cleaned.withColumn("occurrences", F.count("*").over(same).cast("int")).select(*tables.TEXTS.names)
 
 
-JOB = Job("clean", plan, execute, reads=(tables.RAW_TEXTS,), writes=(tables.TEXTS,))
+JOB = Job("clean", plan, execute, reads=(tables.RAW_TEXTS,), writes=(tables.TEXTS, tables.ANNOTATIONS))

@@ -128,10 +128,10 @@ def plan(
     return Work(made_days.described(found.pending, sentence), work, remember)
 
 
-def already_committed(context: Context, work: DailyWork) -> bool:
+def already_committed(context: Context, work: DailyWork, follow: Callable[[], None] | None = None) -> bool:
     """Whether a run that was killed before it could write so down made exactly this, and it still stands.
 
-    It is written down then.
+    It is written down then, after what `follow`s such a commit.
     """
     latest = context.lake.log.latest(work.table, work.scope)
     if context.request.options.get("again") or latest is None or not latest.whole:
@@ -140,6 +140,8 @@ def already_committed(context: Context, work: DailyWork) -> bool:
         return False
     if not made_days.stands(context.lake, work.table, work.recipes, latest.version):
         return False
+    if follow is not None:
+        follow()
     record(context, work, latest.version)
     return True
 

@@ -44,7 +44,7 @@ def raw_row(text_id: str, text: str, number: int = 0, **values: Any) -> dict[str
 @pytest.fixture(scope="module")
 def cleaned(shared_lake: Callable[..., Lake]) -> Lake:
     """The texts cleaned once; the last test adds other days."""
-    lake = shared_lake(tables.RAW_TEXTS, tables.TEXTS)
+    lake = shared_lake(tables.RAW_TEXTS, tables.TEXTS, tables.ANNOTATIONS)
     rows = [raw_row(*one) for one in RAW]
     rows[-1]["scene"] = "photo"
     add(lake, tables.RAW_TEXTS, *rows)
@@ -111,3 +111,23 @@ def test_a_late_text_makes_only_its_day_anew(cleaned: Lake) -> None:
     assert clean.plan(context_of(cleaned, "clean", **SETTINGS)).steps == ()
     found = cleaned.read(tables.TEXTS).where("text = '好'")
     assert rows_of(found, "text_id", "occurrences") == [("late", 2), ("p", 2), ("q", 1)]
+
+
+def test_annotations_follow_their_texts_through_other_rules(lake: Callable[..., Lake]) -> None:
+    own = lake(*tables.ALL)
+    add(own, tables.RAW_TEXTS, raw_row("a", "老师，好好好好"), raw_row("b", "好", 1))
+    do(clean.JOB, context_of(own, "clean"))
+    hashes = {row["text_id"]: row["text_hash"] for row in own.rows(tables.TEXTS)}
+    answers = [
+        {"task": "praise", "label": "asks", "text_id": one, "annotator": "x", "value": True, "text_hash": hashes[one],
+         "dt": day(at), "file": "f", "run_id": "seed"} for at, one in enumerate("ab")
+    ]  # fmt: skip
+    add(own, tables.ANNOTATIONS, *answers)
+    do(clean.JOB, context_of(own, "clean", cleaning={"max_chars": 3}))
+    now = {row["text_id"]: row["text_hash"] for row in own.rows(tables.TEXTS)}
+    assert now["a"] != hashes["a"]
+    assert {row["text_id"]: row["text_hash"] for row in own.rows(tables.ANNOTATIONS)} == now
+    assert len(own.rows(tables.ANNOTATIONS)) == 2
+    version = own.log.version(tables.ANNOTATIONS)
+    assert do(clean.JOB, context_of(own, "clean", cleaning={"max_chars": 3}, options={"again": True})) is not None
+    assert own.log.version(tables.ANNOTATIONS) == version, "nothing to follow, no commit"
