@@ -11,7 +11,7 @@ from jobs.lake import registry, tables, threshold_queries
 from jobs.lake.commits import Scope
 from jobs.lake.registry import RegisteredModel
 from jobs.rounds.round import DecidingSettings, Round, layout_row, next_round
-from jobs.rounds.round_evaluation import RoundEvaluation, decide, evaluate_round, summary
+from jobs.rounds.round_evaluation import RoundEvaluation, decide, evaluate_round, summary, told_weak
 from jobs.rounds.sampling import sample
 from jobs.rounds.student_training import TrainedRound, remove_checkpoints, train_round
 from jobs.rounds.training_data import training_data
@@ -69,6 +69,8 @@ def _run(context: Context, round_: Round) -> int:
     lake.replace_rows(tables.EVALUATIONS, rows, context.stamp(), round_.scope)
     _write_round(context, round_, inputs, trained, evaluation, decision, time.monotonic() - started)
     remove_checkpoints(lake, round_)
+    if weak := told_weak(round_, evaluation):
+        context.reporter.say(f"  [yellow]warning[/yellow] {weak}: what learns from it copies its mistakes")
     context.reporter.say(f"  {round_.round_id}: {summary(evaluation)}; {decision.action}: {decision.reason}")
     return trained.rows
 

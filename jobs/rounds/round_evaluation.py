@@ -93,7 +93,26 @@ def decide(round_: Round, evaluation: RoundEvaluation, settings: RoundSettings) 
     qualities = by_label(evaluation.student.on_test_days("teacher"))
     targets = {label: one.target for label, one in round_.task.labels.items()}
     lost = round_decision.loses(evaluation.metrics, evaluation.row_counts, settings)
+    weak = told_weak(round_, evaluation)
+    if weak is not None and not settings.accept_weak_teacher:
+        return Decision("stop", None, f"{weak}; a better teacher, or rounds.accept_weak_teacher, goes on")
     return round_decision.decide(round_.number, qualities, targets, settings, lost)
+
+
+def told_weak(round_: Round, evaluation: RoundEvaluation) -> str | None:
+    """That the teacher is no better than who learnt from annotators alone; None where it is, or nobody can tell.
+
+    Only a round that samples the annotated rows can tell: in later ones the undistilled student learns from the
+    teacher's decisions too.
+    """
+    figures = round_decision.weak_teacher(evaluation.metrics) if round_.sampling == "annotated" else None
+    if figures is None:
+        return None
+    teacher, undistilled = figures
+    return (
+        f"{round_.teacher.model_id} reaches macro F1 {teacher:.3f} against annotators, the same student without it "
+        f"{undistilled:.3f}"
+    )
 
 
 def summary(evaluation: RoundEvaluation) -> str:

@@ -34,6 +34,11 @@ class RoundSettings(Frozen):
     )
     test_days: PositiveInt = Field(7, description="Days of the test.")
     gate_days: NonNegativeInt = Field(7, description="The most recent days, which promotion looks at.")
+    accept_weak_teacher: bool = Field(
+        False,
+        description="Whether rounds go on under a teacher that annotators agree with less than with a student that "
+        "learnt from them alone: whoever learns from it copies its mistakes.",
+    )
     min_train_days: PositiveInt = Field(
         14, description="The fewest days of training: two weeks, so that the week's rhythm repeats."
     )

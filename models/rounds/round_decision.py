@@ -80,6 +80,19 @@ def loses(metrics: Iterable[Mapping[str, Any]], row_counts: Mapping[str, int], s
     return None
 
 
+def weak_teacher(metrics: Iterable[Mapping[str, Any]]) -> tuple[float, float] | None:
+    """The macro F1 of a teacher and of the undistilled student, where the teacher does not reach that student's.
+
+    Both learnt from the same annotated rows, and are held to annotators on texts of the test days that neither has
+    seen. None where the teacher is better, or nobody annotated such texts.
+    """
+    f1 = {row["model"]: row["f1"] for row in metrics if (row["gold"], row["part"]) == ("human", "test_unseen")}
+    teacher, undistilled = f1.get("teacher"), f1.get("undistilled")
+    if teacher is None or undistilled is None or teacher > undistilled:
+        return None
+    return teacher, undistilled
+
+
 def seed_margin(deviation: float) -> float:
     """By how much one of two equal students lies below the other in fewer than one training of twenty.
 

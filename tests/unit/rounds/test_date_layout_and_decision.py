@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.errors import DataError
 from models.evaluation.metrics import Quality
 from models.rounds.date_layout import PARTS, DateLayout, RoundSettings, lay_out
-from models.rounds.round_decision import decide, loses, seed_margin
+from models.rounds.round_decision import decide, loses, seed_margin, weak_teacher
 from models.tasks import Target
 
 SMALL = RoundSettings(threshold_days=1, test_days=2, gate_days=3, min_train_days=2)
@@ -89,6 +89,23 @@ GOOD = {"asks": Quality(0.8, 0.7, 0.75), "got": Quality(0.5, 0.5, 0.5)}
 def test_a_round_that_reaches_every_target_is_promoted_even_the_last() -> None:
     for number in (1, 2, 3):
         assert decide(number, GOOD, TARGETS, SMALL).action == "promote"
+
+
+@pytest.mark.parametrize(
+    ("teacher", "undistilled", "found"),
+    [(0.8, 0.7, None), (0.7, 0.7, (0.7, 0.7)), (0.4, 0.8, (0.4, 0.8)), (None, 0.7, None), (0.8, None, None)],
+)
+def test_a_teacher_that_annotators_agree_with_no_more_than_with_a_student_alone_is_told(
+    teacher: float | None, undistilled: float | None, found: tuple[float, float] | None
+) -> None:
+    rows = [
+        {"model": model, "gold": gold, "part": part, "f1": f1}
+        for model, f1 in (("teacher", teacher), ("undistilled", undistilled))
+        if f1 is not None
+        for gold, part in (("human", "test_unseen"),)
+    ]
+    elsewhere = [{"model": "teacher", "gold": "human", "part": "test", "f1": 0.0}]
+    assert weak_teacher([*rows, *elsewhere]) == found
 
 
 @pytest.mark.parametrize("short", [Quality(0.79, 0.9, 0.8), Quality(0.9, 0.69, 0.8), None])
