@@ -48,7 +48,8 @@ def plan(context: Context) -> Work[Labelling]:
         needed = _needed(tasks, promoted, name)
         reads = [(texts, ""), *((scores, promoted[one].model.model_id) for one in needed)]
         promotion = promoted[name].promotion
-        about = json.dumps({"model_id": promotion.model_id, "threshold_version": promotion.threshold_version})
+        told = {"model_id": promotion.model_id, "threshold_version": promotion.threshold_version}
+        about = json.dumps(told | {"withheld": sorted(promotion.withheld)})
         recipes[name] = PartRecipe(_decides(tasks, promoted, needed), tuple(reads), about)
     work = daily.plan(context, tables.LABELS, recipes, lambda days, name: f"decide {name} for {days}")
     if work.payload is None:

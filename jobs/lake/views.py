@@ -35,11 +35,13 @@ def queries(schema: str, tasks: Mapping[str, TaskSettings]) -> dict[str, str]:
             LATERAL VIEW posexplode(m.labels) one AS position, label""",
         "label_days": f"""
             SELECT d.dt, d.task, d.model_id, d.threshold_version, d.decided_at,
-                   coalesce(p.model_id = d.model_id AND p.threshold_version = d.threshold_version, false) AS in_force
+                   coalesce(p.model_id = d.model_id AND p.threshold_version = d.threshold_version
+                       AND to_json(array_sort(coalesce(p.withheld, array()))) = d.withheld, false) AS in_force
             FROM (
                 SELECT dt, part AS task, max(made_at) AS decided_at,
                        get_json_object(max_by(about, made_at), '$.model_id') AS model_id,
-                       cast(get_json_object(max_by(about, made_at), '$.threshold_version') AS int) AS threshold_version
+                       cast(get_json_object(max_by(about, made_at), '$.threshold_version') AS int) AS threshold_version,
+                       coalesce(get_json_object(max_by(about, made_at), '$.withheld'), '[]') AS withheld
                 FROM {schema}.made_days WHERE table_name = 'labels' GROUP BY dt, part) d
             LEFT JOIN {in_force} ON p.task = d.task""",
         "current_labels": f"""

@@ -125,6 +125,20 @@ def test_days_tell_which_promotion_decided_them(house: Lake) -> None:
     assert asked(house, f"{days} WHERE NOT in_force") == [(day(1), "praise", OLD, 1, False)]
 
 
+def test_a_day_that_was_decided_with_other_labels_withheld_is_not_in_force(lake: Callable[..., Lake]) -> None:
+    own = lake(*tables.ALL)
+    fill(own, {
+        tables.PROMOTIONS: [promotion_row(NEW, FIRST) | {"withheld": ["got", "asks"]}],
+        tables.MODELS: [model_row(NEW, ["got", "asks"])],
+        tables.THRESHOLDS: [threshold_row(NEW, name, 0.5) for name in ("asks", "got")],
+    })  # fmt: skip
+    for number, withheld in enumerate((["asks", "got"], ["asks"], [])):
+        about = json.dumps({"model_id": NEW, "threshold_version": 1, "withheld": withheld})
+        cells = {Cell(day(number), "praise"): Made(Recipe("1", about=about), "")}
+        made_days.write(own, tables.LABELS, cells, STAMP)
+    assert asked(own, "SELECT dt, in_force FROM label_days") == [(DAY, True), (day(1), False), (day(2), False)]
+
+
 @pytest.mark.parametrize(
     ("as_of", "labels"),
     [
