@@ -317,6 +317,14 @@ def nightly(settings: SettingsOption = None, dt: DtOption = None, plan: PlanOpti
 
 
 @app.command(epilog=EXIT_CODES)
+def maintain(settings: SettingsOption = None, plan: PlanOption = False) -> None:
+    """Compact small days, remove files that no version needs, drop old rounds' texts, keep the logs short."""
+    from jobs.operations.maintain import JOB
+
+    launch(JOB, settings, plan)
+
+
+@app.command(epilog=EXIT_CODES)
 def status(settings: SettingsOption = None, limit: LimitOption = 30, plan: PlanOption = False) -> None:
     """The last nights, what is in force, and what is late."""
     if plan:

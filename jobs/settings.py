@@ -95,6 +95,25 @@ class ScoringSettings(Frozen):
     )
 
 
+class MaintenanceSettings(Frozen):
+    """What `pingti maintain` keeps, and for how long."""
+
+    retention_days: int = Field(
+        7, ge=2,
+        description="Files that no version of these days needs are removed. It must be longer than the longest run, "
+        "which may read what was replaced under way; a table can be restored, and an erased text be found in past "
+        "versions, for as long.",
+    )  # fmt: skip
+    small_files: int = Field(
+        8, ge=2, description="Partitions with so many files under 32 MiB are compacted: every reader opens each."
+    )  # fmt: skip
+    keep_rounds: PositiveInt = Field(
+        3,
+        description="The newest rounds of each task and kind of student keep the copied texts they learnt from; of "
+        "older ones only those do whose student was ever in force, or is its task's newest.",
+    )
+
+
 class Settings(Frozen):
     """Everything that can be set."""
 
@@ -112,6 +131,7 @@ class Settings(Frozen):
     scoring: ScoringSettings = Field(ScoringSettings(), description="How students score.")
     thresholds: ThresholdSettings = Field(ThresholdSettings(), description="How thresholds are searched.")
     gate: GateSettings = Field(GateSettings(), description="What `promote` asks of a student.")
+    maintenance: MaintenanceSettings = Field(MaintenanceSettings(), description="What `maintain` keeps.")
 
     @model_validator(mode="after")
     def _names_hold(self) -> Settings:
