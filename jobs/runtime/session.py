@@ -32,6 +32,8 @@ SAFE: dict[str, str] = {
     "spark.python.worker.faulthandler.enabled": "true",
     "spark.sql.execution.pyspark.udf.idleTimeoutSeconds": "900",
     "spark.sql.execution.pyspark.udf.killOnIdleTimeout": "true",
+    # A statement is one statement: `BEGIN … END` would run what no check of it sees.
+    "spark.sql.scripting.enabled": "false",
     # A second copy of a task would score twice for nothing.
     "spark.speculation": "false",
     # The list of a small table's files beside each commit: outside UTC Delta checks it against the whole log every
