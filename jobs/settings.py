@@ -6,6 +6,7 @@ breaks where `conf/` is absent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -45,6 +46,13 @@ class LakeSettings(Frozen):
     )
 
 
+SECRET_KEYS = (
+    r"(?i)secret|password|token|access[.]?key|passwd|credential|api[._-]?key|private"
+    r"|\b[as]k\b"
+)
+"""Keys whose values nothing shows, as Spark's `spark.redaction.regex` has them."""
+
+
 class SessionSettings(Frozen):
     """The Spark session. `spark-submit` decides master and memory itself; here they are for `pingti JOB`."""
 
@@ -58,8 +66,22 @@ class SessionSettings(Frozen):
     shuffle_partitions: PositiveInt = Field(4, description="Of a local session.")
     conf: Mapping[str, str] = Field(
         default_factory=dict,
-        description="More Spark settings; those that lose rows in silence are refused at start-up.",
+        description="More Spark settings; those that lose rows in silence are refused at start-up, and so are secrets: "
+        "they would be on the JVM's command line. A property file of `spark-submit` (mode 0600) or "
+        "`lake.storage_options` has them.",
     )
+
+    @field_validator("conf")
+    @classmethod
+    def _no_secrets(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        switches = ("true", "false")
+        secrets = sorted(key for key in value if re.search(SECRET_KEYS, key) and value[key].lower() not in switches)
+        if secrets:
+            raise ValueError(
+                f"{', '.join(secrets)}: secrets would be on the JVM's command line, where everyone on the machine sees "
+                "them; put them into a property file of mode 0600, or lake.storage_options"
+            )
+        return value
 
     @field_validator("timezone")
     @classmethod
