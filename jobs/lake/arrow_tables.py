@@ -100,6 +100,22 @@ class ArrowTables(ArrowReader):
 
         return self._made(self._tried(table, attempt))
 
+    def exchange(self, table: Table, files: Sequence[DataFile], removed: Sequence[DataFile], metadata: str) -> int:
+        """Put files in place of some of the table's, whatever came beside them.
+
+        Raises:
+            OvertakenError: One of those is not the table's any more.
+        """
+
+        def attempt(now: DeltaTable) -> bool:
+            live = {file.path for file in self.files(table)}
+            if any(file.path not in live for file in removed):
+                raise OvertakenError("its part of the table changed meanwhile")
+            self._commit(now, table, files, removed, metadata, [])
+            return True
+
+        return self._made(self._tried(table, attempt))
+
     def _only_rearranged(self, table: Table, versions: Iterable[int], scope: Scope) -> bool:
         """Whether commits say of themselves that they changed no row of a scope (compaction)."""
         told = (self.actions(table, version) for version in versions)
