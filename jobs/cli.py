@@ -324,6 +324,29 @@ def nightly(settings: SettingsOption = None, dt: DtOption = None, plan: PlanOpti
 
 
 @app.command(epilog=EXIT_CODES)
+def maintain(settings: SettingsOption = None, plan: PlanOption = False) -> None:
+    """Compact small days, remove files that no version needs, drop old rounds' texts, keep the logs short."""
+    from jobs.operations.maintain import JOB
+
+    launch(JOB, settings, plan)
+
+
+@app.command(epilog=EXIT_CODES)
+def erase(
+    settings: SettingsOption = None,
+    text_id: Annotated[Path | None, typer.Option(help="A file of text_ids, one a line.", metavar="FILE")] = None,
+    source_id: Annotated[
+        Path | None, typer.Option(help="A file of the sources' own ids, one a line, of every source.", metavar="FILE")
+    ] = None,
+    plan: PlanOption = False,
+) -> None:
+    """Texts of a person -> out of every table, and not loaded again; past versions go by maintain."""
+    from jobs.operations.erase import JOB
+
+    launch(JOB, settings, plan, options={"text_id": text_id, "source_id": source_id})
+
+
+@app.command(epilog=EXIT_CODES)
 def status(settings: SettingsOption = None, limit: LimitOption = 30, plan: PlanOption = False) -> None:
     """The last nights, what is in force, and what is late."""
     if plan:

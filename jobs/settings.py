@@ -6,6 +6,7 @@ breaks where `conf/` is absent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -45,6 +46,13 @@ class LakeSettings(Frozen):
     )
 
 
+SECRET_KEYS = (
+    r"(?i)secret|password|token|access[.]?key|passwd|credential|api[._-]?key|private"
+    r"|\b[as]k\b"
+)
+"""Keys whose values nothing shows, as Spark's `spark.redaction.regex` has them."""
+
+
 class SessionSettings(Frozen):
     """The Spark session. `spark-submit` decides master and memory itself; here they are for `pingti JOB`."""
 
@@ -58,8 +66,22 @@ class SessionSettings(Frozen):
     shuffle_partitions: PositiveInt = Field(4, description="Of a local session.")
     conf: Mapping[str, str] = Field(
         default_factory=dict,
-        description="More Spark settings; those that lose rows in silence are refused at start-up.",
+        description="More Spark settings; those that lose rows in silence are refused at start-up, and so are secrets: "
+        "they would be on the JVM's command line. A property file of `spark-submit` (mode 0600) or "
+        "`lake.storage_options` has them.",
     )
+
+    @field_validator("conf")
+    @classmethod
+    def _no_secrets(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        switches = ("true", "false")
+        secrets = sorted(key for key in value if re.search(SECRET_KEYS, key) and value[key].lower() not in switches)
+        if secrets:
+            raise ValueError(
+                f"{', '.join(secrets)}: secrets would be on the JVM's command line, where everyone on the machine sees "
+                "them; put them into a property file of mode 0600, or lake.storage_options"
+            )
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -95,6 +117,25 @@ class ScoringSettings(Frozen):
     )
 
 
+class MaintenanceSettings(Frozen):
+    """What `pingti maintain` keeps, and for how long."""
+
+    retention_days: int = Field(
+        7, ge=2,
+        description="Files that no version of these days needs are removed. It must be longer than the longest run, "
+        "which may read what was replaced under way; a table can be restored, and an erased text be found in past "
+        "versions, for as long.",
+    )  # fmt: skip
+    small_files: int = Field(
+        8, ge=2, description="Partitions with so many files under 32 MiB are compacted: every reader opens each."
+    )  # fmt: skip
+    keep_rounds: PositiveInt = Field(
+        3,
+        description="The newest rounds of each task and kind of student keep the copied texts they learnt from; of "
+        "older ones only those do whose student was ever in force, or is its task's newest.",
+    )
+
+
 class Settings(Frozen):
     """Everything that can be set."""
 
@@ -112,6 +153,7 @@ class Settings(Frozen):
     scoring: ScoringSettings = Field(ScoringSettings(), description="How students score.")
     thresholds: ThresholdSettings = Field(ThresholdSettings(), description="How thresholds are searched.")
     gate: GateSettings = Field(GateSettings(), description="What `promote` asks of a student.")
+    maintenance: MaintenanceSettings = Field(MaintenanceSettings(), description="What `maintain` keeps.")
 
     @model_validator(mode="after")
     def _names_hold(self) -> Settings:

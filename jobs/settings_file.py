@@ -81,8 +81,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
-    """A YAML file's mapping, `${NAME}` filled from the environment; anything else is a `SettingsError`."""
+def read_yaml(file: Path, *, fill: bool = True) -> dict[str, Any]:
+    """A YAML file's mapping, `${NAME}` filled from the environment or left as it is; else a `SettingsError`."""
     if not file.is_file():
         raise SettingsError(f"no file at {file}; give the path of a YAML file")
     if file.stat().st_size > MAX_SETTINGS_BYTES:
@@ -95,6 +95,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise SettingsError(f"{file}: got a {type(value).__name__} at the top, expected keys such as tasks:")
+    if not fill:
+        return value
     missing: set[str] = set()
     filled: dict[str, Any] = _filled(value, missing)
     if missing:

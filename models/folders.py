@@ -115,8 +115,10 @@ def replaced_file(file: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_file(file: Path, content: str) -> None:
-    """Write a text file whole or not at all; its folder is made where it is missing."""
+def write_file(file: Path, content: str, *, private: bool = False) -> None:
+    """Write a text file whole or not at all, `private` for its owner alone; its folder is made where it is missing."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with replaced_file(file) as partial:
+        if private:
+            partial.touch(0o600)
         partial.write_text(content, "utf-8")

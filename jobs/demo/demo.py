@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from jobs import settings_file
 from jobs.demo import demo_truth, generator, phrase_files
 from jobs.demo.corpus_settings import CorpusSettings
 from jobs.evaluation import speed
@@ -87,11 +88,16 @@ def _corpus(corpus: CorpusSettings, folder: Path, reporter: Reporter) -> bool:
     return True
 
 
-def write_settings(settings: Settings, folder: Path) -> Path:
-    """The demo's whole settings as a file, for `pingti … --settings`."""
+def write_settings(settings: Settings, folder: Path, given: Path | None = None) -> Path:
+    """The demo's whole settings as a file that only its owner reads, for `pingti … --settings`.
+
+    What `given`, the file that they were read from, says stands as it stands there: `${NAME}` stays, whatever it is.
+    """
     path = folder / "settings.yaml"
     values = settings.model_dump(mode="json", by_alias=True)
-    write_file(path, yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
+    if given is not None:
+        values = settings_file.merge(values, settings_file.read_yaml(given, fill=False))
+    write_file(path, yaml.safe_dump(values, allow_unicode=True, sort_keys=False), private=True)
     return path
 
 

@@ -69,7 +69,7 @@ def demo(
     context = context_for("demo", loaded)
     from jobs.demo import demo as job
 
-    job.write_settings(loaded, out)
+    job.write_settings(loaded, out, settings)
     figures = job.run_demo(context, corpus, out, speed_seconds)
     job.show(figures, out, Console())
 

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from jobs.ingestion.file_survey import ListedFile, survey_files
-from jobs.lake import tables
+from jobs.lake import erasing, tables
 from jobs.lake.commits import Scope
 from jobs.lake.store import Lake
 from jobs.lake.upserting import upsert
@@ -78,6 +78,8 @@ def execute(context: Context, work: Import) -> Done:
     matched = match(parsed.where("reason is null"), context.lake.read(tables.TEXTS)).localCheckpoint(eager=True)
     good = _latest(matched.where("dt is not null"))
     unmatched = matched.where("dt is null").withColumn("reason", F.lit(f"{REASON_PREFIX}unmatched"))
+    if erasing.erased_texts(context.lake) is not None:  # which of them are an erased text's, their bytes alone may tell
+        unmatched = unmatched.withColumn("raw", F.lit(None).cast("binary"))
     bad = parsed.where("reason is not null").unionByName(unmatched.select(*parsed.columns))
     set_aside = context.lake.append(
         _rejected(context.lake, context.run_id, bad),
@@ -183,6 +185,7 @@ def _rejected(lake: Lake, run_id: str, bad: DataFrame) -> DataFrame:
     named = bad.select(
         "file", "position", F.current_date().alias("arrived_dt"), "reason", "detail", "length", "sha256", "raw",
         F.left("sha256", F.lit(32)).alias("load_id"), F.lit(run_id).alias("run_id"),
+        F.lit(None).cast("string").alias("text_id"),
     )  # fmt: skip
     return named.join(there, ["sha256", "file", "position"], "left_anti").select(*tables.REJECTED.names)
 

@@ -20,7 +20,7 @@ from jobs.ingestion import load_checks, repetitions
 from jobs.ingestion.file_survey import task_count
 from jobs.ingestion.load_plan import COMMITTED, Batch, LoadPlan, NewFile, plan, plan_batch
 from jobs.ingestion.load_rows import batch_rows
-from jobs.lake import loads, tables
+from jobs.lake import erasing, loads, tables
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from jobs.runtime.executors import map_batches
@@ -108,7 +108,7 @@ def _load_records(context: Context, batch: Batch, arrival: Arrival) -> list[tupl
     records = records.persist(StorageLevel.MEMORY_AND_DISK)
     days = repetitions.days_of_ids(records)
     earlier = repetitions.earlier_texts(lake.read(tables.RAW_TEXTS), days, settings.ingest.same_id_days)
-    marked = repetitions.mark(records, earlier).persist(StorageLevel.MEMORY_AND_DISK)
+    marked = repetitions.mark(records, earlier, erasing.erased_texts(lake)).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         counts: dict[str, Counter[str]] = {}
         for row in marked.groupBy("load_id", "outcome").count().collect():
@@ -118,12 +118,17 @@ def _load_records(context: Context, batch: Batch, arrival: Arrival) -> list[tupl
         load_checks.few_rejected(outcomes, settings.ingest.max_rejected_share)
         load_checks.unchanged(lake, settings.sources, batch.files)
         stamped = marked.withColumns({"arrived_dt": F.lit(arrival.day), "run_id": F.lit(context.run_id)})
-        for table, outcome in ((tables.REJECTED, repetitions.REJECTED), (tables.RAW_TEXTS, repetitions.RAW)):
-            rows = stamped.where(F.col("outcome") == outcome).withColumn("dt", F.to_date("event_time"))
+        for table, outcomes_of in (
+            (tables.REJECTED, (repetitions.REJECTED, repetitions.ERASED)),
+            (tables.RAW_TEXTS, (repetitions.RAW,)),
+        ):
+            rows = stamped.where(F.col("outcome").isin(*outcomes_of)).withColumn("dt", F.to_date("event_time"))
             lake.append_after(rows.select(*table.names), table, context.stamp(), batch.versions[table.name])
     finally:
         marked.unpersist()
         records.unpersist()
+    for _, count in outcomes:
+        count[repetitions.REJECTED] += count.pop(repetitions.ERASED, 0)
     return outcomes
 
 

@@ -1,4 +1,7 @@
-"""Records with an id that came earlier: repeated, where their content is the same, or rejected, where it is not."""
+"""Records with an id that came earlier: repeated, where their content is the same, or rejected, where it is not.
+
+One whose text was erased is rejected without a byte of it.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,23 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 RAW, REJECTED, REPEATED = "raw", "rejected", "repeated"
+ERASED = "erased"
+"""What became of records whose text was erased; they are rows of `rejected`, with this as their reason."""
 _CONTENT = ("text", "text_b", "scene", "event_time")
 
 
-def mark(records: DataFrame, earlier: DataFrame | None) -> DataFrame:
+def mark(records: DataFrame, earlier: DataFrame | None, erased: DataFrame | None = None) -> DataFrame:
     """Records with their `outcome`, and the reason `duplicate_id` where another content has their id.
 
     Args:
         records: Of this load; the first by file and position is the one that counts.
         earlier: Raw texts that may have the same ids; None where none can.
+        erased: The `text_id` of texts that were erased; None where none was.
     """
+    if erased is not None:
+        gone = records.join(erased.select("text_id"), "text_id", "left_semi")
+        kept = records.join(erased.select("text_id"), "text_id", "left_anti").select(*records.columns)
+        return mark(kept, earlier).unionByName(_without_bytes(gone).select(*records.columns, "outcome"))
     order = Window.partitionBy("text_id").orderBy("file", "position")
     content = F.struct(*_CONTENT)
     good = records.where("reason is null").withColumns(
@@ -41,6 +51,16 @@ def mark(records: DataFrame, earlier: DataFrame | None) -> DataFrame:
     ).select(*records.columns, "outcome")
     bad = records.where("reason is not null").withColumn("outcome", F.lit(REJECTED))
     return marked.unionByName(bad)
+
+
+def _without_bytes(gone: DataFrame) -> DataFrame:
+    """Records of erased texts as rows of `rejected`."""
+    return gone.withColumns(
+        {
+            "outcome": F.lit(ERASED), "reason": F.lit(ERASED), "detail": F.lit("its text had been erased when it came"),
+            "raw": F.lit(None).cast("binary"), "sha256": F.lit(""), "length": F.lit(0).cast("long"),
+        }
+    )  # fmt: skip
 
 
 def days_of_ids(records: DataFrame) -> list[date]:

@@ -8,7 +8,7 @@ survive beside an overwrite; what may be tried again is decided here, on a fresh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +81,7 @@ class ArrowTables(ArrowReader):
         return self._made(self._tried(table, attempt))
 
     def replace(self, table: Table, files: Sequence[DataFile], metadata: str, *, scope: Scope, since: Snapshot) -> int:
-        """Put files in place of all that lie in the scope, unless that changed after `since`.
+        """Put files in place of all that lie in the scope, unless its rows changed after `since`.
 
         Raises:
             OvertakenError: It did.
@@ -92,12 +92,37 @@ class ArrowTables(ArrowReader):
 
         def attempt(now: DeltaTable) -> bool:
             live = self.files(table, scope)
-            if now.version() != since.version and frozenset(file.path for file in live) != since.files:
+            files_changed = now.version() != since.version and frozenset(file.path for file in live) != since.files
+            if files_changed and not self._only_rearranged(table, range(since.version + 1, now.version() + 1), scope):
                 raise OvertakenError("its part of the table changed meanwhile")
             self._commit(now, table, files, live, metadata, [])
             return True
 
         return self._made(self._tried(table, attempt))
+
+    def exchange(self, table: Table, files: Sequence[DataFile], removed: Sequence[DataFile], metadata: str) -> int:
+        """Put files in place of some of the table's, whatever came beside them.
+
+        Raises:
+            OvertakenError: One of those is not the table's any more.
+        """
+
+        def attempt(now: DeltaTable) -> bool:
+            live = {file.path for file in self.files(table)}
+            if any(file.path not in live for file in removed):
+                raise OvertakenError("its part of the table changed meanwhile")
+            self._commit(now, table, files, removed, metadata, [])
+            return True
+
+        return self._made(self._tried(table, attempt))
+
+    def _only_rearranged(self, table: Table, versions: Iterable[int], scope: Scope) -> bool:
+        """Whether commits say of themselves that they changed no row of a scope (compaction)."""
+        told = (self.actions(table, version) for version in versions)
+        return all(
+            actions is not None and not any(one.changes and scope.holds(one.partition) for one in actions)
+            for actions in told
+        )
 
     def gather(self, table: Table) -> None:
         """Bring the rows of many small files together, in a commit that changes none: `runs` gets a file a run.

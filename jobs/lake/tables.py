@@ -88,11 +88,12 @@ REJECTED = Table(
     "rejected",
     columns(
         file=STRING, position=LONG, arrived_dt=DATE, reason=STRING, detail=optional(STRING), length=LONG,
-        sha256=STRING, raw=optional(BINARY), load_id=STRING, run_id=STRING,
+        sha256=STRING, raw=optional(BINARY), load_id=STRING, run_id=STRING, text_id=optional(STRING),
     ),
     key=("file", "position", "load_id"),
     partition=("arrived_dt",),
-    comment="What could not be read, with its reason and its bytes up to 64 KiB.",
+    comment="What could not be read, with its reason and its bytes up to 64 KiB. text_id: where the record had an id. "
+    "An erased record (reason erased) has no bytes.",
     append_only=True,
 )  # fmt: skip
 LOADS = Table(
@@ -104,8 +105,9 @@ LOADS = Table(
     ),
     key=("load_id", "file", "arrived_dt", "run_id"),
     comment="What became of every file: records = raw + rejected + repeated, which add up over a load's rows. state: "
-    "loaded, known (its content was loaded before) or refused. layout: a digest of how it was read. first: the byte "
-    "where what was loaded begins. An earlier version's loads have no size, time and digest.",
+    "loaded, known (its content was loaded before), refused, or erased (raw texts made rejected records). layout: a "
+    "digest of how it was read. first: the byte where what was loaded begins. An earlier version's loads have no size, "
+    "time and digest.",
 )  # fmt: skip
 TEXTS = Table(
     "texts",
@@ -267,9 +269,16 @@ RAW_FILE_DAYS = Table(
     key=("path", "dt"),
     comment="Which days the rows of a file of raw_texts are of.",
 )  # fmt: skip
+ERASED = Table(
+    "erased",
+    columns(text_id=STRING, erased_at=TIMESTAMP, run_id=STRING),
+    key=("text_id",),
+    comment="Texts that were erased, by the digest of their source and its own id, and are not loaded again.",
+)
 
 ALL: tuple[Table, ...] = (
     RAW_TEXTS, REJECTED, LOADS, TEXTS, ANNOTATIONS, TEACHER_SCORES, ROUND_SAMPLES, ROUNDS, MODELS, STUDENT_SCORES,
     THRESHOLDS, PROMOTIONS, LABELS, EVALUATIONS, COMPARISONS, RUNS, MADE_DAYS, RAW_FILE_DAYS,
+    ERASED,
 )  # fmt: skip
 BY_NAME = {table.name: table for table in ALL}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from pyspark.errors import AnalysisException, ParseException
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import arrow_udf
@@ -20,6 +20,7 @@ from jobs.days.live_files import LiveFiles
 from jobs.labels.label_decisions import Decider, decide_labels, deciders
 from jobs.lake import registry, tables, views
 from jobs.lake.store import Lake
+from jobs.reports import queries_only
 from jobs.runtime import daily
 from jobs.runtime.context import Context
 from jobs.settings import Settings
@@ -30,12 +31,6 @@ from udfs.sql_functions import student_probs
 from udfs.student_scoring import Served
 
 _WIDEST = 60
-_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.)*'|`[^`]*`", re.DOTALL)  # and what is quoted
-_CHANGING = re.compile(
-    r"^\s*(alter|analyze|call|clear|comment|convert|copy|create|delete|drop|grant|insert|load|merge|msck|optimize"
-    r"|refresh|reorg|repair|replace|reset|restore|revoke|set|truncate|update|vacuum)\b|\b(?=insert\s+(?:into|overwrite)\b)(insert)",
-    re.IGNORECASE,
-)
 
 
 def prepare(lake: Lake, settings: Settings, as_of: str | None) -> None:
@@ -103,21 +98,24 @@ def _tell_not_scored(context: Context, as_of: str | None, console: Console) -> N
 
 
 def run(context: Context, statement: str, limit: int, as_of: str | None, console: Console) -> None:
-    """Run a statement and print at most `limit` rows of its answer."""
-    if changing := _CHANGING.search(_COMMENTS.sub(" ", statement)):
-        raise SettingsError(
-            f"sql: {changing[0].strip().upper()} would change tables; only jobs write them, ask with SELECT"
-        )
+    """Run a query and print at most `limit` rows of its answer.
+
+    Raises:
+        SettingsError: It is no query, or cannot be run, or does not hold for every row.
+    """
+    names = [*tables.BY_NAME, *views.queries("", context.settings.tasks), "label_as_of"]
+    try:
+        queries_only.check(context.spark, statement)
+    except PySparkException as error:
+        raise queries_only.described(error, names) from None
     prepare(context.lake, context.settings, as_of)
     if "label_as_of" in statement:
         _tell_not_scored(context, as_of, console)
     try:
         frame = context.spark.sql(statement)
         rows = frame.limit(limit + 1).collect()
-    except (AnalysisException, ParseException) as error:
-        named = ", ".join([*tables.BY_NAME, *views.queries("", context.settings.tasks), "label_as_of"])
-        first = str(error).split("\n")[0]
-        raise SettingsError(f"sql: {first}; tables and views: {named}") from None
+    except (PySparkException, Py4JError) as error:
+        raise queries_only.described(error, names) from None
     table = Table(show_edge=False, header_style="bold")
     for name in frame.columns:
         table.add_column(Text(name), overflow="fold", max_width=_WIDEST)

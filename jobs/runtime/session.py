@@ -11,7 +11,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from jobs.runtime import jars
-from jobs.settings import SessionSettings
+from jobs.settings import SECRET_KEYS, SessionSettings
 from models.errors import SettingsError
 from models.folders import cache
 
@@ -32,6 +32,8 @@ SAFE: dict[str, str] = {
     "spark.python.worker.faulthandler.enabled": "true",
     "spark.sql.execution.pyspark.udf.idleTimeoutSeconds": "900",
     "spark.sql.execution.pyspark.udf.killOnIdleTimeout": "true",
+    # A statement is one statement: `BEGIN … END` would run what no check of it sees.
+    "spark.sql.scripting.enabled": "false",
     # A second copy of a task would score twice for nothing.
     "spark.speculation": "false",
     # The list of a small table's files beside each commit: outside UTC Delta checks it against the whole log every
@@ -44,8 +46,7 @@ SAFE: dict[str, str] = {
     # ONNX Runtime ignores OMP_NUM_THREADS, the only cap Spark sets.
     "spark.executorEnv.ORT_INTRA_OP_NUM_THREADS": "1",
     "spark.executorEnv.TOKENIZERS_PARALLELISM": "false",
-    "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|passwd|credential|api[._-]?key|private"
-    r"|\b[as]k\b",
+    "spark.redaction.regex": SECRET_KEYS,
 }
 # Probabilities and ids hardly repeat: Parquet would fill a dictionary, give it up, and have spent the time.
 _PARQUET: dict[str, str] = {

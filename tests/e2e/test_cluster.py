@@ -40,7 +40,7 @@ _SMALL = (
     "spark.executor.cores=1",
     "spark.executor.memory=900m",
     "spark.executor.memoryOverhead=0m",
-    "spark.ui.enabled=false",
+    "spark.authenticate.secret=of-this-test",
     "spark.sql.shuffle.partitions=4",
     "spark.databricks.delta.snapshotPartitions=2",
     f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={ROOT / 'jobs' / 'runtime' / 'log4j2.properties'}",

@@ -33,6 +33,7 @@ from tests.support import (
     score_row,
     text_row,
     threshold_row,
+    versions,
 )
 
 pytestmark = pytest.mark.spark
@@ -187,11 +188,79 @@ def test_an_answer_shows_what_looks_like_markup_as_it_is(house: Lake) -> None:
         "DELETE FROM labels",
         " -- harmless\n drop TABLE labels",
         "WITH a AS (SELECT 1) INSERT INTO labels SELECT * FROM a",
+        "FROM labels INSERT INTO labels SELECT *",
+        "EXECUTE IMMEDIATE 'DELETE FROM labels'",
+        "BEGIN DELETE FROM labels; END",
+        "EXPLAIN DELETE FROM labels",
+        "EXPLAIN ANALYZE TABLE labels COMPUTE STATISTICS",
+        "CREATE TABLE IDENTIFIER('x') AS SELECT 1",
+        "SET spark.sql.ansi.enabled = false",
+        "SET VAR x = 1",
+        "ADD JAR 'x.jar'",
+        "GENERATE symlink_format_manifest FOR TABLE labels",
+        "OPTIMIZE labels",
+        "CACHE TABLE labels",
+        "SELECT TRANSFORM(text_id) USING 'cat' FROM labels",
+        "WITH a AS (SELECT TRANSFORM(text_id) USING 'cat' AS (x) FROM labels) SELECT * FROM a",
+        "SELECT 1 WHERE '1' IN (SELECT TRANSFORM(text_id) USING 'cat' AS (x) FROM labels)",
     ],
 )
-def test_a_statement_that_would_change_a_table_is_refused(house: Lake, statement: str) -> None:
-    with pytest.raises(SettingsError, match="would change tables; only jobs write them"):
+def test_a_statement_that_is_no_query_is_refused(house: Lake, statement: str) -> None:
+    before = versions(house, *tables.ALL)
+    with pytest.raises(SettingsError, match="is no query; only jobs write tables, ask with SELECT"):
         printed(house, statement)
+    assert versions(house, *tables.ALL) == before
+
+
+@pytest.mark.parametrize(
+    "call", ["reflect", "java_method", "try_reflect", "`reflect`", "system.builtin.reflect", "builtin.java_method"]
+)
+def test_no_query_calls_java(house: Lake, call: str) -> None:
+    with pytest.raises(SettingsError, match=r"^sql: \["):
+        printed(house, f"SELECT {call}('java.lang.System', 'lineSeparator') AS told")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT text FROM texts WHERE text LIKE '%insert into%' OR text = 'drop table'",
+        "WITH a AS (SELECT dt FROM texts) SELECT dt, count(*) OVER (PARTITION BY dt) FROM a TABLESAMPLE (50 PERCENT)",
+        "SELECT * FROM (SELECT scene, 1 AS n FROM texts) PIVOT (sum(n) FOR scene IN ('live_chat', 'photo'))",
+        "SELECT a.text_id FROM texts a LEFT JOIN labels b USING (text_id) GROUP BY ALL HAVING count(*) > 9 LIMIT 3",
+        "SELECT x, count(*) FROM texts LATERAL VIEW explode(settled) s AS x GROUP BY x",
+        "FROM texts |> WHERE scene = 'photo' |> AGGREGATE count(*) GROUP BY dt",
+        "(SELECT 1 AS a) UNION ALL (SELECT 2) EXCEPT (VALUES (3)) ORDER BY a",
+        "SELECT * FROM range(3) r(id), LATERAL (SELECT id + 1 AS next) WHERE EXISTS (SELECT 1 FROM texts)",
+        "TABLE labels",
+        "SELECT count(*) FROM texts VERSION AS OF 0",
+        "SELECT /*+ BROADCAST(t) */ rank() OVER w FROM texts t WINDOW w AS (ORDER BY dt);",
+        "EXPLAIN SELECT 1",
+        "DESCRIBE labels",
+        "DESCRIBE QUERY SELECT 1",
+        "SHOW TABLES",
+    ],
+)
+def test_queries_and_what_only_describes_are_run(house: Lake, statement: str) -> None:
+    assert printed(house, statement)
+
+
+@pytest.mark.parametrize(
+    ("query", "condition"),
+    [
+        ("SELECT 1/0 AS a", "DIVIDE_BY_ZERO at 1/0"),
+        ("SELECT cast(text AS int) FROM texts", "CAST_INVALID_INPUT at cast"),
+        ("SELECT text FROM texts WHERE text > 1", "CAST_INVALID_INPUT at text > 1"),
+        ("SELECT raise_error(text) FROM texts", "USER_RAISED_EXCEPTION"),
+        ("SELECT element_at(array(1), 4) AS a", "INVALID_ARRAY_INDEX_IN_ELEMENT_AT"),
+    ],
+)
+def test_an_error_under_way_is_one_line_without_a_text(house: Lake, query: str, condition: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        printed(house, query)
+    told = str(caught.value)
+    assert told.startswith(f"sql: {condition}")
+    assert "\n" not in told
+    assert not any(row["text"] in told for row in house.rows(tables.TEXTS))
 
 
 def test_a_moment_that_is_none_is_told(house: Lake) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = (
     "init", "generate", "ingest", "clean", "annotate", "annotate import", "annotate export", "train-teacher",
     "score-teacher", "distil", "compare", "score", "thresholds", "promote", "rollback", "label", "sql", "runs",
-    "diff", "nightly", "status", "settings", "report", "demo",
+    "diff", "nightly", "maintain", "erase", "status", "settings", "report", "demo",
 )  # fmt: skip
 HELP = """
 import json, sys

@@ -15,7 +15,7 @@ from jobs.ingestion import clean, ingest
 from jobs.labels import label, promote, rollback, thresholds
 from jobs.lake import tables
 from jobs.lake.store import Lake
-from jobs.operations import init, runs
+from jobs.operations import init, maintain, runs
 from jobs.reports import report
 from jobs.rounds import distil
 from jobs.runtime.job import Job
@@ -39,6 +39,7 @@ STUDENT, TEACHER = "praise/textcnn/a", "praise/teacher/a"
 JOBS = (
     init.JOB, ingest.JOB, clean.JOB, train_teacher.JOB, score_teacher.JOB, distil.JOB, score.JOB, thresholds.JOB,
     promote.JOB, rollback.JOB, label.JOB, report.JOB,
+    maintain.JOB,
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from jobs.demo.demo import write_settings
 from jobs.demo.demo_settings import demo_settings
 from jobs.settings import Settings
 from jobs.settings_file import MAX_SETTINGS_BYTES, load, merge
@@ -158,6 +159,26 @@ def test_what_a_mistyped_key_holds_is_told_by_its_type(write: Write) -> None:
     with pytest.raises(SettingsError, match=r"lake\.locaton: .*\(got a value of type str\)$") as caught:
         load(write("lake: {locaton: Pa55word}"))
     assert "Pa55word" not in str(caught.value)
+
+
+def test_a_secret_in_the_sessions_conf_is_refused_and_not_shown(write: Write) -> None:
+    with pytest.raises(SettingsError, match=r"session\.conf: .*fs\.s3a\.secret\.key: secrets would be on") as caught:
+        load(write("session: {conf: {spark.hadoop.fs.s3a.secret.key: Pa55word, spark.sql.shuffle.partitions: '3'}}"))
+    assert "Pa55word" not in str(caught.value)
+    switches = {"spark.security.credentials.hive.enabled": "false", "spark.executor.cores": "2"}
+    assert Settings.model_validate({"session": {"conf": switches}}).session.conf == switches
+
+
+def test_the_demos_file_keeps_names_of_the_environment_and_is_its_owners(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SECRET", "Pa55word")
+    given = write("lake: {location: 's3://a/${SECRET}', storage_options: {AWS_SECRET_ACCESS_KEY: '${SECRET}'}}")
+    loaded = load(given, demo_settings(tmp_path))
+    written = write_settings(loaded, tmp_path / "demo", given)
+    assert "Pa55word" not in written.read_text("utf-8")
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert load(written) == loaded
 
 
 def test_a_bomb_of_aliases_is_refused_before_it_grows(write: Write) -> None:
