@@ -91,7 +91,8 @@ def test_every_difference_from_the_declaration_is_told_at_once(spark: SparkSessi
     with pytest.raises(SchemaError) as caught:
         conform(wrong, tables.PROMOTIONS)
     told = str(caught.value)
-    assert "promotions: missing model_id string; missing run_id string; extra note int; " in told
+    assert "promotions: missing model_id string; missing run_id string; " in told
+    assert "; extra note int; " in told
     assert "from_ts is int, declared timestamp" in told
     assert "threshold_version is bigint, declared int" in told
 
