@@ -89,8 +89,10 @@ def opened_for_change(lake: Lake, table: Table) -> Iterator[None]:
     """Within it an append-only table takes a commit that removes rows."""
     if table.append_only:
         _set_append_only(lake, table, "false")
-    yield
-    close_again(lake, table)
+    try:
+        yield
+    finally:
+        close_again(lake, table)
 
 
 def close_again(lake: Lake, table: Table) -> None:
