@@ -34,7 +34,7 @@ from models.folders import write_file
 _SPEED_TEXTS = 20_000
 TRY_NEXT = (
     "SELECT task, label, scene, count(*) AS texts FROM labels GROUP BY ALL ORDER BY ALL",
-    "SELECT text, score, threshold FROM current_labels WHERE label = 'asks_praise' ORDER BY score DESC LIMIT 10",
+    "SELECT text, score, threshold FROM current_labels WHERE label = 'asks_homework' ORDER BY score DESC LIMIT 10",
     "SELECT round_id, sampling, decision, reason FROM rounds ORDER BY round_id",
 )
 
