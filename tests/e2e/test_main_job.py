@@ -172,7 +172,7 @@ def test_killed_at_five_places_and_finished_equals_undisturbed(
         if table is tables.RUNS:
             continue  # who ran and when is all it holds
         contents = [
-            _contents(lake.read(table).toArrow(), ran)
+            _contents(lake.read(table).drop(*_OF_THE_FILES.get(table.name, ())).toArrow(), ran)
             for lake, ran in zip(lakes, (undisturbed, disturbed), strict=True)
         ]
         assert contents[0] == contents[1], table.name
