@@ -86,10 +86,11 @@ class PartRecipe:
     reads: tuple[tuple[Source, str], ...]
     about: str | None = None
 
-    def of(self, day: date) -> Recipe:
-        """The recipe of one day."""
+    def of(self, day: date, signatures: Mapping[str, Mapping[Cell, str]]) -> Recipe:
+        """The recipe of one day, from what the tables hold (by table and cell)."""
         inputs = {
-            (source.table.name, part): source.signatures().get(Cell(day, part), "") for source, part in self.reads
+            (source.table.name, part): signatures[source.table.name].get(Cell(day, part), "")
+            for source, part in self.reads
         }
         return Recipe(self.decides, inputs, self.about)
 
@@ -105,13 +106,15 @@ def plan(
         DataError: There is no day, and never was.
     """
     lake, made = context.lake, made_days.read(context.lake, table)
+    sources = {source.table.name: source for recipe in parts.values() for source, _ in recipe.reads}
+    # Asked once: each time a source looks at its table's log, which in an object store is a request.
+    signatures = {name: source.signatures() for name, source in sources.items()}
     recipes: dict[Cell, Recipe] = {}
     for part, recipe in parts.items():
         source, own = recipe.reads[0]
-        there = {cell.day for cell in source.signatures() if cell.part == own}
+        there = {cell.day for cell in signatures[source.table.name] if cell.part == own}
         before = {cell.day for cell in made if cell.part == part}
-        recipes |= {Cell(day, part): recipe.of(day) for day in there | before}
-    sources = {source.table.name: source for recipe in parts.values() for source, _ in recipe.reads}
+        recipes |= {Cell(day, part): recipe.of(day, signatures) for day in there | before}
     if not recipes:
         first = next(iter(sources.values())).table
         raise DataError(f"{lake.catalog.name(first)} is empty; run the job before this one first")
