@@ -46,14 +46,20 @@ class _Sized:
     size: float
 
 
-def left_to_spark(lake: Lake) -> str | None:
+def left_to_spark(lake: Lake, work: DailyWork) -> str | None:
     """Why the texts of some days cannot be scored from file to file, None where they can."""
     for table in (tables.TEXTS, tables.STUDENT_SCORES):
         if (why := lake.catalog.left_to_spark(table)) is not None:
             return f"{table.name}: {why}"
-    if any(":" in file.path or file.path.startswith("/") for file in lake.catalog.arrow.files(tables.TEXTS)):
+    if any(":" in file.path or file.path.startswith("/") for file in _texts_of(lake, work)):
         return f"{tables.TEXTS.name}: some of its files lie elsewhere"
     return None
+
+
+def _texts_of(lake: Lake, work: DailyWork) -> list[DataFile]:
+    """The files of texts of a run's days."""
+    days = {day.isoformat() for day in work.days}
+    return [file for file in lake.catalog.arrow.files(tables.TEXTS) if file.partition["dt"] in days]
 
 
 def score_files(
@@ -66,8 +72,7 @@ def score_files(
         DataError: The tasks did not read the rows that the log says the files have.
     """
     arrow = lake.catalog.arrow
-    days = {day.isoformat() for day in work.days}
-    listed = [file for file in arrow.files(tables.TEXTS) if file.partition["dt"] in days]
+    listed = _texts_of(lake, work)
     if not listed:
         return ScoredFiles((), {student.model_id: 0 for student in students}, 0)
     texts = arrow.storage(tables.TEXTS)

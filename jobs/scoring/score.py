@@ -79,7 +79,7 @@ def execute(context: Context, work: Scoring) -> Done | None:
     """Score in one commit: from file to file where the tables allow it, else by Spark's frames."""
     if daily.already_committed(context, work.cells):
         return None
-    why = file_scoring.left_to_spark(context.lake)
+    why = file_scoring.left_to_spark(context.lake, work.cells)
     if why is not None:
         context.reporter.say(f"  by Spark's frames: {why}")
         return by_frames(context, work, f"by Spark's frames: {why}")
