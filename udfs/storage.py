@@ -44,10 +44,6 @@ class Storage:
     uri: str
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def below(self, name: str) -> Storage:
-        """A folder inside."""
-        return Storage(f"{self.uri.rstrip('/')}/{name}", self.options)
-
     def open(self) -> pafs.FileSystem:
         """The folder as a file system of its own."""
         if not is_uri(self.uri):

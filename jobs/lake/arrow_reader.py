@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -104,11 +105,17 @@ class ArrowReader:
 
     # --- reading ------------------------------------------------------------------------------------------------
 
+    def dataset(self, table: Table) -> ds.Dataset:
+        """The table as it is now, for whoever reads it in batches; in the types of its files.
+
+        By Arrow's own file system: delta-rs's is Python's, and a thread that gives it back when the interpreter ends
+        aborts the process (27 of 40 short runs did).
+        """
+        return self.existing(table).to_pyarrow_dataset(filesystem=self.folder(table))
+
     def rows(self, table: Table, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
         """Rows of the table as it is now, with the declared columns (or those named) that it has."""
-        # Arrow's own file system: delta-rs's is Python's, and a thread that gives it back when the interpreter ends
-        # aborts the process (27 of 40 short runs did).
-        dataset = self.existing(table).to_pyarrow_dataset(filesystem=self.folder(table))
+        dataset = self.dataset(table)
         wanted = [table.columns.field(name) for name in (columns or table.names) if name in dataset.schema.names]
         rows = dataset.to_table(columns=[field.name for field in wanted], filter=where)
         return rows.cast(pa.schema([field.with_nullable(True) for field in wanted]))

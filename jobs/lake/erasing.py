@@ -40,8 +40,7 @@ def erased_texts(lake: Lake) -> DataFrame | None:
 
 def found_rows(lake: Lake, table: Table, column: str, values: pa.Array, columns: Sequence[str]) -> pa.Table:
     """Columns of the rows with one of the values in a column."""
-    dataset = lake.catalog.arrow.existing(table).to_pyarrow_dataset(filesystem=lake.catalog.arrow.folder(table))
-    return dataset.to_table(columns=list(columns), filter=pc.field(column).isin(values))
+    return lake.catalog.arrow.dataset(table).to_table(columns=list(columns), filter=pc.field(column).isin(values))
 
 
 def each_file(lake: Lake, table: Table) -> Iterator[tuple[DataFile, pa.Table]]:

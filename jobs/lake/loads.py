@@ -63,7 +63,7 @@ def unrecorded(lake: Lake) -> list[Held]:
     for table, name in ((tables.RAW_TEXTS, "raw"), (tables.REJECTED, "rejected")):
         days = [
             day
-            for day, count in _rows_by_day(lake, table).items()
+            for day, count in lake.days(table, "arrived_dt").items()
             if count is None or count != by_day.get(day, {}).get(f"{name}_sum", 0)
         ]
         for key, count in _counted(lake, table, days) if days else ():
@@ -85,18 +85,6 @@ def _without_recorded(lake: Lake, rows: dict[tuple[str, str, date], Counter[str]
     return held
 
 
-def _rows_by_day(lake: Lake, table: Table) -> dict[date, int | None]:
-    """How many rows each day of arrival has, by the table's log; None where that does not say."""
-    if lake.catalog.left_to_spark(table) is not None:
-        return {row["arrived_dt"]: row["count"] for row in lake.read(table).groupBy("arrived_dt").count().collect()}
-    found: dict[date, int | None] = {}
-    for file in lake.catalog.arrow.files(table):
-        day = date.fromisoformat(file.partition["arrived_dt"] or "")
-        before = found.get(day, 0)
-        found[day] = None if before is None or file.rows is None else before + file.rows
-    return found
-
-
 def _counted(lake: Lake, table: Table, days: Sequence[date]) -> Iterator[tuple[tuple[str, str, date], int]]:
     """Rows of texts by load, file and day, in parts that have to be added up."""
     columns = ["load_id", "file", "arrived_dt"]
@@ -111,8 +99,7 @@ def _counted(lake: Lake, table: Table, days: Sequence[date]) -> Iterator[tuple[t
     where = pc.field("arrived_dt").isin(pa.array(days, pa.date32()))
     if of_texts:
         where &= ~pc.starts_with(pc.field("reason"), REASON_PREFIX)
-    arrow = lake.catalog.arrow
-    dataset = arrow.existing(table).to_pyarrow_dataset(filesystem=arrow.folder(table))
-    for batch in dataset.to_batches(columns=columns, filter=where):  # never a day's rows at once
+    # Never a day's rows at once.
+    for batch in lake.catalog.arrow.dataset(table).to_batches(columns=columns, filter=where):
         for part in pa.Table.from_batches([batch]).group_by(columns).aggregate([([], "count_all")]).to_pylist():
             yield (part["load_id"], part["file"], part["arrived_dt"]), part["count_all"]

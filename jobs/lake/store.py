@@ -88,21 +88,21 @@ class Lake:
         found = self.read(table).toArrow()
         return (found if where is None else found.filter(where)).select(columns or table.names)
 
-    def days(self, table: Table) -> dict[date, int | None]:
-        """How many rows a table that is partitioned by day has of each, rising; None where its log does not say."""
+    def days(self, table: Table, column: str = "dt") -> dict[date, int | None]:
+        """How many rows a table has of each day that it is partitioned by, rising; None where its log does not say."""
 
         def ask() -> dict[date, int | None]:
             if self.catalog.left_to_spark(table) is not None:
-                counted = self.read(table).groupBy("dt").count().collect()
-                return {row["dt"]: row["count"] for row in sorted(counted)}
+                counted = self.read(table).groupBy(column).count().collect()
+                return {row[column]: row["count"] for row in sorted(counted)}
             days: dict[date, int | None] = {}
             for file in self.catalog.arrow.files(table):
-                day = date.fromisoformat(file.partition["dt"] or "")
+                day = date.fromisoformat(file.partition[column] or "")
                 so_far = days.get(day, 0)
                 days[day] = None if file.rows is None or so_far is None else so_far + file.rows
             return {day: days[day] for day in sorted(days) if days[day] != 0}
 
-        return self.log.while_unchanged(table, "days", ask)
+        return self.log.while_unchanged(table, ("days", column), ask)
 
     def frame(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> DataFrame:
         """Rows as a frame with the columns that the table declares; what a row leaves out is null."""

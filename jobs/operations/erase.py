@@ -110,9 +110,8 @@ def _text_ids(lake: Lake, work: Named, known: set[str]) -> set[str]:
 
 
 def _distinct(lake: Lake, table: Table, column: str) -> set[str]:
-    arrow, found = lake.catalog.arrow, set[str]()
-    dataset = arrow.existing(table).to_pyarrow_dataset(filesystem=arrow.folder(table))
-    for batch in dataset.to_batches(columns=[column]):  # never a year's rows at once
+    found = set[str]()
+    for batch in lake.catalog.arrow.dataset(table).to_batches(columns=[column]):  # never a year's rows at once
         found |= set(pc.unique(batch.column(0)).to_pylist())
     return found
 
