@@ -58,6 +58,17 @@ def shared_lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -
     yield from _lakes(spark, tmp_path_factory)
 
 
+@pytest.fixture(scope="module", params=["by the driver", "by Spark"])
+def either_hand(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Loads are made by the driver alone, and once more by Spark."""
+    from jobs.ingestion import driver_load
+
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "by Spark":
+            patch.setattr(driver_load, "fits", lambda *_: False)
+        yield
+
+
 @pytest.fixture
 def bare_lake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Lake]:
     """Makes lakes without a session, each with the tables asked for: whoever asks for one fails."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
@@ -50,6 +51,20 @@ class RawDays:
         if self._unknown:
             rows, self._unknown = self._unknown, []
             self._lake.append_rows(tables.RAW_FILE_DAYS, rows, stamp)
+
+    def arrivals(self, days: Collection[date]) -> frozenset[date] | None:
+        """The days of arrival under which all rows of some days lie; None where they may lie under any.
+
+        By what `raw_file_days` tells of the live files: rows of the driver's have no bounds in the log.
+        """
+        if self._lake.catalog.left_to_spark(self.table) is not None:
+            return None
+        live = {file.path: file.partition["arrived_dt"] for file in self._lake.catalog.arrow.files(self.table)}
+        told = self._lake.arrow(tables.RAW_FILE_DAYS, "path", "dt")
+        if live.keys() - set(told["path"].to_pylist()):
+            return None
+        of_days = told.filter(pc.is_in(told["dt"], pa.array(days, pa.date32())))["path"].to_pylist()
+        return frozenset(date.fromisoformat(live[path] or "") for path in of_days if path in live)
 
     def _signatures(self) -> Mapping[Cell, str]:
         if self._lake.catalog.left_to_spark(self.table) is not None:

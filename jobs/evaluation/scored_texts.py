@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import tables, text_queries
 from jobs.lake.commits import Scope
+from jobs.lake.driver_share import DRIVER_BYTES
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
@@ -23,8 +24,6 @@ from models.rounds.date_layout import Window
 from models.tasks import TaskSettings
 from udfs.settled import rules_of, settled_for
 
-DRIVER_BYTES = 256 << 20
-"""What the driver reads by itself, as the files' sizes; in memory it is some times as much."""
 _ORDER = [("dt", "ascending"), ("scene", "ascending"), ("text_hash", "ascending")]
 _KEY = [name for name, _ in _ORDER]
 

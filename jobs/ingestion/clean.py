@@ -39,6 +39,9 @@ def execute(context: Context, work: DailyWork) -> Done | None:
     if daily.already_committed(context, work, lambda: _annotations_follow(context, work)):
         return None
     raw = context.lake.read(tables.RAW_TEXTS).where(daily.on_days(work.days))
+    arrivals = RawDays(context.lake).arrivals(work.days)
+    if arrivals is not None:  # else every file of the history is looked into for rows of these days
+        raw = raw.where(F.col("arrived_dt").isin(sorted(arrivals)))
     texts = clean(raw, context.settings.cleaning)
     expected = raw.count()
     stamp = context.stamp(work.fingerprint, expected=expected)

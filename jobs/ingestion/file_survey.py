@@ -60,7 +60,7 @@ def survey_files(
         for file in listed
     ]
     rows: list[dict[str, Any]]
-    if _are_few(listed):
+    if are_few(listed):
         names = [column.split()[0] for column in LISTED_DDL.split(", ")]
         batch = pa.RecordBatch.from_pylist([dict(zip(names, values, strict=True)) for values in columns])
         rows = [row for surveys in look(iter([batch])) for row in surveys.to_pylist()]
@@ -76,6 +76,6 @@ def survey_files(
     return [(file, surveys[file.source_name, file.path]) for file in ordered]
 
 
-def _are_few(listed: Sequence[ListedFile]) -> bool:
+def are_few(listed: Sequence[ListedFile]) -> bool:
     """Whether the driver has looked through the files before executors have begun to."""
     return len(listed) <= FEW_FILES and sum(file.size for file in listed) <= FEW_BYTES

@@ -6,43 +6,22 @@ The same files again add nothing, and a record that was delivered before is coun
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from zoneinfo import ZoneInfo
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 
-from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
-
-from jobs.ingestion import load_checks, repetitions
-from jobs.ingestion.file_survey import task_count
+from jobs.ingestion import driver_load, load_checks, repetitions, spark_load
+from jobs.ingestion.arrival import Arrival
+from jobs.ingestion.driver_load import MarkedRows
 from jobs.ingestion.load_plan import COMMITTED, Batch, LoadPlan, NewFile, plan, plan_batch
 from jobs.ingestion.load_rows import batch_rows
-from jobs.lake import erasing, loads, tables
-from jobs.lake.store import Lake
+from jobs.ingestion.spark_load import MarkedFrame
+from jobs.lake import loads, tables
 from jobs.runtime.context import Context
-from jobs.runtime.executors import map_batches
 from jobs.runtime.job import Done, Job
 from models.errors import PingtiError, RefusedError
-from udfs.readers.reading import RANGES_DDL, RECORDS, record_reader
-from udfs.readers.sources import RecordLimits, SourceSettings
 
 COUNTS = ("read", "raw", "rejected", "repeated")
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """When a run's records arrive: the moment, and its day in the session's zone."""
-
-    moment: datetime
-    zone: str
-
-    @property
-    def day(self) -> date:
-        """The `arrived_dt` of its rows."""
-        return self.moment.astimezone(ZoneInfo(self.zone)).date()
 
 
 def execute(context: Context, work: LoadPlan) -> Done | None:
@@ -86,11 +65,11 @@ def load(context: Context, batch: Batch) -> Counter[str]:
     arrival = Arrival(datetime.now(UTC), context.settings.session.timezone)
     outcomes: list[tuple[NewFile, Counter[str]]] = []
     if batch.files:
-        context.start_session()
         load_checks.still_new(context.lake, batch.files)
         outcomes = _load_records(context, batch, arrival)
     rows = batch_rows(batch, outcomes, context.run_id, arrival.day)
-    counts = Counter({name: sum(row[name] for row in rows) for name in loads.COUNTS})
+    # What an earlier run committed and did not come to record is written down, and is not of this run's reading.
+    counts = Counter({name: sum(row[name] for row in rows[: len(rows) - len(batch.gone)]) for name in loads.COUNTS})
     counts["read"] = counts.pop("records")
     stamp = context.stamp(counts={name: counts[name] for name in COUNTS})
     context.lake.append_rows_after(tables.LOADS, rows, stamp, batch.versions[tables.LOADS.name])
@@ -102,80 +81,31 @@ def _load_records(context: Context, batch: Batch, arrival: Arrival) -> list[tupl
 
     Rejected ones first: a load whose raw texts are there has all its rows.
     """
-    lake, settings = context.lake, context.settings
-    limits = settings.ingest.limits(arrival.moment)
-    records = _new_records(lake, settings.sources, settings.ingest.split_bytes, limits, batch.files)
-    records = records.persist(StorageLevel.MEMORY_AND_DISK)
-    days = repetitions.days_of_ids(records)
-    earlier = repetitions.earlier_texts(lake.read(tables.RAW_TEXTS), days, settings.ingest.same_id_days)
-    marked = repetitions.mark(records, earlier, erasing.erased_texts(lake)).persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        counts: dict[str, Counter[str]] = {}
-        for row in marked.groupBy("load_id", "outcome").count().collect():
-            counts.setdefault(row["load_id"], Counter())[row["outcome"]] = row["count"]
+    settings = context.settings.ingest
+    with _marked(context, batch.files, arrival) as marked:
+        counts = marked.counts()
         outcomes = [(file, counts.get(file.load_id, Counter())) for file in batch.files]
         load_checks.all_read(outcomes)
-        load_checks.few_rejected(outcomes, settings.ingest.max_rejected_share)
-        load_checks.unchanged(lake, settings.sources, batch.files)
-        stamped = marked.withColumns({"arrived_dt": F.lit(arrival.day), "run_id": F.lit(context.run_id)})
+        load_checks.few_rejected(outcomes, settings.max_rejected_share)
+        load_checks.unchanged(context.lake, context.settings.sources, batch.files)
         for table, outcomes_of in (
             (tables.REJECTED, (repetitions.REJECTED, repetitions.ERASED)),
             (tables.RAW_TEXTS, (repetitions.RAW,)),
         ):
-            rows = stamped.where(F.col("outcome").isin(*outcomes_of)).withColumn("dt", F.to_date("event_time"))
-            lake.append_after(rows.select(*table.names), table, context.stamp(), batch.versions[table.name])
-    finally:
-        marked.unpersist()
-        records.unpersist()
+            marked.append(table, outcomes_of, arrival, batch.versions[table.name])
     for _, count in outcomes:
         count[repetitions.REJECTED] += count.pop(repetitions.ERASED, 0)
     return outcomes
 
 
-def _new_records(
-    lake: Lake, sources: Mapping[str, SourceSettings], split_bytes: int, limits: RecordLimits, files: Sequence[NewFile]
-) -> DataFrame:
-    """The records of the files, but for those that a run that was killed has set aside: they stay as they are."""
-    records = _read(lake.spark, sources, split_bytes, limits, files)
-    again = [file.load_id for file in files if file.rejected]
-    if not again:
-        return records
-    there = lake.read(tables.REJECTED).where(F.col("load_id").isin(again))
-    return records.join(there.select("load_id", "file", "position"), ["load_id", "file", "position"], "left_anti")
-
-
-def _read(
-    spark: SparkSession, sources: Mapping[str, SourceSettings], split_bytes: int, limits: RecordLimits,
-    files: Sequence[NewFile],
-) -> DataFrame:  # fmt: skip
-    """The records of the files, read in ranges by the executors."""
-    ranges = []
-    for file in files:
-        name, survey = file.listed.source_name, file.survey
-        end = max(survey.size, 1)
-        step = split_bytes if sources[name].splits(survey.path) else end
-        if not survey.refused:
-            firsts = range(survey.first, end, step)
-            ranges += [(name, survey.path, file.load_id, at, min(at + step, end), survey.size) for at in firsts]
-    refused = _refused(spark, files)
-    if not ranges:
-        return refused
-    tasks = task_count(len(ranges), sum(last - at for *_, at, last, _ in ranges), split_bytes)
-    frame = spark.createDataFrame(ranges, RANGES_DDL).repartition(tasks)
-    return map_batches(frame, record_reader(dict(sources), limits), RECORDS).unionByName(refused)
-
-
-def _refused(spark: SparkSession, files: Sequence[NewFile]) -> DataFrame:
-    """One record for each file that is refused whole. Its bytes stay where they are."""
-    rows = [
-        {
-            "file": file.survey.path, "position": 0, "load_id": file.load_id, "reason": file.survey.refused,
-            "detail": file.survey.detail, "sha256": file.survey.sha256, "length": file.survey.size,
-        }
-        for file in files
-        if file.survey.refused
-    ]  # fmt: skip
-    return spark.createDataFrame(rows, from_arrow_schema(RECORDS))
+def _marked(
+    context: Context, files: Sequence[NewFile], arrival: Arrival
+) -> AbstractContextManager[MarkedRows] | AbstractContextManager[MarkedFrame]:
+    """The files' records with their outcomes: by the driver alone where they are few, else by Spark."""
+    if driver_load.fits(context, files):
+        return driver_load.marked_records(context, files, arrival)
+    context.start_session()
+    return spark_load.marked_records(context, files, arrival)
 
 
 JOB = Job("ingest", plan, execute, writes=COMMITTED, count_tables=(tables.LOADS,), needs_session=False)

@@ -18,8 +18,6 @@ from pyspark.sql import functions as F
 
 from jobs.lake.tables import Table
 
-DRIVER_ROWS = 500_000
-"""More are not brought to the driver."""
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 _STORED = "stored "
 """What the names of stored columns begin with beside new ones."""

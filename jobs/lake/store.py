@@ -104,9 +104,9 @@ class Lake:
 
         return self.log.while_unchanged(table, ("days", column), ask)
 
-    def frame(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> DataFrame:
+    def frame(self, table: Table, rows: Rows) -> DataFrame:
         """Rows as a frame with the columns that the table declares; what a row leaves out is null."""
-        return frame_of_rows(self.spark, table, rows)
+        return frame_of_rows(self.spark, table, rows.to_pylist() if isinstance(rows, pa.Table) else rows)
 
     # --- writing rows -------------------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Lake:
         return self._commit_rows(table, rows, stamp, scope or Scope(), commit)
 
     def append_rows_after(
-        self, table: Table, rows: Sequence[Mapping[str, Any]], stamp: Stamp, version: int, scope: Scope | None = None
+        self, table: Table, rows: Rows, stamp: Stamp, version: int, scope: Scope | None = None
     ) -> Commit:
         """Add rows as `append_after` adds a frame's."""
         if self.catalog.left_to_spark(table) is not None:
@@ -140,9 +140,7 @@ class Lake:
     ) -> Commit:
         """Put these rows in place of all rows of the scope, unless that changed after `since`, in one commit."""
         if self.catalog.left_to_spark(table) is not None:
-            return self.replace(
-                self.frame(table, rows if not isinstance(rows, pa.Table) else rows.to_pylist()), table, stamp, scope
-            )
+            return self.replace(self.frame(table, rows), table, stamp, scope)
         looked_at = since or self.catalog.arrow.snapshot(table, scope)
 
         def commit(files: Sequence[DataFile], told: str) -> int:

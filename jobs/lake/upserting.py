@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame
 
-from jobs.lake import merging
+from jobs.lake import driver_share, merging
 from jobs.lake.arrow_tables import Snapshot
 from jobs.lake.commits import Commit, Scope, Stamp, metadata
 from jobs.lake.committing import committing
@@ -31,8 +31,8 @@ def upsert(lake: Lake, frame: DataFrame, table: Table, stamp: Stamp, *, newer_by
     frame = conform(frame, table)
     since = _held_by_driver(lake, table)
     if since is not None:
-        rows = frame.limit(merging.DRIVER_ROWS + 1).toArrow()
-        if rows.num_rows <= merging.DRIVER_ROWS:
+        rows = frame.limit(driver_share.DRIVER_ROWS + 1).toArrow()
+        if rows.num_rows <= driver_share.DRIVER_ROWS:
             merged = merging.merged_rows(lake.arrow(table), rows, table, newer_by)
             if merged is None:
                 return lake.no_commit(table, stamp)
@@ -51,5 +51,5 @@ def _held_by_driver(lake: Lake, table: Table) -> Snapshot | None:
         return None
     since = lake.catalog.arrow.snapshot(table, Scope())
     counts = (file.rows for file in lake.catalog.arrow.files(table))
-    rows = sum(merging.DRIVER_ROWS + 1 if count is None else count for count in counts)
-    return since if rows <= merging.DRIVER_ROWS else None
+    rows = sum(driver_share.DRIVER_ROWS + 1 if count is None else count for count in counts)
+    return since if rows <= driver_share.DRIVER_ROWS else None

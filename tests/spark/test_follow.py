@@ -22,7 +22,7 @@ from jobs.runtime.context import Context
 from models.errors import DataError, RefusedError
 from tests.support import context_of, rows_of, versions
 
-pytestmark = [pytest.mark.spark, pytest.mark.faults]
+pytestmark = [pytest.mark.spark, pytest.mark.faults, pytest.mark.usefixtures("either_hand")]
 
 COLUMNS = {"source_id": "id", "text": "content", "event_time": "at"}
 TABLES = (tables.RAW_TEXTS, tables.REJECTED, tables.LOADS, tables.RUNS)

@@ -20,7 +20,7 @@ from jobs.runtime.job import run
 from models.errors import DataError, RefusedError
 from tests.support import context_of, do, rows_of, versions
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("either_hand")]
 
 COLUMNS = {"source_id": "id", "text": "content", "event_time": "at"}
 BOTH = (tables.RAW_TEXTS, tables.REJECTED)

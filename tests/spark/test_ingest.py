@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
-from jobs.ingestion import file_survey, ingest, repetitions
+from jobs.ingestion import file_survey, ingest, repetitions, spark_load
 from jobs.ingestion.load_plan import LoadPlan
 from jobs.lake import loads, tables
 from jobs.lake.store import Lake
@@ -26,7 +26,7 @@ from models.errors import ConflictError, DataError, RefusedError
 from tests.support import context_of, do, rows_of, versions
 from udfs.readers.sources import RecordLimits
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("either_hand")]
 
 COLUMNS = {"source_id": "id", "text": "content", "event_time": "at", "scene": "scene"}
 EVENING, LATER = "2026-03-01T16:30:00Z", "2026-03-01T15:59:59.999999Z"  # either side of midnight in Shanghai
@@ -226,7 +226,7 @@ def test_the_cut_into_ranges_does_not_show(loaded: tuple[Lake, Done, LoadPlan], 
 
     def read(split_bytes: int) -> list[tuple[Any, ...]]:
         limits = RecordLimits(max_text_chars=40)
-        return rows_of(ingest._read(context.spark, context.settings.sources, split_bytes, limits, batch.files))
+        return rows_of(spark_load.read_files(context.spark, context.settings.sources, split_bytes, limits, batch.files))
 
     assert len(read(61)) == 18
     assert read(61) == read(16 << 20)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake import merging, tables, upserting
+from jobs.lake import driver_share, tables, upserting
 from jobs.lake.commits import Scope, Stamp
 from jobs.lake.schema_check import conform
 from jobs.lake.store import Lake
@@ -140,11 +140,11 @@ def test_rows_outside_the_scope_are_refused_and_nothing_changes(both: Lake) -> N
     assert both.log.version(tables.LABELS) == before
 
 
-@pytest.mark.parametrize("rows", [merging.DRIVER_ROWS, 0], ids=["by the driver", "by Spark"])
+@pytest.mark.parametrize("rows", [driver_share.DRIVER_ROWS, 0], ids=["by the driver", "by Spark"])
 def test_an_upsert_inserts_updates_by_what_is_newer_and_leaves_equal_rows_alone(
     lake: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    monkeypatch.setattr(merging, "DRIVER_ROWS", rows)
+    monkeypatch.setattr(driver_share, "DRIVER_ROWS", rows)
     own = lake(tables.ANNOTATIONS)
 
     def upsert(run: str, *rows: dict[str, Any]) -> int:

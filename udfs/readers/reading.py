@@ -18,6 +18,7 @@ from udfs.readers.formats import FORMATS
 from udfs.readers.record_spans import RecordSpan, RejectedError
 from udfs.readers.records import values_of
 from udfs.readers.sources import RecordLimits, SourceSettings
+from udfs.readers.survey import Survey
 
 RECORDS = pa.schema([
     ("file", pa.string()), ("position", pa.int64()), ("length", pa.int64()), ("sha256", pa.string()),
@@ -55,6 +56,19 @@ def read_range(
     """
     spans = read_spans(path, source, first, last, size)
     return in_batches((_row(path, span, load_id, source, limits) for span in spans), RECORDS)
+
+
+def refused_records(files: Iterable[tuple[str, Survey]]) -> pa.Table:
+    """A record (`RECORDS`) for each file that is refused whole, by load and survey. Its bytes stay where they are."""
+    rows = [
+        {
+            "file": survey.path, "position": 0, "load_id": load_id, "reason": survey.refused, "detail": survey.detail,
+            "sha256": survey.sha256, "length": survey.size,
+        }
+        for load_id, survey in files
+        if survey.refused
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, RECORDS)
 
 
 def read_spans(

@@ -120,6 +120,11 @@ class IngestSettings(Frozen):
     split_bytes: PositiveInt = Field(
         16 << 20, description="Plain JSONL in UTF-8 is read in ranges of this size, every other file in one."
     )
+    driver_bytes: NonNegativeInt = Field(
+        64 << 20,
+        description="A load of at most 32 files and this many bytes is read and committed by the driver, without a "
+        "session; what is compressed counts eight times its size. Greater ones are read by executors.",
+    )
     max_rejected_share: float = Field(
         0.02,
         description="Above this share of a source's records nothing is loaded and the job ends with code 4; records "

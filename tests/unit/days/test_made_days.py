@@ -240,6 +240,17 @@ def test_a_file_of_many_days_is_read_once_and_remembered(bare_lake: Callable[...
     assert second[Cell(day(0))] != first[Cell(day(0))]
 
 
+def test_the_arrivals_of_a_day_are_those_of_its_files(bare_lake: Callable[..., Lake]) -> None:
+    lake = bare_lake(tables.RAW_TEXTS)
+    add(lake, tables.RAW_TEXTS, raw_row("a", 0, 3), raw_row("b", 1, 3))
+    add(lake, tables.RAW_TEXTS, raw_row("late", 0, 9, "l2"))
+    assert RawDays(lake).arrivals([day(0)]) is None, "files that nobody looked into may hold any day"
+    seen(lake)
+    assert RawDays(lake).arrivals([day(0)]) == {day(3), day(9)}
+    assert RawDays(lake).arrivals([day(1)]) == {day(3)}
+    assert RawDays(lake).arrivals([day(2)]) == frozenset()
+
+
 def test_compaction_of_raw_texts_changes_no_day(bare_lake: Callable[..., Lake]) -> None:
     lake = bare_lake(tables.RAW_TEXTS)
     for number in range(4):
