@@ -17,10 +17,11 @@ from udfs.cleaning import cleaner_of
 from udfs.readers.formats import FORMATS
 from udfs.readers.reading import in_batches, read_spans
 from udfs.readers.record_spans import RejectedError
-from udfs.readers.records import check_characters, moment
+from udfs.readers.records import check_characters
 from udfs.readers.sources import RecordLimits
 from udfs.readers.spreadsheet_cells import unescaped
 from udfs.readers.text_encoding import UTF_8, Encoding
+from udfs.readers.times import TIME_FORMS, TimeForm, moment
 
 ANNOTATION_FILES_DDL = "file string, format string"
 PARSED = pa.schema([
@@ -57,6 +58,7 @@ class AnnotationSettings(Frozen):
     )
     constants: Mapping[AnnotationColumn, str] = Field(default_factory=dict, description="Fixed values of ours.")
     labels: Mapping[str, Name] = Field(default_factory=dict, description="The file's name of a label to ours.")
+    time_format: TimeForm | None = Field(None, description=TIME_FORMS)
     encoding: Encoding = Field(UTF_8, description="The encoding of files of text.")
 
 
@@ -184,15 +186,14 @@ def _time(value: Any, rules: AnnotationRules) -> datetime | None:
     """When the annotator spoke; None where that is not told.
 
     Raises:
-        RejectedError: with `wrong_time`: what is there is no time, or none that can be. A year alone is a number of
-            seconds of 1970.
+        RejectedError: with `wrong_time`: what is there is no time, or none that can be.
     """
     if value is None or value == "":
         return None
     try:
-        when = moment("annotated_at", value, rules.timezone)
-    except RejectedError:
-        raise RejectedError("wrong_time", "annotated_at is not a time") from None
+        when = moment("annotated_at", value, rules.timezone, rules.settings.time_format)
+    except RejectedError as rejected:
+        raise RejectedError("wrong_time", rejected.detail) from None
     if not rules.limits.earliest <= when <= rules.limits.latest:
         raise RejectedError("wrong_time", "annotated_at is before ingest.earliest, or in the future")
     return when

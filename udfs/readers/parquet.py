@@ -61,12 +61,35 @@ class _Parquet:
 
 
 def _batches(file: BufferedReader, layout: FileLayout) -> Iterator[pa.RecordBatch]:
-    parquet = pq.ParquetFile(file, buffer_size=BLOCK, pre_buffer=False)  # the defaults hold whole column chunks
+    # The defaults hold whole column chunks, and read the times of Spark's and Hive's files as nanoseconds, which end in
+    # the year 2262.
+    parquet = pq.ParquetFile(file, buffer_size=BLOCK, pre_buffer=False, coerce_int96_timestamp_unit="us")
     columns = _columns(layout, parquet.schema_arrow.names)
+    instants = _int96(parquet)
     for number in range(parquet.num_row_groups):
         group = parquet.metadata.row_group(number)
         rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))
-        yield from parquet.iter_batches(rows, row_groups=[number], columns=columns, use_threads=False)
+        for batch in parquet.iter_batches(rows, row_groups=[number], columns=columns, use_threads=False):
+            yield _in_utc(batch, instants)
+
+
+def _int96(parquet: pq.ParquetFile) -> frozenset[str]:
+    """The columns of the type INT96: their times are instants in UTC (SPARK-12297), though nothing in the file says so.
+
+    A time of another type and without a zone is one of the source's zone.
+    """
+    columns = (parquet.schema.column(at) for at in range(len(parquet.schema)))
+    return frozenset(column.path for column in columns if column.physical_type == "INT96")
+
+
+def _in_utc(batch: pa.RecordBatch, instants: frozenset[str]) -> pa.RecordBatch:
+    for at, name in enumerate(batch.schema.names):
+        if name in instants:
+            batch = batch.set_column(at, name, batch.column(at).cast(pa.timestamp("us", "UTC")))
+        elif pa.types.is_timestamp(batch.schema.field(at).type):  # what is finer than Python has is cut off
+            zone = batch.schema.field(at).type.tz
+            batch = batch.set_column(at, name, batch.column(at).cast(pa.timestamp("us", zone), safe=False))
+    return batch
 
 
 def _columns(layout: FileLayout, names: Sequence[str]) -> list[str]:

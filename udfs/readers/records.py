@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from udfs.readers.formats import FORMATS
 from udfs.readers.record_spans import RejectedError
 from udfs.readers.sources import RecordLimits, SourceSettings
-
-_MILLISECONDS_FROM = 100_000_000_000  # epoch numbers from here on are milliseconds (seconds reach it in the year 5138)
-# 20260301 is a day, not a second of 1970; 20260301080000 an hour of it, not a millisecond of 2612.
-_COMPACT = re.compile(r"((?:19|20)\d{6})(\d{4}(?:\d{2})?)?", re.ASCII)
+from udfs.readers.times import moment
 
 
 def values_of(record: Mapping[str, Any], source: SourceSettings, limits: RecordLimits) -> dict[str, Any]:
@@ -51,11 +46,11 @@ def values_of(record: Mapping[str, Any], source: SourceSettings, limits: RecordL
         check_characters(name, value, surrogate_reason)
     if (length := max(len(text), len(other or ""))) > limits.max_text_chars:
         raise RejectedError("too_long", f"{length} characters, at most {limits.max_text_chars} are taken")
-    return strings | {"event_time": _event_time(values["event_time"], source.timezone, limits)}
+    return strings | {"event_time": _event_time(values["event_time"], source, limits)}
 
 
-def _event_time(value: Any, zone: str, limits: RecordLimits) -> datetime:
-    event_time = moment("event_time", value, zone)
+def _event_time(value: Any, source: SourceSettings, limits: RecordLimits) -> datetime:
+    event_time = moment("event_time", value, source.timezone, source.time_format)
     if event_time < limits.earliest:
         raise RejectedError("event_time_out_of_range", "earlier than ingest.earliest")
     if event_time > limits.latest:
@@ -77,31 +72,3 @@ def check_characters(name: str, value: str | None, surrogate_reason: str) -> Non
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         raise RejectedError(surrogate_reason, f"{name}, character {error.start}") from None
-
-
-def _compact(value: Any) -> str | None:
-    """A day, or a day and a time to the minute or second, in nothing but digits, as ISO 8601 has it."""
-    match = _COMPACT.fullmatch(str(value)) if isinstance(value, str | int) else None
-    return "T".join(part for part in match.groups() if part) if match else None
-
-
-def moment(name: str, value: Any, zone: str) -> datetime:
-    """A time in UTC, of any of the forms that `SourceSettings` names; one without an offset is of the zone.
-
-    Raises:
-        RejectedError: with `wrong_type`.
-    """
-    try:
-        if iso := _compact(value):
-            value = datetime.fromisoformat(iso)
-        elif isinstance(value, str):
-            number = value.replace(".", "", 1).isdigit()
-            value = float(value) if number else datetime.fromisoformat(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            value = datetime.fromtimestamp(value / 1000 if abs(value) >= _MILLISECONDS_FROM else value, UTC)
-        if isinstance(value, datetime):
-            aware = value if value.tzinfo else value.replace(tzinfo=ZoneInfo(zone))
-            return aware.astimezone(UTC)  # fails here, and not in Arrow, for the first and last hours of all years
-    except (ValueError, OverflowError, OSError):
-        raise RejectedError("wrong_type", f"{name} is not a time") from None
-    raise RejectedError("wrong_type", f"{name} is {type(value).__name__}, expected a time")

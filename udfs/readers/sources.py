@@ -14,14 +14,15 @@ from models import digests
 from models.settings_base import Frozen
 from udfs.readers.formats import FORMATS
 from udfs.readers.text_encoding import UTF_8, Encoding
+from udfs.readers.times import TIME_FORMS, TimeForm
 
 
 class SourceSettings(Frozen):
     """One source of texts: which files, and which of their columns are ours.
 
     `columns` maps our names to the source's (`text_b` is the second text of a pair); `constants` gives ours a fixed
-    value. `event_time` may be ISO 8601, `2026-03-01 08:00:00`, epoch seconds or milliseconds; one without an offset is
-    read in `timezone`. A file whose name ends in `.gz` is decompressed; `encoding` is that of its content.
+    value. An `event_time` without an offset is read in `timezone`. A file whose name ends in `.gz` is decompressed;
+    `encoding` is that of its content.
     """
 
     path: str = Field(description="A file, a folder, a glob, or a URI that Arrow opens (`hdfs://`, `s3://`).")
@@ -35,6 +36,7 @@ class SourceSettings(Frozen):
         "the two.",
     )
     timezone: str = Field("Asia/Shanghai", description="The zone of times without an offset.")
+    time_format: TimeForm | None = Field(None, description=TIME_FORMS)
     encoding: Encoding = Field(
         UTF_8, description="The encoding of the files; a Parquet file's strings are always UTF-8."
     )
@@ -74,8 +76,9 @@ class SourceSettings(Frozen):
     def digest(self) -> str:
         """Names how a file is read; the folder it lies in does not matter."""
         settings = self.model_dump(mode="json", exclude={"path"})
-        if self.encoding == UTF_8:
-            del settings["encoding"]  # files loaded before there was a choice keep their names
+        for name in _LATER & settings.keys():  # files loaded before there was a choice keep their names
+            if settings[name] == type(self).model_fields[name].default:
+                del settings[name]
         return digests.of_json(settings, chars=16)
 
     @property
@@ -93,6 +96,7 @@ class SourceSettings(Frozen):
         return FORMATS[self.format].splits(path, self.encoding)
 
 
+_LATER = {"encoding", "time_format"}
 _FIRST, _LAST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 
 

@@ -36,6 +36,7 @@ from udfs.readers.sources import RecordLimits, SourceSettings
 from udfs.readers.survey import survey
 path, kind, encoding, allowed = sys.argv[1:]
 given = {"path": "", "format": kind, "columns": {"text": "t", "event_time": "e"}, "encoding": encoding}
+given["time_format"] = "epoch_seconds"
 source = SourceSettings.model_validate(given | {"constants": {"scene": "c", "source": "a"}})
 with open("/proc/self/statm") as file:
     now = int(file.read().split()[0]) * resource.getpagesize()

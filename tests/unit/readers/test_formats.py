@@ -86,7 +86,9 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Format], SourceS
         monkeypatch.setitem(FORMATS, name, file_format)  # type: ignore[arg-type]
         columns = {"text": "words", "event_time": "second"}
         constants = {"scene": "chat", "source": "app"}
-        return SourceSettings.model_validate({"path": "", "format": name, "columns": columns, "constants": constants})
+        return SourceSettings.model_validate(
+            {"path": "", "format": name, "columns": columns, "constants": constants, "time_format": "epoch_seconds"}
+        )
 
     return register
 

@@ -29,6 +29,7 @@ def read(
     path = folder / (name or f"f{SUFFIXES[kind]}")
     path.write_bytes(content)
     given: dict[str, Any] = {"path": "", "format": kind, "columns": COLUMNS, "constants": {"source": "app"}}
+    given["time_format"] = "epoch_seconds"
     source = SourceSettings.model_validate(given | changes)
     size = path.stat().st_size
     rows = [

@@ -23,7 +23,9 @@ FLIPPED = PACKED[:-8] + bytes([PACKED[-8] ^ 1]) + PACKED[-7:]
 
 def source(kind: str, **changes: Any) -> SourceSettings:
     given: dict[str, Any] = {"path": "", "format": kind, "columns": {"text": "t", "event_time": "e"}}
-    return SourceSettings.model_validate(given | {"constants": {"scene": "chat", "source": "app"}} | changes)
+    return SourceSettings.model_validate(
+        given | {"constants": {"scene": "chat", "source": "app"}, "time_format": "epoch_seconds"} | changes
+    )
 
 
 def looked_at(folder: Path, content: bytes, kind: str, name: str = "f", **changes: Any) -> Survey:
