@@ -23,6 +23,7 @@ from jobs.lake.driver_share import DRIVER_BYTES, DRIVER_ROWS
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
 from jobs.runtime.context import Context
+from udfs.readers.files import is_gzip
 from udfs.readers.reading import RECORDS, read_range, refused_records
 from udfs.readers.sources import SourceSettings
 
@@ -40,7 +41,7 @@ def fits(context: Context, files: Sequence[NewFile]) -> bool:
 
 def _expanded(source: SourceSettings, file: NewFile) -> int:
     """Bytes of a file's records, about: what is compressed takes some times its size."""
-    compressed = source.format == "parquet" or file.survey.path.lower().endswith(".gz")
+    compressed = source.format == "parquet" or is_gzip(file.survey.path)
     return (file.survey.size - file.survey.first) * (8 if compressed else 1)
 
 

@@ -29,7 +29,7 @@ from udfs.annotation_parsing import (
     AnnotationSettings,
     annotation_parser,
 )
-from udfs.readers.files import sized_files
+from udfs.readers.files import is_gzip, sized_files
 from udfs.readers.formats import FORMATS
 from udfs.readers.survey import Survey
 
@@ -99,7 +99,7 @@ def execute(context: Context, work: Import) -> Done:
 
 def _format(path: str) -> str:
     """The name of a file's format, by its suffix."""
-    suffix = PurePosixPath(path.removesuffix(".gz")).suffix
+    suffix = PurePosixPath(path[:-3] if is_gzip(path) else path).suffix.lower()
     if suffix.removeprefix(".") not in FORMATS:
         raise DataError(
             f"{path}: got the suffix {suffix!r}, expected {_suffixes()}; "
@@ -126,7 +126,7 @@ def _surveyed(lake: Lake, settings: AnnotationSettings, listed: Sequence[ListedF
 
 def _refusal(survey: Survey) -> str:
     reason = f"{survey.refused}: {survey.detail}"
-    if survey.path.endswith(".gz") and survey.refused in _NOT_GZIP:
+    if is_gzip(survey.path) and survey.refused in _NOT_GZIP:
         return f"{survey.path}: not whole gzip data ({reason}); bring the file again"
     return f"{survey.path}: {reason}; mend the file, or the annotations section of the settings"
 

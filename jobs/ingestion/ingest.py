@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from jobs.ingestion import driver_load, load_checks, repetitions, spark_load
 from jobs.ingestion.arrival import Arrival
 from jobs.ingestion.driver_load import MarkedRows
-from jobs.ingestion.load_plan import COMMITTED, Batch, LoadPlan, NewFile, plan, plan_batch
+from jobs.ingestion.load_plan import COMMITTED, Batch, LoadPlan, NewFile, missing_files, plan, plan_batch
 from jobs.ingestion.load_rows import batch_rows
 from jobs.ingestion.spark_load import MarkedFrame
 from jobs.lake import loads, tables
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job
-from models.errors import PingtiError, RefusedError
+from models.errors import DataError, PingtiError, RefusedError
 
 COUNTS = ("read", "raw", "rejected", "repeated")
 
@@ -40,14 +40,23 @@ def execute(context: Context, work: LoadPlan) -> Done | None:
             did += 1
         refused += [f"{file.survey.path} ({file.survey.refused})" for file in batch.files if file.survey.refused]
     told = {name: counts[name] for name in COUNTS}
-    if not refused:
-        return Done(counts=told, headline="read") if did else None
-    reason = f"set aside whole: {', '.join(refused)}"
-    error = RefusedError(
-        f"ingest: {reason}; all else is loaded. Mend the files, or take them away; what is file_changed on purpose is "
-        "taken by --replace-file NAME"
-    )
+    reason, error = _problems(refused, work.missing)
+    if error is None and not did:
+        return None
     return Done(counts=told, headline="read", reason=reason, error=error)
+
+
+def _problems(refused: Sequence[str], missing: Sequence[str]) -> tuple[str | None, PingtiError | None]:
+    """What a load that was made leaves to be mended: a reason for `runs`, and the error that ends the job."""
+    if not refused:
+        told = missing_files(missing)
+        return (told, DataError(f"{told}. All else is loaded")) if missing else (None, None)
+    reason = f"set aside whole: {', '.join(refused)}"
+    also = f". {missing_files(missing)}" if missing else ""
+    return reason, RefusedError(
+        f"ingest: {reason}; all else is loaded. Mend the files, or take them away; what is file_changed on purpose is "
+        f"taken by --replace-file NAME{also}"
+    )
 
 
 def _batches(context: Context, work: LoadPlan) -> Iterator[Batch]:

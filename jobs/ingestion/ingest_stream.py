@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
@@ -19,7 +19,7 @@ from jobs.ingestion.file_survey import ListedFile
 from jobs.ingestion.load_plan import LoadPlan
 from jobs.runtime.context import Context
 from jobs.runtime.job import Work, run
-from models.errors import RefusedError
+from models.errors import DataError, RefusedError
 
 
 def ingest_stream(context: Context, *, until_stopped: bool) -> None:
@@ -27,34 +27,50 @@ def ingest_stream(context: Context, *, until_stopped: bool) -> None:
 
     Raises:
         RefusedError: at the end of one pass, where files were set aside whole.
+        DataError: at the end of one pass, where a source has no file.
         PingtiError: what a batch raised; the files of that batch are taken again by the next run.
     """
     stopped = threading.Event()
     refused: list[str] = []
-    say: Callable[[str], None] = context.reporter.say
+    missing: tuple[str, ...] = ()
     number = 0
     with _stopping(stopped.set):
         while not stopped.is_set():
-            listed = load_plan.list_sources(context.settings.sources, say)
-            say = _nothing  # that a source has no file is told once
-            if load_plan.new_names(context.lake, context.settings.sources, listed):
-                try:
-                    did = _load(context, listed, number)
-                except RefusedError as error:
-                    context.reporter.say(f"  {error}")
-                    refused.append(str(error))
-                    did = True
-                if did:
-                    number += 1
-                    continue
+            listing = load_plan.list_sources(context.settings.sources)
+            for one in listing.missing if not missing else ():  # once, however often the folders are looked at
+                context.reporter.say(f"  {one}")
+            missing = missing or listing.missing
+            if _load_some(context, listing.files, number, refused):
+                number += 1
+                continue
             if not until_stopped:
                 break
             stopped.wait(context.settings.ingest.follow_seconds)
-    if refused and not until_stopped:
+    if not until_stopped:
+        _end(refused, missing)
+
+
+def _end(refused: Sequence[str], missing: Sequence[str]) -> None:
+    """End one pass: with an error, where it leaves something to be mended."""
+    if refused:
         raise RefusedError("; ".join(refused))
+    if missing:
+        raise DataError(load_plan.missing_files(missing))
 
 
-def _load(context: Context, listed: list[ListedFile], number: int) -> bool:
+def _load_some(context: Context, listed: Sequence[ListedFile], number: int, refused: list[str]) -> bool:
+    """Load some files, if any are new; whether anything was done. What was set aside whole is told and added."""
+    if not load_plan.new_names(context.lake, context.settings.sources, listed):
+        return False
+    try:
+        return _load(context, listed, number)
+    except RefusedError as error:
+        context.reporter.say(f"  {error}")
+        refused.append(str(error))
+        return True
+
+
+def _load(context: Context, listed: Sequence[ListedFile], number: int) -> bool:
     """Load some of the new files; whether anything was done."""
     settings = context.settings
 
@@ -64,10 +80,6 @@ def _load(context: Context, listed: list[ListedFile], number: int) -> bool:
 
     own = context.for_job(ingest.JOB.name, context.request)
     return run(replace(ingest.JOB, plan=plan), own, title=f"ingest {number}") is not None
-
-
-def _nothing(_: str) -> None:
-    """Say nothing."""
 
 
 @contextmanager

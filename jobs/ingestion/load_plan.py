@@ -7,8 +7,8 @@ and not loaded again, and a file of lines that has grown goes on where it ended.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -93,33 +93,48 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """A first batch, or the names of more files than one batch takes."""
+    """A first batch, or the names of more files than one batch takes; and what `Listing.missing` tells."""
 
     batch: Batch | None
     names: tuple[ListedFile, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of all sources, and the sources that have none and should have some, in words."""
+
+    files: tuple[ListedFile, ...]
+    missing: tuple[str, ...]
 
 
 def plan(context: Context) -> Work[LoadPlan]:
     """Look for files that are new by name, size or time, and survey them; many are only counted."""
-    listed = list_sources(context.settings.sources, context.reporter.say)
-    if not listed:
-        paths = ", ".join(source.path for source in context.settings.sources.values())
-        raise DataError(f"sources: no file at {paths}; mend sources.*.path, or bring the files")
+    listing = list_sources(context.settings.sources)
+    if not listing.files and listing.missing:
+        raise DataError(missing_files(listing.missing))
     replaced = context.request.options.get("replace_file") or ()
-    return plan_files(context.lake, context.settings.sources, context.settings.ingest, listed, replaced)
+    work = plan_files(context.lake, context.settings.sources, context.settings.ingest, listing.files, replaced)
+    steps = (*work.steps, *(f"tell of {one}" for one in listing.missing))
+    return Work(steps, replace(work.required(), missing=listing.missing))
 
 
-def list_sources(sources: Mapping[str, SourceSettings], say: Callable[[str], None]) -> list[ListedFile]:
+def list_sources(sources: Mapping[str, SourceSettings]) -> Listing:
     """Every file of every source, by the source's name."""
     if not sources:
         raise SettingsError("sources: the settings name none; add one under sources:, as docs/settings.md shows")
-    listed = []
+    listed, missing = [], []
     for name, source in sources.items():
         sized = sized_files(source.path)
-        if not sized:
-            say(f"  {name}: no file at {source.path}")
+        if not sized and not source.optional:
+            missing.append(f"sources.{name}: no file at {source.path}")
         listed += [ListedFile(name, *file) for file in sized]
-    return listed
+    return Listing(tuple(listed), tuple(missing))
+
+
+def missing_files(missing: Sequence[str]) -> str:
+    """That sources have no file, and what to do."""
+    return f"{'; '.join(missing)}; mend the path, bring the files, or say optional: true of a source that may have none"
 
 
 def plan_files(

@@ -134,8 +134,9 @@ def test_a_folder_without_files_is_told_once_and_leaves_nothing(
     context = context_for(own, tmp_path / "none")
     said: list[str] = []
     monkeypatch.setattr(context.reporter, "say", said.append)
-    ingest_stream.ingest_stream(context, until_stopped=False)
-    assert said == [f"  app: no file at {tmp_path / 'none'}"]
+    with pytest.raises(DataError, match=r"sources.app: no file at .*/none; mend the path"):
+        ingest_stream.ingest_stream(context, until_stopped=False)
+    assert said == [f"  sources.app: no file at {tmp_path / 'none'}"]
     assert counts_told(own) == []
 
 

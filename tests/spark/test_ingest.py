@@ -219,6 +219,27 @@ def test_a_source_without_files_is_told(loaded: tuple[Lake, Done, LoadPlan], tmp
         ingest.plan(context_for(loaded[0], tmp_path))
 
 
+def test_a_source_without_files_is_told_when_all_else_is_loaded_unless_it_may_have_none(
+    lake: Callable[..., Lake], tmp_path: Path
+) -> None:
+    own = lake(*THREE)
+    for name in ("chat", "asr"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "chat" / "a.jsonl").write_bytes(json_line("1", "a"))
+    for again in (False, True):  # every night, until it is mended
+        context = context_for(own, tmp_path)
+        assert context.settings.sources["asr"].path in ingest.plan(context).steps[-1]
+        done = do(ingest.JOB, context)
+        assert done is not None
+        assert isinstance(done.error, DataError)
+        assert "sources.asr: no file at" in str(done.error)
+        assert done.counts["raw"] == (0 if again else 1)
+    sources = {name: one.model_dump() for name, one in context.settings.sources.items()}
+    sources["asr"]["optional"] = True
+    given = {"sources": sources, "ingest": context.settings.ingest.model_dump()}
+    assert ingest.plan(context_of(own, "ingest", **given)).steps == ()
+
+
 def test_the_cut_into_ranges_does_not_show(loaded: tuple[Lake, Done, LoadPlan], folder: Path) -> None:
     context = context_for(loaded[0], folder)
     batch = loaded[2].batch

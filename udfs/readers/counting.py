@@ -8,22 +8,51 @@ from numpy.typing import NDArray
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
+class _Unmarked:
+    """Takes the byte order marks off the beginnings of lines: one each, as the readers do.
+
+    A file that was joined of several, or of gzip members, has some in its midst.
+    """
+
+    def __init__(self, *, begins: bool = True) -> None:
+        """`begins`: whether the first block begins a line."""
+        self._held = b"\n" if begins else b""
+        self._before = begins  # the line's end before the first block is not of the file
+
+    def feed(self, block: bytes) -> bytes:
+        """The next block, without marks; what may be the beginning of one is held back."""
+        block = self._held + block
+        at = block.rfind(b"\n", max(0, len(block) - len(BYTE_ORDER_MARK)))
+        whole = at < 0 or not BYTE_ORDER_MARK.startswith(block[at + 1 :])
+        block, self._held = (block, b"") if whole else (block[:at], block[at:])
+        return self._plain(block)
+
+    def rest(self) -> bytes:
+        """What was held back."""
+        block, self._held = self._held, b""
+        return self._plain(block)
+
+    def _plain(self, block: bytes) -> bytes:
+        plain = block.replace(b"\n" + BYTE_ORDER_MARK, b"\n")
+        if self._before and plain:
+            self._before = False
+            return plain[1:]
+        return plain
+
+
 class LineCounter:
     """Counts lines with anything but blanks in them."""
 
     def __init__(self) -> None:
         self._count = 0
         self._filled = False
-        self._start: bytes | None = b""  # the file's first bytes, until they are enough for a byte order mark
+        self._unmarked = _Unmarked()
 
     def feed(self, block: bytes) -> None:
         """Take the next block of the file."""
-        if self._start is not None:
-            block = self._start + block
-            self._start = block if len(block) < len(BYTE_ORDER_MARK) else None
-            if self._start is not None:
-                return
-            block = block.removeprefix(BYTE_ORDER_MARK)
+        self._feed(self._unmarked.feed(block))
+
+    def _feed(self, block: bytes) -> None:
         first, *others = block.split(b"\n")
         self._filled = self._filled or bool(first.strip())
         if others:
@@ -32,8 +61,8 @@ class LineCounter:
 
     def records(self) -> int:
         """How many the blocks held; none may follow."""
-        rest = (self._start or b"").split(b"\n")
-        return self._count + self._filled + sum(1 for line in rest if line.strip())
+        self._feed(self._unmarked.rest())
+        return self._count + self._filled
 
 
 class CsvCounter:
@@ -50,12 +79,15 @@ class CsvCounter:
         self._inside = bool(inside)
         self._filled = False
         self._before = 0x0A  # the byte before the block
-        # Quotes at a block's end, for the next block says what they mean; None before the first block.
-        self._rest: bytes | None = None if inside is None else b""
+        self._unmarked = _Unmarked(begins=inside is None)
+        self._rest = b""  # quotes at a block's end, for the next block says what they mean
 
     def feed(self, block: bytes) -> None:
         """Take the next block of the file."""
-        block = block.removeprefix(BYTE_ORDER_MARK) if self._rest is None else self._rest + block
+        self._feed(self._unmarked.feed(block))
+
+    def _feed(self, block: bytes) -> None:
+        block = self._rest + block
         kept = block.rstrip(b'"')
         quotes = len(block) - len(kept)
         if kept:
@@ -73,6 +105,7 @@ class CsvCounter:
         return max(0, self._ends + self._filled - 1)
 
     def _flush(self) -> None:
+        self._feed(self._unmarked.rest())
         if self._rest:
             self._count(self._rest)
             self._rest = b""

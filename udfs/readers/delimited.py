@@ -92,6 +92,9 @@ class _Lines:
         if not line:
             self._unclosed = bool(self._taken)  # csv asks for more within a quoted field only
             raise StopIteration
+        if not self._taken:  # amid a file that was joined of several, too
+            marked, line = line, line.removeprefix(BYTE_ORDER_MARK)
+            self._start += len(marked) - len(line)
         self._size += len(line)
         if self._size > MAX_RECORD_BYTES or (len(line) == MAX_RECORD_BYTES and not line.endswith(b"\n")):
             within = bool(self._taken)
@@ -126,9 +129,6 @@ class _Lines:
 
     def _line(self, limit: int) -> bytes:
         line = self._file.readline(limit)
-        if self._position == 0:
-            marked, line = line, line.removeprefix(BYTE_ORDER_MARK)
-            self._start = self._position = len(marked) - len(line)
         self._position += len(line)
         return line
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 from typing import Protocol
 
-from udfs.readers.files import SMALL_BLOCK, decompressed
+from udfs.readers.files import SMALL_BLOCK, decompressed, is_gzip
 from udfs.readers.record_spans import RecordSpan, RejectedError
 from udfs.readers.text_encoding import UTF_8, Encoding, check_mark, converted, undecodable
 
@@ -107,7 +107,7 @@ class TextFormat:
 
     def splits(self, path: str, encoding: Encoding) -> bool:
         """Where a record is a line, neither compressed nor converted."""
-        return self.one_a_line and encoding == UTF_8 and not path.endswith(".gz")
+        return self.one_a_line and encoding == UTF_8 and not is_gzip(path)
 
     def surrogate_reason(self, encoding: Encoding) -> str:
         """`lone_surrogate`, or that the bytes are not of the encoding."""
@@ -115,7 +115,7 @@ class TextFormat:
 
     def check(self, file: BufferedReader, path: str, layout: FileLayout) -> None:
         """Refuse a file without any bytes, with another encoding's byte order mark, or with a wrong header."""
-        if self.check_header or path.endswith(".gz"):
+        if self.check_header or is_gzip(path):
             check_not_empty(file)
         with _refusing_broken_gzip():
             plain = decompressed(file, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import gzip
 import io
 from collections.abc import Iterator, Sequence
@@ -11,11 +10,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from io import BufferedReader
 from typing import BinaryIO, NamedTuple, cast
-from urllib.parse import quote, urlparse
+from urllib.parse import quote, unquote, urlparse
 
 import pyarrow.fs as pafs
 
 from models.errors import DataError
+from udfs.readers import patterns
 
 BLOCK = 4 << 20  # what one request to a remote store brings
 _LOOKS_AT_ONCE = 32  # at single files of a remote store, each a round trip
@@ -31,20 +31,13 @@ class SizedFile(NamedTuple):
 
 
 def sized_files(pattern: str) -> list[SizedFile]:
-    """The files that a path names, sorted by their paths; none of them is opened.
+    """The files that a path names, each once, sorted by their paths; none of them is opened.
 
-    A path is a file, a folder (its files, not those of folders inside), or a glob; any URI that Arrow can open.
+    A path is a file, a folder (its files, not those of folders inside), or a pattern (`patterns`), of this machine or
+    as any URI that Arrow can open.
     """
-    if urlparse(pattern).scheme and "://" in pattern:
-        return sorted(_list_uri(pattern), key=_path)
-    named = sorted(glob.glob(pattern))  # noqa: PTH207 (the pattern may start at any root)
-    infos = pafs.LocalFileSystem().get_file_info(named)
-    files = [info for info in infos if info.type == pafs.FileType.File]
-    for info in infos:
-        if info.type == pafs.FileType.Directory:
-            inside = pafs.LocalFileSystem().get_file_info(pafs.FileSelector(info.path))
-            files += [child for child in inside if child.type == pafs.FileType.File]
-    return sorted((_sized(info.path, info) for info in files if _is_data(info.path)), key=_path)
+    found = _listed_uri(pattern) if urlparse(pattern).scheme and "://" in pattern else _listed_local(pattern)
+    return sorted({file.path: file for file in found}.values(), key=_path)
 
 
 def _path(file: SizedFile) -> str:
@@ -55,19 +48,46 @@ def _sized(path: str, info: pafs.FileInfo) -> SizedFile:
     return SizedFile(path, info.size, info.mtime)
 
 
-def _list_uri(pattern: str) -> Iterator[SizedFile]:
-    uri = urlparse(pattern)
+def _listed_local(pattern: str) -> Iterator[SizedFile]:
+    infos = pafs.LocalFileSystem().get_file_info(patterns.local_paths(pattern))
+    for info in _inside(pafs.LocalFileSystem(), infos):
+        yield _sized(info.path, info)
+
+
+def _inside(filesystem: pafs.FileSystem, infos: Sequence[pafs.FileInfo]) -> Iterator[pafs.FileInfo]:
+    """The files among these, and those of the folders among them."""
+    for info in infos:
+        several = [info]
+        if info.type == pafs.FileType.Directory:
+            several = filesystem.get_file_info(pafs.FileSelector(info.path))
+        yield from (one for one in several if one.type == pafs.FileType.File and _is_data(one.path))
+
+
+def _listed_uri(pattern: str) -> Iterator[SizedFile]:
+    uri = urlparse(pattern)  # its query says how a store is reached: a question mark is no pattern there
     try:
-        filesystem, path = pafs.FileSystem.from_uri(pattern)
+        filesystem, folder = pafs.FileSystem.from_uri(uri._replace(path="/").geturl())
     except (OSError, ValueError) as error:
         raise DataError(f"{pattern}: not a place that can be read ({type(error).__name__}); mend its path") from None
-    infos = [filesystem.get_file_info(path)]
-    if infos[0].type == pafs.FileType.Directory:
-        infos = filesystem.get_file_info(pafs.FileSelector(path))
-    for info in infos:
-        if info.type == pafs.FileType.File and _is_data(info.path):
-            inside = quote(info.path.removeprefix(path.rstrip("/")))  # empty for the file itself
-            yield _sized(uri._replace(path=uri.path.rstrip("/") + inside).geturl(), info)
+    folder = folder.rstrip("/")
+
+    def info_of(path: str) -> pafs.FileInfo:
+        return filesystem.get_file_info(f"{folder}/{path}")
+
+    def exists(path: str) -> bool:
+        return bool(path) and info_of(path).type != pafs.FileType.NotFound
+
+    plain = unquote(uri.path).strip("/")
+    for one in patterns.expanded(plain, exists):
+        prefix, rest = patterns.literal_prefix(one, exists)
+        infos = [info_of(prefix)]
+        if rest:
+            below = f"{folder}/{prefix}".rstrip("/")
+            matches = patterns.matcher(rest)
+            selector = pafs.FileSelector(below, recursive="/" in rest or "**" in rest, allow_not_found=True)
+            infos = [info for info in filesystem.get_file_info(selector) if matches(info.path[len(below) + 1 :])]
+        for info in _inside(filesystem, infos):
+            yield _sized(uri._replace(path=f"/{quote(info.path[len(folder) + 1 :])}").geturl(), info)
 
 
 def _is_data(path: str) -> bool:
@@ -137,8 +157,13 @@ class _Cut(io.RawIOBase):
         return len(block)
 
 
+def is_gzip(path: str) -> bool:
+    """Whether a file is compressed, by its name."""
+    return path.lower().endswith(".gz")
+
+
 def decompressed(file: BufferedReader, path: str) -> BufferedReader:
     """The bytes of a file, decompressed where its name ends in `.gz`."""
-    if not path.endswith(".gz"):
+    if not is_gzip(path):
         return file
     return BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=cast(BinaryIO, file))), BLOCK)

@@ -32,8 +32,6 @@ def first_new_byte(file: BufferedReader, known: int) -> int:
 def counted_from(file: BufferedReader, first: int, size: int) -> int:
     """The lines with anything but blanks in them, from a line's beginning to byte `size`."""
     counter = LineCounter()
-    if first:
-        counter.feed(b"\n\n\n")  # a byte order mark is one at a file's beginning only
     file.seek(first)
     while (left := size - first) > 0 and (block := file.read(min(SMALL_BLOCK, left))):
         counter.feed(block)

@@ -24,7 +24,7 @@ def json_lines(file: BufferedReader, layout: FileLayout, first: int, last: int |
         position = first - 1 + _rest_of_line(file, LongRecord())
     while (last is None or position < last) and (line := file.readline(MAX_RECORD_BYTES)):
         start, position = position, position + len(line)
-        record = line.removeprefix(BYTE_ORDER_MARK if start == 0 else b"")
+        record = line.removeprefix(BYTE_ORDER_MARK)  # amid a file that was joined of several, too
         start += len(line) - len(record)
         if len(line) == MAX_RECORD_BYTES and not line.endswith(b"\n"):
             long = LongRecord()

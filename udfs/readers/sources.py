@@ -25,7 +25,14 @@ class SourceSettings(Frozen):
     `encoding` is that of its content.
     """
 
-    path: str = Field(description="A file, a folder, a glob, or a URI that Arrow opens (`hdfs://`, `s3://`).")
+    path: str = Field(
+        description="A file, a folder, or a pattern of `*`, `?`, `[1-3]`, `**` (any number of folders), `{a,b}` and "
+        "`~`, of this machine or as a URI that Arrow opens (`hdfs://`, `s3://`). What exists by its literal name is no "
+        "pattern."
+    )
+    optional: bool = Field(
+        False, description="Whether it may have no file; else a load ends with code 4 and says so, when all else is in."
+    )
     format: str = Field(description="The format of its files.", json_schema_extra={"enum": list(FORMATS)})
     columns: Mapping[Literal["source_id", "text", "text_b", "event_time", "scene", "source"], str] = Field(
         description="Our name of a column to theirs; `text_b` is the second text of a pair."
@@ -75,7 +82,7 @@ class SourceSettings(Frozen):
     @property
     def digest(self) -> str:
         """Names how a file is read; the folder it lies in does not matter."""
-        settings = self.model_dump(mode="json", exclude={"path"})
+        settings = self.model_dump(mode="json", exclude={"path", "optional"})
         for name in _LATER & settings.keys():  # files loaded before there was a choice keep their names
             if settings[name] == type(self).model_fields[name].default:
                 del settings[name]

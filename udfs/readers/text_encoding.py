@@ -46,7 +46,29 @@ def _marked(error: UnicodeError) -> tuple[str, int]:
     return "\udcff", error.end
 
 
+def _marked_or_euro(error: UnicodeError) -> tuple[str, int]:
+    """As `_marked`, but for the one byte of GBK that Windows' code page 936 has beside the pairs."""
+    assert isinstance(error, UnicodeDecodeError)
+    if error.object[error.start] == _EURO:
+        return "€", error.start + 1
+    return _marked(error)
+
+
+_EURO = 0x80
 codecs.register_error("pingti.marked", _marked)
+codecs.register_error("pingti.gbk", _marked_or_euro)
+# Python's codec is of the year 2000: characters that had no code point then are private ones. These got theirs in
+# GB 18030-2005 (U+1E3F) and GB 18030-2022, as https://encoding.spec.whatwg.org/#gb18030-decoder has them.
+_SINCE_2000 = dict(
+    zip(
+        [*range(0xE78D, 0xE797), 0xE7C7, 0xE81E, 0xE826, 0xE82B, 0xE82C, 0xE832, 0xE843, 0xE854, 0xE864],
+        [
+            0xFE10, 0xFE12, 0xFE11, 0xFE13, 0xFE14, 0xFE15, 0xFE16, 0xFE17, 0xFE18, 0xFE19, 0x1E3F,
+            0x9FB4, 0x9FB5, 0x9FB6, 0x9FB7, 0x9FB8, 0x9FB9, 0x9FBA, 0x9FBB,
+        ],
+        strict=True,
+    )
+)  # fmt: skip
 
 
 class _Converted(io.RawIOBase):
@@ -56,7 +78,10 @@ class _Converted(io.RawIOBase):
         self._file = file
         if encoding == "utf-16" and file.peek(2)[:2] not in UTF_16_MARKS:
             encoding = "utf-16-le"  # the order of nearly every file that does not say its own
-        self._decoder = codecs.getincrementaldecoder(encoding)("pingti.marked")
+        # GBK as Windows and the web have it: GB 18030 reads every pair, also those that Python's GBK does not know.
+        self._chinese = encoding in ("gbk", "gb18030")
+        codec, errors = ("gb18030", "pingti.gbk") if encoding == "gbk" else (encoding, "pingti.marked")
+        self._decoder = codecs.getincrementaldecoder(codec)(errors)
         self._ready = memoryview(b"")
         self._ended = False
 
@@ -70,6 +95,7 @@ class _Converted(io.RawIOBase):
             block = self._file.read(SMALL_BLOCK)
             self._ended = not block
             text = self._decoder.decode(block, final=self._ended)
+            text = text.translate(_SINCE_2000) if self._chinese else text
             self._ready = memoryview(text.encode("utf-8", "surrogatepass"))
         taken = self._ready[: len(buffer)]
         buffer[: len(taken)] = taken

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.text.normalisation import clean
+from udfs.readers import text_encoding
 from udfs.readers.reading import read_range
 from udfs.readers.record_spans import MAX_RECORD_BYTES
 from udfs.readers.sources import RecordLimits, SourceSettings
@@ -87,7 +88,9 @@ def test_a_gbk_file_without_a_declaration_is_rejected_record_by_record(tmp_path:
 
 
 CHINESE = st.text(st.characters(codec="gbk", exclude_characters="\0\r\n"), min_size=1, max_size=12)
-ANY = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0\r\n"), min_size=1, max_size=12)
+# Some private characters are those that GB 18030 had before Unicode did.
+PRIVATE = "".join(map(chr, text_encoding._SINCE_2000))
+ANY = st.text(st.characters(exclude_categories=("Cs",), exclude_characters=f"\0\r\n{PRIVATE}"), min_size=1, max_size=12)
 
 
 @given(st.lists(CHINESE, min_size=1, max_size=5), st.sampled_from(["gbk", "gb18030", "utf-16"]), st.booleans())
@@ -103,6 +106,32 @@ def test_texts_of_a_declared_encoding_come_out_as_written(
         content = HEADER + "\n".join(f'"{text}",0,1,chat' for text in quoted)
     rows = read(folder, content.encode(encoding), "jsonl" if lines else "csv", encoding=encoding)
     assert [(row["reason"], row["text"]) for row in rows] == [(None, text) for text in texts]
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "gb18030"])
+def test_characters_that_pythons_codecs_do_not_know_are_read(tmp_path: Path, encoding: str) -> None:
+    pairs = {b"\xa8\xbc": "ḿ", b"\xfe\x59": "\u9fb4", b"\xa6\xd9": "\ufe10", b"\xa6\xf3": "\ufe19", b"\xa2\xa1": "ⅰ"}
+    pairs |= {b"\x80": "€"} if encoding == "gbk" else {}
+    content = HEADER.encode() + b"".join(b"\xbc\xdb" + pair + b"5,0,1,chat\n" for pair in pairs)
+    rows = read(tmp_path, content, "csv", encoding=encoding)
+    assert [row["text"] for row in rows] == [f"价{character}5" for character in pairs.values()]
+    bad = read(tmp_path, HEADER.encode() + b"\xff\xff,0,1,chat\n", "csv", encoding=encoding)
+    assert reasons(bad) == [f"not_{encoding}"]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "tsv"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_byte_order_mark_amid_a_joined_file_belongs_to_no_record(tmp_path: Path, kind: str, packed: bool) -> None:
+    mark, delimiter = b"\xef\xbb\xbf", "\t" if kind == "tsv" else ","
+    parts = [line("a"), line("b")]
+    if kind != "jsonl":
+        rows = [f"{text},0,1,chat".replace(",", delimiter).encode() for text in ("a", '"b\n"""')]
+        parts = [HEADER.replace(",", delimiter).encode() + rows[0], rows[1]]
+    pieces = [mark + part + b"\n" for part in parts] + [mark + b"\n"]
+    content = b"".join(gzip.compress(piece) if packed else piece for piece in pieces)
+    found = read(tmp_path, content, kind, name="f.gz" if packed else "f")
+    assert reasons(found) == [None, None]
+    assert found[0]["text"] == "a"
 
 
 @given(st.lists(ANY, min_size=1, max_size=5), st.sampled_from(["gb18030", "utf-16", "utf-16-le", "utf-16-be"]))
