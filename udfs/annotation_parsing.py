@@ -14,7 +14,8 @@ from models import digests
 from models.settings_base import Frozen, Name
 from models.text.rules import Cleaner, CleaningSettings
 from udfs.cleaning import cleaner_of
-from udfs.readers.formats import FORMATS
+from udfs.readers.dialects import DIALECTS, Dialect, DialectSetting
+from udfs.readers.formats import DELIMITED, FORMATS
 from udfs.readers.reading import in_batches, read_spans
 from udfs.readers.record_spans import RejectedError
 from udfs.readers.records import check_characters
@@ -40,8 +41,6 @@ _VALUES = {"1": True, "true": True, "yes": True, "y": True, "是": True} | {
 AnnotationColumn = Literal[
     "task", "label", "value", "annotator", "annotated_at", "text_id", "source", "source_id", "text", "text_b"
 ]
-DELIMITED = {"csv": ",", "tsv": "\t"}
-"""Formats whose files a spreadsheet opens, with their delimiters."""
 _COLUMNS: tuple[AnnotationColumn, ...] = get_args(AnnotationColumn)
 _STRINGS = tuple(name for name in _COLUMNS if name not in ("value", "annotated_at"))
 Batches = Iterator[pa.RecordBatch]
@@ -59,6 +58,7 @@ class AnnotationSettings(Frozen):
     constants: Mapping[AnnotationColumn, str] = Field(default_factory=dict, description="Fixed values of ours.")
     labels: Mapping[str, Name] = Field(default_factory=dict, description="The file's name of a label to ours.")
     time_format: TimeForm | None = Field(None, description=TIME_FORMS)
+    dialect: DialectSetting | None = Field(None, description=DIALECTS)
     encoding: Encoding = Field(UTF_8, description="The encoding of files of text.")
 
 
@@ -76,6 +76,11 @@ class AnnotationFiles:
     def encoding(self) -> Encoding:
         """That of the settings, but for a format that has one of its own."""
         return self.settings.encoding if FORMATS[self.format].is_text else UTF_8
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """That of the settings."""
+        return self.settings.dialect
 
     @property
     def required_columns(self) -> Sequence[str]:

@@ -19,7 +19,7 @@ from jobs.runtime.context import Context, Days
 from jobs.runtime.job import Done, Job, Work
 from models.errors import SettingsError
 from models.folders import replaced_file
-from udfs.annotation_parsing import DELIMITED
+from udfs.readers.formats import DELIMITED
 from udfs.readers.spreadsheet_cells import escaped
 
 COLUMNS = ("task", "label", "value", "annotator", "annotated_at", "text_id")

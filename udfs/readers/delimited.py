@@ -1,28 +1,37 @@
-"""CSV and TSV, by Python's csv module, with the place of every record and a bound on its size."""
+"""CSV and TSV with the place of every record and a bound on its size: by Python's csv module, or in another dialect."""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
 from io import BufferedReader
 from typing import Any
 
 from models.errors import DataError
 from udfs.readers.counting import BYTE_ORDER_MARK, CsvCounter
-from udfs.readers.file_format import FileLayout, Format, TextFormat
+from udfs.readers.dialect_readings import check_readings
+from udfs.readers.dialect_records import DialectCounter, Record, read_records
+from udfs.readers.dialects import EXCEL, Dialect
+from udfs.readers.file_format import FileLayout, Format, RecordCounter, TextFormat
 from udfs.readers.files import SMALL_BLOCK
 from udfs.readers.record_spans import MAX_RECORD_BYTES, LongRecord, RecordSpan, RejectedError
 
 
-def delimited(file: BufferedReader, layout: FileLayout, *, delimiter: bytes) -> Iterator[RecordSpan]:
-    """The records after the header.
+def delimited(file: BufferedReader, layout: FileLayout, *, delimiter: str) -> Iterator[RecordSpan]:
+    """The records after the header, where there is one.
 
     Raises:
         DataError: where the header is not the layout's; a survey tells that before.
     """
-    lines, reader, header = _opened(file, delimiter)
+    dialect = layout.dialect or EXCEL
+    if not dialect.is_plain:
+        yield from _of_dialect(file, layout, dialect, dialect.delimiter or delimiter)
+        return
+    nulls = frozenset(dialect.null)
+    lines, reader, header = _opened(file, (dialect.delimiter or delimiter).encode())
     try:
         _check(header, layout)
     except RejectedError as refused:
@@ -32,17 +41,39 @@ def delimited(file: BufferedReader, layout: FileLayout, *, delimiter: bytes) -> 
         if fields is None:
             lines.finish()
         if lines.filled(fields):
-            yield lines.span(fields, header)
+            yield lines.span(fields, header, nulls)
         lines.begin()
 
 
-def check_header(file: BufferedReader, layout: FileLayout, *, delimiter: bytes) -> None:
+def _of_dialect(file: BufferedReader, layout: FileLayout, dialect: Dialect, delimiter: str) -> Iterator[RecordSpan]:
+    records = read_records(file, dialect, delimiter)
+    header = _header(records, dialect)
+    try:
+        _check(header, layout)
+    except RejectedError as refused:
+        raise DataError(f"header: {refused.detail}; mend the columns in the settings, or the file") from None
+    for record in records:
+        parse = record.long.parse if record.long else partial(_named, header, record.fields)
+        yield RecordSpan(record.position, record.raw, parse, record.long)
+
+
+def _header(records: Iterator[Record], dialect: Dialect) -> list[str]:
+    if dialect.header is not None:
+        return list(dialect.header)
+    first = next(records, None)
+    return [name or "" for name in first.fields or ()] if first else []
+
+
+def check_header(file: BufferedReader, layout: FileLayout, *, delimiter: str) -> None:
     """Refuse a file whose first record does not name each of the required columns, or names one that is read twice.
 
     Raises:
         RejectedError: with `file_header`.
     """
-    _check(_opened(file, delimiter)[2], layout)
+    dialect = layout.dialect or EXCEL
+    own = dialect.delimiter or delimiter
+    plain = dialect.is_plain
+    _check(_opened(file, own.encode())[2] if plain else _header(read_records(file, dialect, own), dialect), layout)
 
 
 def _opened(file: BufferedReader, delimiter: bytes) -> tuple[_Lines, Iterator[list[str]], list[str]]:
@@ -56,9 +87,17 @@ def _check(header: list[str], layout: FileLayout) -> None:
     times = Counter(header)
     required, optional = set(layout.required_columns), set(layout.optional_columns)
     if missing := [name for name in sorted(required) if not times[name]]:
-        raise RejectedError("file_header", f"no column {', '.join(missing)}")
+        raise RejectedError("file_header", f"no column {', '.join(missing)}{_other_delimiter(header, required)}")
     if twice := [name for name in sorted(required | optional) if times[name] > 1]:
         raise RejectedError("file_header", f"more than one column {', '.join(twice)}")
+
+
+def _other_delimiter(header: list[str], required: Set[str]) -> str:
+    """By what the header had to be split to have all columns, in words; empty where nothing would help."""
+    for delimiter in (",", ";", "\t", "|"):
+        if len(header) == 1 and required <= set(header[0].split(delimiter)):
+            return f"; split at {delimiter!r} the header has them: dialect: {{delimiter: {json.dumps(delimiter)}}}"
+    return ""
 
 
 def _fields(reader: Iterator[list[str]]) -> Iterator[list[str] | None]:
@@ -118,14 +157,15 @@ class _Lines:
         """Whether what ended here is a record, not an empty line."""
         return self._long.filled if self._long else fields != []
 
-    def span(self, fields: list[str] | None, header: list[str]) -> RecordSpan:
+    def span(self, fields: list[str] | None, header: list[str], nulls: Set[str]) -> RecordSpan:
         """The record that ended here."""
         if self._long:
             parse = self._long.parse if fields else lambda: _named(header, None)
             return RecordSpan(self._start, self._long.head, parse, self._long)
         if self._unclosed:
             fields = None
-        return RecordSpan(self._start, b"".join(self._taken).rstrip(b"\r\n"), lambda: _named(header, fields))
+        values = [None if field in nulls else field for field in fields] if nulls and fields else fields
+        return RecordSpan(self._start, b"".join(self._taken).rstrip(b"\r\n"), lambda: _named(header, values))
 
     def _line(self, limit: int) -> bytes:
         line = self._file.readline(limit)
@@ -154,7 +194,7 @@ def _feed(counter: CsvCounter, content: bytes) -> None:
         counter.feed(content[at : at + SMALL_BLOCK])
 
 
-def _named(header: list[str], fields: list[str] | None) -> Mapping[str, Any]:
+def _named(header: Sequence[str], fields: Sequence[str | None] | None) -> Mapping[str, Any]:
     if fields is None:
         raise RejectedError("malformed", "a carriage return outside quotes, or a quote that is never closed")
     if len(fields) != len(header):
@@ -162,11 +202,18 @@ def _named(header: list[str], fields: list[str] | None) -> Mapping[str, Any]:
     return dict(zip(header, fields, strict=True))
 
 
-def _format(delimiter: bytes) -> Format:
+def _format(delimiter: str) -> Format:
     def spans(file: BufferedReader, layout: FileLayout, first: int, last: int | None) -> Iterator[RecordSpan]:
         return delimited(file, layout, delimiter=delimiter)  # never split: a line's end may be within a record
 
-    return TextFormat(spans, partial(CsvCounter, delimiter), partial(check_header, delimiter=delimiter))
+    def counter(layout: FileLayout) -> RecordCounter:
+        dialect = layout.dialect or EXCEL
+        own = dialect.delimiter or delimiter
+        return CsvCounter(own.encode()) if dialect.is_plain else DialectCounter(dialect, own)
+
+    return TextFormat(
+        spans, counter, partial(check_header, delimiter=delimiter), partial(check_readings, delimiter=delimiter)
+    )
 
 
-CSV, TSV = _format(b","), _format(b"\t")
+CSV, TSV = _format(","), _format("\t")

@@ -7,9 +7,11 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedReader
 from typing import Protocol
 
+from udfs.readers.dialects import Dialect
 from udfs.readers.files import SMALL_BLOCK, decompressed, is_gzip
 from udfs.readers.record_spans import RecordSpan, RejectedError
 from udfs.readers.text_encoding import UTF_8, Encoding, check_mark, converted, undecodable
@@ -27,6 +29,10 @@ class FileLayout(Protocol):
     @property
     def encoding(self) -> Encoding:
         """The encoding of its content, where that is text."""
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """That of a delimited file; None: nobody said."""
 
     @property
     def required_columns(self) -> Sequence[str]:
@@ -89,14 +95,16 @@ class TextFormat:
         counter: Makes a counter of its records.
         check_header: Refuses a content that does not begin as the layout says; None: there is no header, and a
             file of 0 bytes holds 0 records.
+        check_readings: Refuses a content that can be read in several ways, given how it is opened again.
         one_a_line: Whether a line's end always ends a record.
         escapes_characters: Whether a half of a surrogate pair can be written in it (JSON's escapes); elsewhere a
             surrogate stands for a byte that was no character.
     """
 
     spans: Callable[[BufferedReader, FileLayout, int, int | None], Iterator[RecordSpan]]
-    counter: Callable[[], RecordCounter]
+    counter: Callable[[FileLayout], RecordCounter]
     check_header: Callable[[BufferedReader, FileLayout], None] | None = None
+    check_readings: Callable[[Callable[[], BufferedReader], FileLayout], None] | None = None
     one_a_line: bool = False
     escapes_characters: bool = False
 
@@ -122,10 +130,12 @@ class TextFormat:
             check_mark(plain.peek(3)[:3], layout.encoding)
             if self.check_header:
                 self.check_header(converted(plain, layout.encoding), layout)
+            if self.check_readings:
+                self.check_readings(partial(_content_anew, file, path, layout), layout)
 
     def count(self, file: BufferedReader, path: str, layout: FileLayout) -> int:
         """Read through the file; one that is compressed and not sound is refused."""
-        counter = self.counter()
+        counter = self.counter(layout)
         with _refusing_broken_gzip():
             content = _content(file, path, layout)
             while block := content.read(SMALL_BLOCK):
@@ -151,6 +161,11 @@ def check_not_empty(file: BufferedReader) -> None:
 
 def _content(file: BufferedReader, path: str, layout: FileLayout) -> BufferedReader:
     return converted(decompressed(file, path), layout.encoding)
+
+
+def _content_anew(file: BufferedReader, path: str, layout: FileLayout) -> BufferedReader:
+    file.seek(0)
+    return _content(file, path, layout)
 
 
 @contextmanager

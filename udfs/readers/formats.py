@@ -15,3 +15,5 @@ FORMATS: Mapping[str, Format] = {
     "jsonl": JSON_LINES,
     "parquet": PARQUET,
 }
+DELIMITED: Mapping[str, str] = {"csv": ",", "tsv": "\t"}
+"""Formats of fields, with what lies between two of them unless a dialect says otherwise."""

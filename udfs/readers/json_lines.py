@@ -59,4 +59,4 @@ def _json_object(record: bytes, not_decoded: str) -> Mapping[str, Any]:
     return value
 
 
-JSON_LINES = TextFormat(json_lines, LineCounter, one_a_line=True, escapes_characters=True)
+JSON_LINES = TextFormat(json_lines, lambda _: LineCounter(), one_a_line=True, escapes_characters=True)

@@ -12,7 +12,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 
 from models import digests
 from models.settings_base import Frozen
-from udfs.readers.formats import FORMATS
+from udfs.readers.dialects import DIALECTS, DialectSetting
+from udfs.readers.formats import DELIMITED, FORMATS
 from udfs.readers.text_encoding import UTF_8, Encoding
 from udfs.readers.times import TIME_FORMS, TimeForm
 
@@ -44,6 +45,7 @@ class SourceSettings(Frozen):
     )
     timezone: str = Field("Asia/Shanghai", description="The zone of times without an offset.")
     time_format: TimeForm | None = Field(None, description=TIME_FORMS)
+    dialect: DialectSetting | None = Field(None, description=DIALECTS)
     encoding: Encoding = Field(
         UTF_8, description="The encoding of the files; a Parquet file's strings are always UTF-8."
     )
@@ -73,6 +75,8 @@ class SourceSettings(Frozen):
         twice = sorted(set(self.columns) & set(self.constants))
         if twice:
             raise ValueError(f"both columns and constants give {', '.join(twice)}")
+        if self.dialect is not None and self.format not in DELIMITED:
+            raise ValueError(f"dialect: only {' and '.join(DELIMITED)} have one")
         if not FORMATS[self.format].is_text and self.encoding != UTF_8:
             raise ValueError(
                 f"a {self.format.capitalize()} file's strings are UTF-8, encoding {self.encoding} is not possible"
@@ -103,7 +107,7 @@ class SourceSettings(Frozen):
         return FORMATS[self.format].splits(path, self.encoding)
 
 
-_LATER = {"encoding", "time_format"}
+_LATER = {"encoding", "time_format", "dialect"}
 _FIRST, _LAST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 
 
