@@ -127,6 +127,21 @@ def annotate_export(
     launch(JOB, settings, plan, dt=dt, task=task, options={"file": file, "with_text": with_text})
 
 
+@app.command(epilog=EXIT_CODES)
+def pretrain(
+    settings: SettingsOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also where there is one of these settings: on the texts of now.")
+    ] = False,
+) -> None:
+    """Texts -> the small BERT that teachers without a `from` begin as; train-teacher makes the first one by itself."""
+    from jobs.teachers.pretrain import JOB
+
+    launch(JOB, settings, plan, task=task, options={"again": again})
+
+
 @app.command("train-teacher", epilog=EXIT_CODES)
 def train_teacher(
     settings: SettingsOption = None,

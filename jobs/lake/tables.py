@@ -171,8 +171,8 @@ MODELS = Table(
         settings=STRING, created_at=TIMESTAMP, run_id=STRING, base=optional(STRING),
     ),
     key=("model_id",),
-    comment="Teachers and students. labels is the only order of any score array of the model. base: what a teacher "
-    "began as.",
+    comment="Students, teachers, and the small BERTs that teachers begin as (role base, of the task *, no labels). "
+    "labels is the only order of any score array of the model. base: what a teacher began as.",
 )  # fmt: skip
 STUDENT_SCORES = Table(
     "student_scores",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from jobs.lake.registry import CONTENT, RegisteredModel
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
-from jobs.teachers.base_model import all_scenes, base_model
+from jobs.teachers.base_model import Base, Pretraining, all_scenes, known_base, make_base, opened
 from models import digests
 from models.errors import DataError
 from models.evaluation.predictions import complete_class_labels, first_threshold
@@ -71,30 +72,52 @@ class AnnotatedTexts:
 
 @dataclass(frozen=True, slots=True)
 class TeacherPlan:
-    """A task whose annotations or settings changed since its last teacher."""
+    """A task whose annotations, base or settings changed since its last teacher.
+
+    Attributes:
+        task: Its name.
+        layout: The days.
+        decides: What decides the teacher, as it was when it was planned, without the base.
+    """
 
     task: str
     layout: DateLayout
-    fingerprint: str
+    decides: Mapping[str, Any]
+
+    def fingerprint(self, base: Base) -> str:
+        """A digest of all that decides."""
+        return digests.of_json({**self.decides, "base": base.identity}, chars=32)
 
 
 def plan(context: Context) -> Work[tuple[TeacherPlan, ...]]:
-    """A teacher for each task whose annotations or settings changed since its last one."""
+    """A teacher for each task whose annotations, base or settings changed since its last one."""
     settings, again = context.settings, bool(context.request.options.get("again"))
     layout = text_queries.date_layout(context.lake, settings.rounds)
-    plans = []
+    plans, steps = [], []
     for name in context.tasks():
-        task = settings.task(name)
-        # Neither days nor code: new texts alone make no teacher, hence no gold, no student and no labels.
-        decides = {
-            "annotations": annotations_signature(context.lake, name), "seed": settings.rounds.seed,
-            "teacher": task.teacher.model_dump(mode="json"), "labels": task.label_names, "kind": task.kind,
-            "scenes": task.scenes, "cleaning": settings.cleaning.version,
-        }  # fmt: skip
-        fingerprint = digests.of_json(decides, chars=32)
-        if again or not context.unchanged(tables.MODELS, registry.scope_of_teachers(name), fingerprint):
-            plans.append(TeacherPlan(name, layout, fingerprint))
-    return Work(tuple(f"train a teacher of {one.task}, if its rows are new" for one in plans), tuple(plans))
+        base = known_base(context.lake, settings.task(name).teacher, settings.rounds.seed)
+        one, scope = TeacherPlan(name, layout, _decides(context, name)), registry.scope_of_teachers(name)
+        if base is None:
+            steps.append(f"pretrain what the teacher of {name} begins as")
+        if again or base is None or not context.unchanged(tables.MODELS, scope, one.fingerprint(base)):
+            steps.append(f"train a teacher of {name}, if its rows are new")
+            plans.append(one)
+    return Work(tuple(steps), tuple(plans))
+
+
+def _decides(context: Context, name: str) -> dict[str, Any]:
+    """What decides a teacher: neither days nor code, for new texts alone make none, hence no student and no labels."""
+    settings, task = context.settings, context.settings.task(name)
+    return {
+        "annotations": annotations_signature(context.lake, name), "seed": settings.rounds.seed,
+        "teacher": _teacher_settings(task), "labels": task.label_names, "kind": task.kind, "scenes": task.scenes,
+        "cleaning": settings.cleaning.version,
+    }  # fmt: skip
+
+
+def _teacher_settings(task: TaskSettings) -> dict[str, Any]:
+    """The teacher's settings without where its base lies: the base names its content."""
+    return task.teacher.model_dump(mode="json", exclude={"source"})
 
 
 def execute(context: Context, work: tuple[TeacherPlan, ...]) -> Done | None:
@@ -104,14 +127,26 @@ def execute(context: Context, work: tuple[TeacherPlan, ...]) -> Done | None:
     annotated = [annotated_texts(context.lake, one.task, context.settings.task(one.task), one.layout) for one in work]
     for one, rows in zip(work, annotated, strict=True):
         task = context.settings.task(one.task)
-        model_id, is_new = _name(context, one, task, rows)
+        base = _base(context, one, task)
+        model_id, is_new = _name(context, one, task, rows, base)
         if is_new:
-            _train(context, one, task, rows, model_id)
+            _train(context, one, task, rows, model_id, base)
             counts[f"{one.task}_texts"] = len(rows.hashes)
     if not counts:
         return None
     counts["texts"] = sum(counts.values())
     return Done(counts=counts, headline="texts")
+
+
+def _base(context: Context, one: TeacherPlan, task: TaskSettings) -> Base:
+    """What the task's teacher begins as, pretrained where there is none yet."""
+    lake, settings = context.lake, context.settings
+    known = known_base(lake, task.teacher, settings.rounds.seed)
+    if known is not None:
+        return known
+    wanted = Pretraining(task.teacher, all_scenes(settings.tasks), one.layout, settings.rounds.seed)
+    made, _ = make_base(lake, wanted, settings.cleaning.version, context.stamp(), context.training_progress)
+    return Base(made.path, made.model_id)
 
 
 def annotations_signature(lake: Lake, name: str) -> str:
@@ -153,10 +188,10 @@ def annotated_texts(lake: Lake, name: str, task: TaskSettings, layout: DateLayou
     return AnnotatedTexts(columns["text_id"], columns["text_hash"], columns["text"], columns["text_b"], targets, own)
 
 
-def _name(context: Context, one: TeacherPlan, task: TaskSettings, rows: AnnotatedTexts) -> tuple[str, bool]:
+def _name(context: Context, one: TeacherPlan, task: TaskSettings, rows: AnnotatedTexts, base: Base) -> tuple[str, bool]:
     """What a teacher of these rows is called, and whether it is yet to be trained."""
     decides = {
-        "teacher": task.teacher.model_dump(mode="json"), "labels": rows.labels, "rows": rows.hashes,
+        "teacher": _teacher_settings(task), "base": base.identity, "labels": rows.labels, "rows": rows.hashes,
         "targets": np.nan_to_num(rows.targets, nan=-1).round(4).tolist(), "seed": context.settings.rounds.seed,
         "cleaning": context.settings.cleaning.version,
     }  # fmt: skip
@@ -164,30 +199,30 @@ def _name(context: Context, one: TeacherPlan, task: TaskSettings, rows: Annotate
     return registry.free_name(context.lake, one.task, "teacher", content_name)
 
 
-def _train(context: Context, one: TeacherPlan, task: TaskSettings, rows: AnnotatedTexts, model_id: str) -> None:
+def _train(
+    context: Context, one: TeacherPlan, task: TaskSettings, rows: AnnotatedTexts, model_id: str, base: Base
+) -> None:
     from models.teachers.fine_tuning import fine_tune
+    from models.teachers.huggingface import with_revision
 
     lake, settings = context.lake, context.settings
-    base = base_model(
-        lake, task, all_scenes(settings.tasks), one.layout, settings.rounds.seed, context.training_progress
-    )
     seal = _Sealing(lake, model_id)
     teacher = fine_tune(
-        str(lake.bundles.files(base, {}).local()), rows.fine_tuning_rows(task), task.teacher, seed=settings.rounds.seed,
+        opened(lake, base), rows.fine_tuning_rows(task), task.teacher, seed=settings.rounds.seed,
         progress=context.training_progress(f"{one.task}: fine-tuning"), keep=seal.intermediate,
     )  # fmt: skip
     path = seal.folder(teacher, CONTENT)
     scope = Scope(column="round_id", values=(model_id,))
     samples = lake.frame(tables.ROUND_SAMPLES, rows.round_samples(model_id))
     lake.replace(samples, tables.ROUND_SAMPLES, context.stamp(), scope)
-    stamp = context.stamp(one.fingerprint)
+    stamp = context.stamp(one.fingerprint(base))
     thresholds = first_thresholds(model_id, rows.labels, first_threshold(task.kind, len(rows.labels)))
     lake.append_rows(
         tables.THRESHOLDS, threshold_queries.signed(thresholds, stamp), stamp, once=f"{model_id}/thresholds/1"
     )
     model = RegisteredModel(
         model_id, one.task, "bert", "teacher", rows.labels, None, None, path, settings.cleaning.version,
-        seal.contents, base,
+        seal.contents, with_revision(base.place, teacher.model),
     )  # fmt: skip
     registry.register(lake, model, settings=task.teacher.model_dump_json(), stamp=stamp)
 
