@@ -166,11 +166,18 @@ def score_teacher(settings: SettingsOption = None, task: TaskOption = None, plan
 
 
 @app.command(epilog=EXIT_CODES)
-def distil(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
+def distil(
+    settings: SettingsOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also under a teacher that annotators agree with less than its student.")
+    ] = False,
+) -> None:
     """Rounds of distillation -> a sealed student of each task."""
     from jobs.rounds.distil import JOB
 
-    launch(JOB, settings, plan, task=task)
+    launch(JOB, settings, plan, task=task, options={"force": force})
 
 
 @app.command(epilog=EXIT_CODES)
