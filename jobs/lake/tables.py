@@ -226,8 +226,8 @@ EVALUATIONS = Table(
     ),
     key=("round_id", "model_id", "dt", "scene", "label", "gold", "purpose"),
     partition=("round_id",),
-    comment="Agreement with the teacher or with humans, a row a day, scene and label, counted by occurrence (by distinct "
-    "text where the purpose is held_out); precision, recall and f1 are null where the gold holds nowhere.",
+    comment="Agreement with the teacher or with humans, a row a day, scene and label, counted by occurrence (held_out: "
+    "by distinct text); precision, recall and f1 are null where the gold holds nowhere.",
 )  # fmt: skip
 COMPARISONS = Table(
     "comparisons",
