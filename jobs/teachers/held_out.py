@@ -22,8 +22,8 @@ from jobs.lake import tables, text_queries
 from jobs.lake.commits import Scope, Stamp
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
-from jobs.runtime.progress import TrainingProgress
 from jobs.teachers.annotated_texts import answered_texts, answers
+from jobs.teachers.base_model import MakeProgress
 from jobs.training.encoded_rows import build_vocabulary, encoded_column, training_rows
 from models import digests
 from models.evaluation.held_out import HeldOutComparison, compare, cross_fitted_decisions
@@ -32,6 +32,7 @@ from models.evaluation.predictions import complete_class_labels, probabilities
 from models.evaluation.sliced_metrics import GoldRows, SliceCounts, count_by_slice
 from models.evaluation.threshold_search import ThresholdSettings
 from models.rounds.date_layout import DateLayout, Window
+from models.student_settings import StudentSettings
 from models.tasks import TaskSettings
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 PURPOSE = "held_out"
 EPOCH = date(1970, 1, 1)
-MakeProgress = Callable[[str], TrainingProgress]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,7 @@ class HeldOutTexts:
 
 @dataclass(frozen=True, slots=True)
 class TeacherVerdict:
-    """What is known of a teacher beside its student.
-
-    Attributes:
-        comparison: Both figures; None where annotators said too little to tell.
-        sentence: The same in words.
-    """
+    """What is known of a teacher beside its student, also in words; no comparison where annotators said too little."""
 
     comparison: HeldOutComparison | None
     sentence: str
@@ -108,6 +103,11 @@ class HeldOutTest:
         return self.declared.of(self.teacher.labels)
 
 
+def without_scheme(student: StudentSettings) -> dict[str, Any]:
+    """What decides an undistilled student: how it would learn from a teacher does not."""
+    return student.model_dump(mode="json", exclude={"scheme"})
+
+
 def scope_of(model_id: str) -> Scope:
     """What the commits of a teacher's comparison are about."""
     return Scope(column="round_id", values=(f"{PURPOSE}/{model_id}",))
@@ -138,7 +138,7 @@ def verdict(
     """
     model_id, scope = test.teacher.model_id, scope_of(test.teacher.model_id)
     texts = held_out_texts(lake, test)
-    decides = [test.declared.student.model_dump(mode="json"), test.seed, texts.digest]
+    decides = [without_scheme(test.declared.student), test.seed, texts.digest]
     decides += [test.thresholds.min_positives_all_scenes, test.task.model_dump(mode="json", include={"labels", "kind"})]
     student_id = f"{model_id}/undistilled/{digests.of_json(decides, chars=12)}"
     kept = _rows(lake, model_id)

@@ -74,7 +74,7 @@ def _decides(context: Context, name: str) -> dict[str, Any]:
     return {
         "annotations": annotations_signature(context.lake, name), "seed": settings.rounds.seed,
         "teacher": _teacher_settings(task), "labels": task.label_names, "kind": task.kind, "scenes": task.scenes,
-        "cleaning": settings.cleaning.version, "student": task.student.model_dump(mode="json"),
+        "cleaning": settings.cleaning.version, "student": held_out.without_scheme(task.student),
         "targets": {label: one.target.model_dump() for label, one in task.labels.items()},
         "positives": [settings.thresholds.min_positives, settings.thresholds.min_positives_all_scenes],
     }  # fmt: skip

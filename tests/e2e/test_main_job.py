@@ -50,6 +50,7 @@ def test_the_summary_has_both_rounds_of_both_tasks(undisturbed: Ran) -> None:
         assert {"precision", "recall", "f1", "unseen", "undistilled", "truth"} <= set(one)
         assert all(one[who] for who in ("human", "undistilled_human", "teacher_human")), one["round_id"]
     assert summary["seconds"] > 0
+    assert "Rounds against annotators" in (undisturbed.folder / "demo" / "report.html").read_text("utf-8")
 
 
 def test_both_teachers_begin_as_one_recorded_base_and_are_held_to_annotators_first(
