@@ -127,6 +127,21 @@ def annotate_export(
     launch(JOB, settings, plan, dt=dt, task=task, options={"file": file, "with_text": with_text})
 
 
+@app.command(epilog=EXIT_CODES)
+def pretrain(
+    settings: SettingsOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also where there is one of these settings: on the texts of now.")
+    ] = False,
+) -> None:
+    """Texts -> the small BERT that teachers without a `from` begin as; train-teacher makes the first one by itself."""
+    from jobs.teachers.pretrain import JOB
+
+    launch(JOB, settings, plan, task=task, options={"again": again})
+
+
 @app.command("train-teacher", epilog=EXIT_CODES)
 def train_teacher(
     settings: SettingsOption = None,
@@ -151,11 +166,18 @@ def score_teacher(settings: SettingsOption = None, task: TaskOption = None, plan
 
 
 @app.command(epilog=EXIT_CODES)
-def distil(settings: SettingsOption = None, task: TaskOption = None, plan: PlanOption = False) -> None:
+def distil(
+    settings: SettingsOption = None,
+    task: TaskOption = None,
+    plan: PlanOption = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also under a teacher that annotators agree with less than its student.")
+    ] = False,
+) -> None:
     """Rounds of distillation -> a sealed student of each task."""
     from jobs.rounds.distil import JOB
 
-    launch(JOB, settings, plan, task=task)
+    launch(JOB, settings, plan, task=task, options={"force": force})
 
 
 @app.command(epilog=EXIT_CODES)

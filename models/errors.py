@@ -20,7 +20,7 @@ class SettingsError(PingtiError):
 
 
 class GateError(PingtiError):
-    """A quality gate said no: what it names was not promoted."""
+    """A quality gate said no: what it names was not promoted, or not learnt from."""
 
     exit_code = 3
 

@@ -43,7 +43,10 @@ class TeacherSettings(Frozen):
     model_config = ConfigDict(populate_by_name=True)
 
     source: str | None = Field(
-        None, alias="from", description="A folder or hub name; `null` builds a small BERT and pretrains it here."
+        None,
+        alias="from",
+        description="A folder, or a name on the hub, which may have a revision behind it (`NAME@REVISION`); `null` "
+        "begins with the small BERT that `pingti pretrain` makes here.",
     )
     layers: PositiveInt = Field(2, description="Layers of the small BERT.")
     hidden: PositiveInt = Field(128, description="Width of the small BERT, a multiple of `heads`.")

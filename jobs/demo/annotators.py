@@ -1,16 +1,18 @@
 """Plays the annotators: which texts they are given, how they judge them, and where they err.
 
 Texts are drawn by the hash of their words: the ones with the smallest hashes of each stratum. The draw
-needs bounded memory, is the same in any order of chunks, and gives a text that occurs often only once.
+needs bounded memory, is the same in any order of chunks, and gives a text that occurs often only once. Most texts are
+of the corpus' first days; of each of its last days a few are drawn apart, by hashes of that day, so that the words of
+the first days are no likelier there than others.
 """
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import NamedTuple
@@ -119,19 +121,29 @@ class Delivery:
             yield self.source, self.source_id, self.text, self.task, label, value, self.annotator, stamp
 
 
-def annotate(settings: CorpusSettings, reservoir: Reservoir, folder: Path) -> dict[str, int | dict[str, int]]:
-    """Write one CSV file for each annotator and return the counts for the manifest."""
+def annotate(
+    settings: CorpusSettings, reservoirs: Mapping[date | None, Reservoir], folder: Path
+) -> dict[str, int | dict[str, int]]:
+    """Write one CSV file for each annotator and return the counts for the manifest.
+
+    Args:
+        settings: Of the corpus.
+        reservoirs: The candidates of the first days together (None), and of each of the last days by itself.
+        folder: Gets the files.
+    """
     names = [f"ann{number:02d}" for number in range(1, settings.annotation.annotators + 1)]
     counts: Counter[str] = Counter()
     positives: Counter[str] = Counter()
     texts: dict[str, int] = {}
     files: dict[str, list[Delivery]] = {name: [] for name in names}
     for task in TASK_LABELS:
-        chosen = reservoir.chosen(task)
-        texts[task] = len(chosen)
-        draw = stream(settings, "annotate", task).random
-        positives.update(label for c in chosen for label in TASK_LABELS[task] if label in c.labels)
-        judged = list(_judged(task, chosen, names, settings.annotation, draw, counts))
+        judged: list[Delivery] = []
+        for day in (None, *sorted(day for day in reservoirs if day is not None)):
+            chosen = reservoirs[day].chosen(task)
+            texts[task] = texts.get(task, 0) + len(chosen)
+            draw = stream(settings, "annotate", task, *([day] if day else ())).random
+            positives.update(label for c in chosen for label in TASK_LABELS[task] if label in c.labels)
+            judged += _judged(task, chosen, names, settings.annotation, draw, counts)
         unmatched = list(_unmatched(task, settings, names))
         counts["unmatched"] += sum(len(delivery.values) for delivery in unmatched)
         for delivery in (*judged, *unmatched):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from hashlib import blake2b
 
 from jobs.demo import annotators, source_records
@@ -61,7 +61,8 @@ def make_chunk(plan: ChunkPlan, settings: CorpusSettings) -> Chunk:
     candidates = annotators.Reservoir(annotators.caps(settings, plan.per_label))
     if plan.per_label:
         for i in valid:
-            candidates.consider(plan.scene, rows[i], wordings[i], int.from_bytes(hashes[i], "big"))
+            priority = hashes[i] if plan.checked is None else _text_hash(settings.seed, rows[i].text, plan.checked)
+            candidates.consider(plan.scene, rows[i], wordings[i], int.from_bytes(priority, "big"))
     return Chunk(
         plan,
         _body(plan.scene, rows, random.random),
@@ -118,5 +119,7 @@ def _tally(plan: ChunkPlan, rows: list[source_records.Record], valid: list[Wordi
     )
 
 
-def _text_hash(seed: int, text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=HASH_BYTES, key=str(seed).encode()[:64]).digest()
+def _text_hash(seed: int, text: str, day: date | None = None) -> bytes:
+    """The hash of what a text says; of a day, another one for each day."""
+    salt = day.isoformat().encode() if day else b""
+    return blake2b(text.encode(), digest_size=HASH_BYTES, key=str(seed).encode()[:64], salt=salt).digest()

@@ -8,7 +8,7 @@ changes no byte.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import accumulate
@@ -76,6 +76,7 @@ class ChunkPlan:
     first: int
     broken: tuple[Broken, ...]
     per_label: int  # how many texts a label may give the annotators; 0: the day is not annotated
+    checked: date | None = None  # a day whose annotators' texts are drawn by itself; None: with those of the first days
 
 
 def season(day: date) -> str:
@@ -145,18 +146,22 @@ def plan(settings: CorpusSettings) -> list[ChunkPlan]:
     counts = day_counts(settings)
     eligible = sum(sum(counts[scene][: len(settings.annotated_days)]) for scene in SCENES)
     per_label = min(settings.annotations_per_label, max(10, eligible // 20))
-    return [chunk for scene in SCENES for chunk in _scene_chunks(settings, scene, counts[scene], per_label)]
+    asked = dict.fromkeys(settings.annotated_days, per_label)
+    asked |= dict.fromkeys(settings.checked_days, min(per_label, settings.annotation.checked_per_label))
+    return [chunk for scene in SCENES for chunk in _scene_chunks(settings, scene, counts[scene], asked)]
 
 
-def _scene_chunks(settings: CorpusSettings, scene: str, counts: list[int], per_label: int) -> Iterator[ChunkPlan]:
+def _scene_chunks(
+    settings: CorpusSettings, scene: str, counts: list[int], per_label: Mapping[date, int]
+) -> Iterator[ChunkPlan]:
     broken = _broken_records(settings, scene, counts)
-    annotated = len(settings.annotated_days)
     first = 0
-    for number, (day, day_total) in enumerate(zip(settings.all_days, counts, strict=True)):
+    for day, day_total in zip(settings.all_days, counts, strict=True):
+        asked, checked = per_label.get(day, 0), day if day in settings.checked_days else None
         for start in range(0, day_total, CHUNK):
             count = min(CHUNK, day_total - start)
             here = tuple(b for b in broken if first <= b.position < first + count)
-            yield ChunkPlan(scene, day, start, count, day_total, first, here, per_label if number < annotated else 0)
+            yield ChunkPlan(scene, day, start, count, day_total, first, here, asked, checked)
             first += count
 
 

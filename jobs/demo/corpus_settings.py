@@ -43,7 +43,18 @@ class AnnotationSettings(Frozen):
     Shares named `…_per_label` are of `CorpusSettings.annotations_per_label`.
     """
 
-    days_share: float = Field(0.45, gt=0, le=1, description="The first days, whose texts alone are annotated.")
+    days_share: float = Field(0.45, gt=0, le=1, description="The first days, most of what is annotated.")
+    checked_days_share: Share = Field(
+        1 / 3,
+        description="The last days (three at least), of each of which a few texts are annotated too: models that "
+        "learnt from the first ones are held to them.",
+    )
+    checked_per_label: int = Field(
+        3,
+        ge=0,
+        description="Of each of the last days in place of `annotations_per_label`; 0: none. So few that a week "
+        "of them is below `gate.min_positives`: what is drawn by label says little of precision.",
+    )
     positives_per_label: Share = Field(0.75, description="Positives among the annotated texts.")
     near_per_label: Share = Field(0.25, description="Negatives that share the label's words.")
     random_per_label: Share = Field(0.40, description="Texts drawn at random.")
@@ -94,5 +105,12 @@ class CorpusSettings(Frozen):
 
     @property
     def annotated_days(self) -> tuple[date, ...]:
-        """The first days, whose texts may be annotated; never none."""
+        """The first days, of which most annotated texts are; never none."""
         return self.all_days[: max(1, round(self.days * self.annotation.days_share))]
+
+    @property
+    def checked_days(self) -> tuple[date, ...]:
+        """The last days, of each of which a few texts are annotated; none that is among the first ones."""
+        wanted = max(3, round(self.days * self.annotation.checked_days_share))
+        later = self.all_days[len(self.annotated_days) :]
+        return later[-wanted:] if self.annotation.checked_per_label and self.annotation.checked_days_share else ()

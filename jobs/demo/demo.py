@@ -27,7 +27,7 @@ from jobs.runtime.context import Context
 from jobs.runtime.progress import Reporter
 from jobs.scoring import score, score_teacher
 from jobs.settings import Settings
-from jobs.teachers import train_teacher
+from jobs.teachers import pretrain, train_teacher
 from models import digests
 from models.folders import write_file
 
@@ -44,7 +44,8 @@ def stages(folder: Path) -> tuple[Link, ...]:
     return (
         Link(init.JOB), Link(ingest.JOB), Link(clean.JOB),
         Link(import_annotations.JOB, {"file": folder / "corpus" / "annotations"}),
-        Link(train_teacher.JOB), Link(score_teacher.JOB), Link(thresholds.JOB, {"teachers": True}), Link(distil.JOB),
+        Link(pretrain.JOB), Link(train_teacher.JOB), Link(score_teacher.JOB),
+        Link(thresholds.JOB, {"teachers": True}), Link(distil.JOB),
         Link(score.JOB), Link(thresholds.JOB), Link(promote.JOB), Link(label.JOB),
     )  # fmt: skip
 

@@ -85,18 +85,21 @@ def _generate(settings: CorpusSettings, folder: Path, progress: Progress | None)
     plans = plan(settings)
     tallies = {scene: Tally() for scene in SCENES}
     hashes: list[bytes] = []
-    reservoir = annotators.Reservoir(annotators.caps(settings, plans[0].per_label))
+    # Of the first days together, and of each of the last ones by itself.
+    asked = {each.checked: each.per_label for each in plans if each.per_label}
+    reservoirs = {day: annotators.Reservoir(annotators.caps(settings, count)) for day, count in asked.items()}
     done = 0
     with _Files(folder) as files:
         for chunk in _chunks_in_order(plans, settings):
             files.write(chunk)
             tallies[chunk.plan.scene].add(chunk.tally)
             hashes.append(chunk.hashes)
-            reservoir.merge(chunk.candidates)
+            if chunk.plan.per_label:
+                reservoirs[chunk.plan.checked].merge(chunk.candidates)
             done += chunk.plan.count
             if progress is not None:
                 progress(done, settings.texts)
-    judged = annotators.annotate(settings, reservoir, folder / "annotations")
+    judged = annotators.annotate(settings, reservoirs, folder / "annotations")
     distinct = len(np.unique(np.frombuffer(b"".join(hashes), dtype=np.uint64)))
     manifest = build_manifest(settings, folder, tallies, distinct, judged)
     text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"

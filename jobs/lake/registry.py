@@ -92,6 +92,11 @@ def newest_model(lake: Lake, task: str, role: str) -> RegisteredModel | None:
     return _model(rows[0]) if rows else None
 
 
+def with_settings(lake: Lake, task: str, role: str) -> list[tuple[RegisteredModel, str]]:
+    """A task's models of a role, the newest first, each with the settings that it was made by, as JSON."""
+    return [(_model(row), row["settings"]) for row in _newest_first(lake, task, role)]
+
+
 def newest_teacher(lake: Lake, task: str) -> RegisteredModel:
     """The task's latest teacher, or `DataError` saying which job makes one."""
     return _required(lake, task, "teacher", TRAIN_TEACHER)
@@ -115,7 +120,11 @@ def free_name(lake: Lake, task: str, role: str, content_name: str) -> tuple[str,
     The newest model is in force, and a name stands for one row. So what an earlier model was made from (settings
     changed, and changed back) comes back as a model of its own, with a number behind the name.
     """
-    names = [row["model_id"] for row in _newest_first(lake, task, role)]
+    return named([row["model_id"] for row in _newest_first(lake, task, role)], content_name)
+
+
+def named(names: Sequence[str], content_name: str) -> tuple[str, bool]:
+    """`free_name` among some names, the newest first."""
     same = [name for name in names if name == content_name or name.startswith(f"{content_name}-")]
     if same and same[0] == names[0]:
         return same[0], False

@@ -171,8 +171,8 @@ MODELS = Table(
         settings=STRING, created_at=TIMESTAMP, run_id=STRING, base=optional(STRING),
     ),
     key=("model_id",),
-    comment="Teachers and students. labels is the only order of any score array of the model. base: what a teacher "
-    "began as.",
+    comment="Students, teachers, and the small BERTs that teachers begin as (role base, of the task *, no labels). "
+    "labels is the only order of any score array of the model. base: what a teacher began as.",
 )  # fmt: skip
 STUDENT_SCORES = Table(
     "student_scores",
@@ -226,8 +226,8 @@ EVALUATIONS = Table(
     ),
     key=("round_id", "model_id", "dt", "scene", "label", "gold", "purpose"),
     partition=("round_id",),
-    comment="Agreement with the teacher or with humans, a row a day, scene and label, counted by occurrence; "
-    "precision, recall and f1 are null where the gold holds nowhere.",
+    comment="Agreement with the teacher or with humans, a row a day, scene and label, counted by occurrence (held_out: "
+    "by distinct text); precision, recall and f1 are null where the gold holds nowhere.",
 )  # fmt: skip
 COMPARISONS = Table(
     "comparisons",

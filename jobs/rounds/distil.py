@@ -17,7 +17,9 @@ from jobs.rounds.student_training import TrainedRound, remove_checkpoints, train
 from jobs.rounds.training_data import training_data
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
+from jobs.teachers import held_out
 from models import digests
+from models.errors import GateError
 from models.rounds.round_decision import Decision
 from models.tasks import EVERY_SCENE
 
@@ -25,22 +27,50 @@ READS = (tables.TEXTS, tables.TEACHER_SCORES, tables.ANNOTATIONS)
 
 
 def plan(context: Context) -> Work[tuple[Round, ...]]:
-    """The next round of each task whose last one asked to go on, or that has a new teacher or other settings."""
+    """The next round of each task whose last one asked to go on, or that has a new teacher or other settings.
+
+    A round under a teacher that is known to be weak is refused.
+    """
     rounds = [found for name in context.tasks() if (found := _next(context, name)) is not None]
-    steps = tuple(f"{one.round_id}: {one.sampling} sampling, teacher {one.teacher.model_id}" for one in rounds)
-    return Work(steps, tuple(rounds))
+    steps = []
+    for one in rounds:
+        refusal = _refusal(context, one)
+        runs = f"{one.round_id}: {one.sampling} sampling, teacher {one.teacher.model_id}"
+        steps.append(runs if refusal is None else f"refuse {one.round_id}: {refusal}")
+    return Work(tuple(steps), tuple(rounds))
 
 
 def execute(context: Context, work: tuple[Round, ...]) -> Done:
-    """Run rounds until each task's decision is to promote or to stop."""
+    """Run rounds until each task's decision is to promote or to stop.
+
+    Raises:
+        GateError: Every round was refused. Where others ran, the run ends with it once they are recorded.
+    """
     counts: dict[str, int] = {"rounds": 0, "rows": 0}
-    for first in work:
+    refusals = {one.round_id: why for one in work if (why := _refusal(context, one)) is not None}
+    error = GateError("; ".join(refusals.values())) if refusals else None
+    if error is not None and len(refusals) == len(work):
+        raise error
+    for first in (one for one in work if one.round_id not in refusals):
         current: Round | None = first
         while current is not None:
             counts["rows"] += _run(context, current)
             counts["rounds"] += 1
             current = _next(context, current.task_name)
-    return Done(counts=counts, headline="rows")
+    return Done(counts=counts, headline="rows", reason=str(error) if error else None, error=error)
+
+
+def _refusal(context: Context, round_: Round) -> str | None:
+    """Why no round is run under its teacher: it is known not to beat its student; None where that is accepted."""
+    if context.request.options.get("force") or context.settings.rounds.accept_weak_teacher:
+        return None
+    comparison = held_out.recorded(context.lake, round_.teacher)
+    if comparison is None or not comparison.weak:
+        return None
+    return (
+        f"{round_.teacher.model_id} reaches {comparison.figures}, expected more than that student; "
+        "annotate more, train a better teacher, or learn from it all the same by --force or rounds.accept_weak_teacher"
+    )
 
 
 def _next(context: Context, name: str) -> Round | None:
@@ -117,6 +147,6 @@ def _write_round(
 
 
 JOB = Job(
-    "distil", plan, execute, reads=(*READS, tables.MODELS, tables.THRESHOLDS, tables.PROMOTIONS),
+    "distil", plan, execute, reads=(*READS, tables.MODELS, tables.THRESHOLDS, tables.PROMOTIONS, tables.EVALUATIONS),
     writes=(tables.ROUND_SAMPLES, tables.THRESHOLDS, tables.MODELS, tables.EVALUATIONS, tables.ROUNDS),
 )  # fmt: skip

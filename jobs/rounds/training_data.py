@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,14 +20,13 @@ from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.rounds.round import Round
 from jobs.rounds.soft_targets import Say, with_soft_targets
+from jobs.training.encoded_rows import build_vocabulary, encoded_column, training_rows
 from models.errors import DataError
 from models.scheme_settings import JOINT
 from models.serving.engine import EngineKind
 from models.student_settings import StudentSettings
 from models.tasks import TaskSettings
-from models.text.pairs import joined
-from models.text.vocabulary import Texts, Vocabulary
-from models.text.word_vocabulary import AnyVocabulary, WordVocabulary
+from models.text.word_vocabulary import AnyVocabulary
 from udfs.list_arrays import to_matrix
 
 if TYPE_CHECKING:
@@ -102,38 +101,3 @@ def _texts(blocks: Iterable[pa.Table], task: TaskSettings, student: StudentSetti
     second = rows.column("text_b").to_pylist() if task.kind == "pair" else None
     texts = rows.column("text").to_pylist()
     return FineTuningRows(texts, np.nan_to_num(hard), ~np.isnan(hard), task.label_names, task.kind, second)
-
-
-def encoded_column(task: TaskSettings, student: StudentSettings, rows: pa.Table) -> Texts:
-    """The column that a student encodes: the texts, or pairs of them as one."""
-    if task.kind != "pair":
-        return rows.column("text")
-    return joined(rows.column("text"), rows.column("text_b"), student.max_length)
-
-
-def build_vocabulary(blocks: Iterable[Texts], task: TaskSettings, student: StudentSettings) -> AnyVocabulary:
-    """The characters or words that a student knows, from all its texts."""
-    kind = WordVocabulary if student.unit == "word" else Vocabulary
-    return kind.build(blocks, max_size=student.vocabulary_size, pairs=task.kind == "pair")
-
-
-def training_rows(
-    rows: pa.Table, *, task: TaskSettings, vocabulary: AnyVocabulary, student: StudentSettings, checkpoints: int = 0
-) -> TrainingRows:
-    """Rows of `round_samples` as the trainer takes them; what is null there is masked here."""
-    from models.training.training_rows import TrainingRows
-
-    labels = len(task.label_names)
-    hard, soft = to_matrix(rows.column("hard"), labels), to_matrix(rows.column("soft"), labels)
-    more: dict[str, Any] = {}
-    if "cls" in rows.column_names:
-        widths = [len(vector) for vector in rows.column("cls").drop_null()[:1].to_pylist()]
-        more["cls_states"] = to_matrix(rows.column("cls"), (widths or [1])[0])
-    if checkpoints:
-        logits = [to_matrix(rows.column(f"checkpoint_{number}"), labels) for number in range(checkpoints)]
-        more["curriculum"] = np.nan_to_num(np.stack(logits, axis=1))
-    return TrainingRows(
-        texts=vocabulary.encode(encoded_column(task, student, rows), student.max_length),
-        hard=np.nan_to_num(hard), hard_mask=~np.isnan(hard), soft=np.nan_to_num(soft), soft_mask=~np.isnan(soft),
-        weight=rows.column("weight").to_numpy(), **more,
-    )  # fmt: skip

@@ -16,14 +16,29 @@ from models.tasks import TaskKind
 
 
 def load(source: str | Path, **options: Any) -> tuple[Any, Any]:
-    """Tokenizer and classifier in float32; a local folder is read without asking the hub."""
-    common = {"local_files_only": Path(source).is_dir(), "trust_remote_code": False}
+    """Tokenizer and classifier in float32; a local folder is read without asking the hub.
+
+    Of a name on the hub what follows `@` is its revision: a commit, a tag or a branch.
+    """
+    name, revision = str(source), ""
+    local = Path(source).is_dir()
+    if not local:
+        name, _, revision = name.partition("@")
+    common = {"local_files_only": local, "trust_remote_code": False} | ({"revision": revision} if revision else {})
     with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(str(source), **common)
+        tokenizer = AutoTokenizer.from_pretrained(name, **common)
         model = AutoModelForSequenceClassification.from_pretrained(
-            str(source), use_safetensors=True, dtype=torch.float32, **common, **options
+            name, use_safetensors=True, dtype=torch.float32, **common, **options
         )
     return tokenizer, model
+
+
+def with_revision(source: str, model: Any) -> str:
+    """A name on the hub with the commit that a model was read from behind it; as it is where that is not known."""
+    commit = getattr(model.config, "_commit_hash", None)
+    if Path(source).is_dir() or commit is None:
+        return source
+    return f"{source.partition('@')[0]}@{commit}"
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:

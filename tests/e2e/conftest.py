@@ -1,4 +1,4 @@
-"""The main job at a small size: once undisturbed, once killed at five places and finished."""
+"""The main job at a small size: once undisturbed, once killed at six places and finished."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STOPS = (
     "ingest:raw_texts:after_commit",
     "clean:texts:before_commit",
+    "train-teacher:models:after_commit",
     "score-teacher:teacher_scores:after_commit",
     "distil:evaluations:after_commit",
     "label:labels:before_commit",

@@ -48,7 +48,41 @@ def test_the_summary_has_both_rounds_of_both_tasks(undisturbed: Ran) -> None:
     ]
     for one in summary["rounds"]:
         assert {"precision", "recall", "f1", "unseen", "undistilled", "truth"} <= set(one)
+        assert all(one[who] for who in ("human", "undistilled_human", "teacher_human")), one["round_id"]
     assert summary["seconds"] > 0
+    assert "Rounds against annotators" in (undisturbed.folder / "demo" / "report.html").read_text("utf-8")
+
+
+def test_both_teachers_begin_as_one_recorded_base_and_are_held_to_annotators_first(
+    undisturbed: Ran, open_lake: Open
+) -> None:
+    from jobs.lake import registry, tables
+    from jobs.teachers import held_out
+
+    lake = open_lake(undisturbed, "undisturbed")
+    ((base, _),) = registry.with_settings(lake, "*", "base")
+    teachers = [registry.newest_teacher(lake, task) for task in ("feedback", "praise")]
+    assert {one.base for one in teachers} == {base.path}
+    for teacher in teachers:
+        comparison = held_out.recorded(lake, teacher)
+        assert comparison is not None, f"annotators answered too little for {teacher.model_id}"
+        rows = [row for row in lake.rows(tables.EVALUATIONS) if row["round_id"] == f"held_out/{teacher.model_id}"]
+        assert len({row["model_id"] for row in rows}) == 2
+        assert f"{teacher.model_id} reaches macro F1 {comparison.teacher_f1:.3f}" in undisturbed.printed
+
+
+def test_annotators_answered_texts_of_every_window(undisturbed: Ran, open_lake: Open) -> None:
+    from jobs.lake import tables, text_queries
+    from jobs.settings_file import load
+    from models.rounds.date_layout import PARTS
+
+    lake = open_lake(undisturbed, "undisturbed")
+    settings = load(undisturbed.folder / "demo" / "settings.yaml")
+    layout = text_queries.date_layout(lake, settings.rounds)
+    answered = {(row["task"], row["dt"]) for row in lake.rows(tables.ANNOTATIONS, "task", "dt")}
+    for task in settings.tasks:
+        for part in PARTS:
+            assert any(day in layout.window(part) for name, day in answered if name == task), f"{task} {part}"
 
 
 def test_every_declared_key_is_unique(undisturbed: Ran, open_lake: Open) -> None:
@@ -162,7 +196,7 @@ def test_no_text_is_printed(undisturbed: Ran, open_lake: Open) -> None:
     assert not [text for text in texts if text in undisturbed.printed]
 
 
-def test_killed_at_five_places_and_finished_equals_undisturbed(
+def test_killed_at_six_places_and_finished_equals_undisturbed(
     undisturbed: Ran, disturbed: Ran, open_lake: Open
 ) -> None:
     from jobs.lake import tables

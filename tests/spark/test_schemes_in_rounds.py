@@ -44,6 +44,7 @@ def settings(*labels: str, **student: Any) -> dict[str, Any]:
     }  # fmt: skip
     rounds = {
         "threshold_days": 1, "test_days": 1, "gate_days": 0, "min_train_days": 1, "rounds": 1, "undistilled_margin": 1,
+        "accept_weak_teacher": True,
     }  # fmt: skip
     gate = {"rare": "accept", "margin": 1}
     return {"tasks": {TASK: task}, "rounds": rounds, "teacher_scoring": {"commits": 1}, "gate": gate}

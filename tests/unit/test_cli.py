@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    "init", "generate", "ingest", "clean", "annotate", "annotate import", "annotate export", "train-teacher",
+    "init", "generate", "ingest", "clean", "annotate", "annotate import", "annotate export", "pretrain",
+    "train-teacher",
     "score-teacher", "distil", "compare", "score", "thresholds", "promote", "rollback", "label", "sql", "runs",
     "diff", "nightly", "maintain", "erase", "status", "settings", "report", "demo",
 )  # fmt: skip

@@ -238,17 +238,35 @@ def test_an_annotated_text_is_judged_for_every_label_of_its_task(made: Made) -> 
     }
 
 
-def test_held_out_clusters_and_late_days_are_never_annotated(made: Made, truth: Truth, recount: Recount) -> None:
+def test_held_out_clusters_and_the_days_between_are_never_annotated(made: Made, truth: Truth, recount: Recount) -> None:
     held_out = {c.name for c in all_clusters() if c.held_out or c.settled}
     hidden_ids = {t["source_id"] for t in truth.values() if held_out & set(t["clusters"])}
     hidden = {text for records in recount.values() for row_id, text, _ in records if row_id in hidden_ids}
-    last = max(SETTINGS.annotated_days)
+    days = {f"{day:%Y%m%d}" for day in (*SETTINGS.annotated_days, *SETTINGS.checked_days)}
+    assert len(days) < SETTINGS.days
     rows = [row for row in _annotations(made[0]) if not row["source_id"].endswith("x")]
     assert hidden_ids
     for row in rows:
         assert row["source_id"] not in hidden_ids
         assert not row["text"] or row["text"] not in hidden
-        assert not row["source_id"] or row["source_id"][1:9] <= f"{last:%Y%m%d}"
+        assert not row["source_id"] or row["source_id"][1:9] in days
+
+
+def test_a_few_texts_of_each_of_the_last_days_are_annotated_most_of_them_in_new_words(
+    made: Made, recount: Recount
+) -> None:
+    words = {row_id: text for records in recount.values() for row_id, text, kind in records if kind is None}
+    named = [row for row in _annotations(made[0]) if row["source_id"] and not row["source_id"].endswith("x")]
+    for task in TASK_LABELS:
+        by_day: dict[str, set[str]] = {}
+        for row in named:
+            if row["task"] == task:
+                by_day.setdefault(row["source_id"][1:9], set()).add(words[row["source_id"]])
+        first = set().union(*(by_day.get(f"{day:%Y%m%d}", set()) for day in SETTINGS.annotated_days))
+        for day in SETTINGS.checked_days:
+            texts = by_day[f"{day:%Y%m%d}"]
+            assert 5 < len(texts) < len(first) / 4
+            assert len(texts - first) > len(texts) / 2
 
 
 def test_every_label_has_a_held_out_cluster_and_competitive_negatives() -> None:

@@ -84,7 +84,9 @@ def test_plan_covers_every_record_once() -> None:
         positions = [b.position for c in of_scene for b in c.broken]
         assert len(set(positions)) == len(positions)
         assert all(c.first <= b.position < c.first + c.count for c in of_scene for b in c.broken)
-    assert {chunk.day for chunk in chunks if chunk.per_label} == set(settings.annotated_days)
+    assert {chunk.day for chunk in chunks if chunk.per_label} == {*settings.annotated_days, *settings.checked_days}
+    assert len(settings.checked_days) == 3
+    assert {chunk.checked for chunk in chunks} == {None, *settings.checked_days}
 
 
 def test_streams_differ_by_key_and_seed() -> None:

@@ -20,7 +20,7 @@ from jobs.reports import report
 from jobs.rounds import distil
 from jobs.runtime.job import Job
 from jobs.scoring import score, score_teacher
-from jobs.teachers import train_teacher
+from jobs.teachers import pretrain, train_teacher
 from tests.support import (
     NEW_YEAR,
     context_of,
@@ -37,8 +37,8 @@ from tests.support import (
 LATER = NEW_YEAR.replace(month=2)
 STUDENT, TEACHER = "praise/textcnn/a", "praise/teacher/a"
 JOBS = (
-    init.JOB, ingest.JOB, clean.JOB, train_teacher.JOB, score_teacher.JOB, distil.JOB, score.JOB, thresholds.JOB,
-    promote.JOB, rollback.JOB, label.JOB, report.JOB,
+    init.JOB, ingest.JOB, clean.JOB, pretrain.JOB, train_teacher.JOB, score_teacher.JOB, distil.JOB, score.JOB,
+    thresholds.JOB, promote.JOB, rollback.JOB, label.JOB, report.JOB,
     maintain.JOB,
 )  # fmt: skip
 

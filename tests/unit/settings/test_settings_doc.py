@@ -47,7 +47,9 @@ def test_the_command_prints_page_and_schema() -> None:
     schema = json.loads(run("--schema"))
     assert schema == json_schema()
     assert schema["additionalProperties"] is False
-    assert schema["$defs"]["TeacherSettings"]["properties"]["from"]["description"].startswith("A folder or hub name")
+    assert schema["$defs"]["TeacherSettings"]["properties"]["from"]["description"].startswith(
+        "A folder, or a name on the hub"
+    )
 
 
 def test_the_command_prints_one_of_them() -> None:

@@ -1,0 +1,1 @@
+"""Rows as the trainer of students takes them: what rounds and teachers share."""
