@@ -141,7 +141,7 @@ def test_a_format_that_is_registered_refuses_files_by_its_own_check(
 def test_a_format_of_text_brings_gzip_and_encodings_with_it(
     tmp_path: Path, register: Callable[[str, Format], SourceSettings]
 ) -> None:
-    source = register("semicolons", TextFormat(semicolon_spans, Semicolons))
+    source = register("semicolons", TextFormat(semicolon_spans, lambda _: Semicolons()))
     packed = gzip.compress("老师好;再见;".encode("gbk"))
     (tmp_path / "f.gz").write_bytes(packed)
     gbk = source.model_copy(update={"encoding": "gbk"})

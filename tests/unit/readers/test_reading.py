@@ -189,7 +189,7 @@ def test_a_delimited_record_past_the_limit_is_one_rejected_record(read: Read, en
 @pytest.mark.usefixtures("small")
 def test_a_quote_that_is_never_closed_spoils_one_record_not_the_load(read: Read) -> None:
     for rest in (b"", b"d,0,2,c\n", b"d,0,2,c\n" * 20):
-        good, bad = read(b't,e,i,s\na,0,1,c\nb,0,1,"c\n' + rest, "csv")
+        good, bad = read(b't,e,i,s\na,0,1,c\nb,0,1,"c\n' + rest, "csv", dialect="excel")
         assert (good["reason"], bad["reason"]) == (None, "too_long" if len(rest) > 64 else "malformed")
 
 
@@ -207,8 +207,8 @@ def test_any_bytes_after_the_header_are_as_many_records_as_were_counted(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(delimited, "MAX_RECORD_BYTES", 64)
         patch.setattr(delimited, "SMALL_BLOCK", 16)
-        found = rows(path, kind)
-    assert len(found) == survey(str(path), source(kind)).records
+        found = rows(path, kind, dialect="excel")
+    assert len(found) == survey(str(path), source(kind, dialect="excel")).records
     content = path.read_bytes()
     for row in found:
         own = content[row["position"] : row["position"] + row["length"]]
