@@ -62,11 +62,13 @@ def _f1(context: Context, task: str, seed: int, *, distil: bool = True, **change
     batch, engine = settings.teacher_scoring.batch, settings.scoring.engine
     with training_data(lake, round_, student, engine=engine, teacher_batch=batch, say=context.reporter.say) as data:
         trained = train_student_of(lake, round_, student, data, context.training_progress, distil=distil)
-        texts = read_evaluation_set(lake, round_.teacher, declared, round_.layout, round_.round_id, engine)
+        draws = settings.draw(round_.layout, "threshold"), settings.draw(round_.layout, "test")
+        texts = read_evaluation_set(lake, round_.teacher, declared, *draws, round_.round_id, engine)
         encoded = data.vocabulary.encode(texts.texts()[0], student.max_length)
     scores = probabilities(predict(trained.student, encoded), declared.kind).astype(np.float32)[texts.text_of_row]
-    evidence = texts.golds["teacher"].where(~texts.testing)
-    found = search_thresholds(scores[~texts.testing], evidence, [_ANY] * len(round_.labels))
+    before = ~texts.testing & texts.drawn
+    evidence = texts.golds["teacher"].where(before)
+    found = search_thresholds(scores[before], evidence, [_ANY] * len(round_.labels))
     return mean(quality.f1 for one in found if (quality := one.counts.quality) is not None)
 
 

@@ -90,7 +90,8 @@ def main() -> int:
     round_ = stored_round(lake, name, settings.task(name), None, seed)
     # Without a part kept back: a noisy copy of a row that is kept back would tell its answer.
     student = round_.student.model_copy(update={"validation_share": 0.0})
-    evaluation = read_evaluation_set(lake, round_.teacher, round_.declared, round_.layout, round_.round_id, engine)
+    draws = settings.draw(round_.layout, "threshold"), settings.draw(round_.layout, "test")
+    evaluation = read_evaluation_set(lake, round_.teacher, round_.declared, *draws, round_.round_id, engine)
     rows = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == round_.round_id).orderBy("position")
     texts = [row["text"] for row in rows.select("text").collect()]
     random = np.random.default_rng(seed)
@@ -113,9 +114,9 @@ def main() -> int:
             encoded = data.vocabulary.encode(evaluation.texts()[0], student.max_length)
             scores = probabilities(predict(trained.student, encoded), round_.task.kind).astype(np.float32)
             evaluated = evaluate_model(evaluation, round_.task, "student", "", scores)
-            on_test = {key.gold: cells for key, cells in evaluated.counts.items() if key.part == "test"}
+            on_test = {key.gold: of_part for key, of_part in evaluated.counts.items() if key.part == "test"}
             measures = compare.measures_of(on_test)
-            macro = {one["gold"]: round(one["f1"], 4) for one in measures if one["average"] == "macro"}
+            macro = {one["gold"]: round(one["f1"], 4) for one in measures if one["average"] != "micro"}
             found[what] = macro | {"rows": len(own.rows), "seconds": round(trained.seconds, 1)}
             print(f"{what:<22} {found[what]}", flush=True)
     OUT.parent.mkdir(parents=True, exist_ok=True)

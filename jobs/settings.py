@@ -15,7 +15,8 @@ from pydantic import Field, PositiveInt, SecretStr, field_validator, model_valid
 from models import digests, label_dependencies
 from models.errors import SettingsError
 from models.evaluation.threshold_search import ThresholdSettings
-from models.rounds.date_layout import RoundSettings
+from models.rounds.date_layout import DateLayout, Part, RoundSettings
+from models.rounds.hash_draw import Draw
 from models.rounds.promotion_gate import GateSettings
 from models.serving.engine import EngineKind
 from models.settings_base import Frozen, Name
@@ -105,6 +106,11 @@ class TeacherScoringSettings(Frozen):
         2, description="The 64 buckets are committed in this many groups; a restart loses at most one."
     )
 
+    def texts(self, part: Part) -> int:
+        """How many distinct texts of a part are drawn."""
+        count: int = getattr(self, f"{part}_texts")
+        return count
+
 
 class ScoringSettings(Frozen):
     """What computes the scores of students."""
@@ -168,6 +174,10 @@ class Settings(Frozen):
     def digest(self) -> str:
         """Names this whole tree of settings; recorded with every run."""
         return digests.of_json(self.model_dump(mode="json"), chars=16)
+
+    def draw(self, layout: DateLayout, part: Part) -> Draw:
+        """What a teacher is given of a part of the days."""
+        return Draw(layout.window(part), self.teacher_scoring.texts(part), self.rounds.seed)
 
     def task(self, name: str) -> TaskSettings:
         """The settings of one task, or `SettingsError` naming the known ones."""

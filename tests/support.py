@@ -155,6 +155,14 @@ def teacher_score(model_id: str, text: str, *chances: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def sample_row(round_id: str, text: str, **values: Any) -> dict[str, Any]:
+    """A row of `round_samples`, of a text whose id is the text."""
+    return {
+        "round_id": round_id, "text_id": text, "text_hash": digests.of_text(text), "text": text, "position": 0,
+        "split": "train", "reasons": [], "weight": 1.0, "hard": [1.0],
+    } | values  # fmt: skip
+
+
 def annotation_row(task: str, label: str, text: str, value: bool, **values: Any) -> dict[str, Any]:
     """A row of `annotations` of `DAY`, of a text whose id is the text."""
     return {

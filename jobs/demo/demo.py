@@ -144,28 +144,21 @@ def show(figures: dict[str, Any], folder: Path, console: Console) -> None:
     )
     console.print(line, highlight=False)
     table = Table(show_edge=False, header_style="bold", title_justify="left")
-    for name in (
-        "task",
-        "round",
-        "sampling",
-        "rows",
-        "precision",
-        "recall",
-        "F1",
-        "unseen F1",
-        "undistilled F1",
-        "truth F1",
-    ):
-        table.add_column(name, justify="left" if name in ("task", "sampling") else "right")
+    figures_shown = {
+        "unseen F1": "unseen", "by text": "unseen_by_text", "undistilled F1": "undistilled", "human F1": "human",
+        "truth F1": "truth",
+    }  # fmt: skip
+    for name in ("task", "round", "sampling", "rows", "F1 of", *figures_shown, "seen + unseen F1"):
+        table.add_column(name, justify="left" if name in ("task", "sampling", "F1 of") else "right")
     for entry in figures["rounds"]:
-        values = [entry["precision"], entry["recall"], entry["f1"]]
-        values += [(entry[key] or {}).get("f1") for key in ("unseen", "undistilled", "truth")]
+        values = [(entry[key] or {}).get("f1") for key in figures_shown.values()]
         table.add_row(
             entry["task"],
             str(entry["round"]),
             entry["sampling"],
             f"{entry['rows']:,}",
-            *[_shown(value) for value in values],
+            f"{entry['of_labels'] or '–'} labels",
+            *[_shown(value) for value in (*values, entry["f1"])],
         )
     console.print(table)
     for name, task in counts["tasks"].items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TypeAlias
@@ -11,15 +11,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from jobs.evaluation.scored_texts import annotators_shares, scored_texts
+from jobs.evaluation.human_gold import Gold, Utterances, human_gold
+from jobs.evaluation.scored_texts import scored_texts
 from jobs.lake import registry, threshold_queries
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.lake.threshold_queries import Thresholds
 from models.evaluation.ensemble import in_order
-from models.evaluation.predictions import Floats, complete_class_labels, decide, probabilities
+from models.evaluation.predictions import Floats, decide, probabilities
 from models.evaluation.sliced_metrics import GoldRows
-from models.rounds.date_layout import DateLayout, Window
+from models.rounds.hash_draw import Draw
 from models.serving.engine import EngineKind
 from models.serving.open_engine import open_engine
 from models.tasks import TaskKind, TaskSettings
@@ -27,8 +28,6 @@ from udfs.list_arrays import to_matrix
 
 EPOCH = date(1970, 1, 1)
 
-Gold: TypeAlias = tuple[NDArray[np.bool_], NDArray[np.bool_]]
-"""Decisions (rows, labels), and where there is one."""
 Probabilities: TypeAlias = NDArray[np.float32]
 
 
@@ -42,7 +41,9 @@ class EvaluationSet:
         text_of_row: (rows,) each row's place among the distinct texts.
         testing: (rows,) True on the test days.
         seen: (rows,) True where the text is among the round's training rows.
+        drawn: (rows,) True where the text is of the draw by hash of its days: these stand for all texts.
         golds: By name: `teacher`; `human`, where annotators labelled; `live`, what the student in force decides.
+        utterances: What annotators say of each utterance, where texts were asked for it.
     """
 
     rows: pa.Table
@@ -50,12 +51,22 @@ class EvaluationSet:
     text_of_row: NDArray[np.int64]
     testing: NDArray[np.bool_]
     seen: NDArray[np.bool_]
+    drawn: NDArray[np.bool_]
     golds: Mapping[str, GoldRows]
+    utterances: Utterances | None = None
 
     @property
     def parts(self) -> dict[str, NDArray[np.bool_]]:
-        """What is evaluated apart: all texts of the test days, and those that training has not seen."""
-        return {"test": self.testing, "test_unseen": self.testing & ~self.seen}
+        """What is evaluated apart on the test days.
+
+        `test`: the draw by hash. `test_unseen` and `test_seen`: those of it that training has not seen, and has.
+        `test_chosen`: unseen texts that were scored for another reason, which stand for nothing but themselves.
+        """
+        test = self.testing & self.drawn
+        return {
+            "test_unseen": test & ~self.seen, "test": test, "test_seen": test & self.seen,
+            "test_chosen": self.testing & ~self.drawn & ~self.seen,
+        }  # fmt: skip
 
     @property
     def scenes(self) -> list[str]:
@@ -69,10 +80,10 @@ class EvaluationSet:
         rows = GoldRows(day_numbers(self.rows), scenes, occurrences, *gold, self.text_of_row)
         return replace(self, golds={**self.golds, name: rows})
 
-    def human_positives(self, labels: Sequence[str]) -> dict[str, int]:
-        """How many distinct texts of the test days, unseen in training, have each label by the annotators."""
+    def human_positives(self, labels: Sequence[str], part: str = "test_unseen") -> dict[str, int]:
+        """How many distinct texts of a part have each label by the annotators."""
         humans = self.golds["human"]
-        positive = humans.gold & humans.known & self.parts["test_unseen"][:, None]
+        positive = humans.gold & humans.known & self.parts[part][:, None]
         return {label: len(np.unique(self.text_of_row[positive[:, at]])) for at, label in enumerate(labels)}
 
     def texts(self) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
@@ -82,28 +93,30 @@ class EvaluationSet:
 
 
 def read_evaluation_set(
-    lake: Lake, teacher: RegisteredModel, declared: TaskSettings, layout: DateLayout, round_id: str, engine: EngineKind
-) -> EvaluationSet:
+    lake: Lake, teacher: RegisteredModel, declared: TaskSettings, threshold: Draw, test: Draw, round_id: str,
+    engine: EngineKind,
+) -> EvaluationSet:  # fmt: skip
     """What a round's models are evaluated on: what the teacher scored of the threshold and test days.
 
     Args:
         lake: The tables.
         teacher: Whose scores bound it.
         declared: The task as the settings declare it; models are evaluated on the labels that the teacher knows.
-        layout: The round's days.
+        threshold: The threshold days, and what is drawn of them.
+        test: The test days likewise.
         round_id: The round, whose training rows count as seen.
         engine: Which engine scores with the student in force.
     """
     task = declared.of(teacher.labels)
-    rows = scored_texts(lake, teacher, task, [layout.threshold, layout.test], round_id)
-    testing = day_numbers(rows) >= (layout.test.first - EPOCH).days
+    rows = scored_texts(lake, teacher, task, [threshold, test], [round_id])
+    testing = day_numbers(rows) >= (test.window.first - EPOCH).days
     evaluation = _with_golds(lake, teacher, declared, rows, testing)
     live = _live_gold(lake, teacher.task, task, evaluation, engine)
     return evaluation if live is None else evaluation.with_gold("live", live)
 
 
 def read_days(
-    lake: Lake, teacher: RegisteredModel, declared: TaskSettings, window: Window, seen_by: str | None = None
+    lake: Lake, teacher: RegisteredModel, declared: TaskSettings, draw: Draw, seen_by: Collection[str] = ()
 ) -> EvaluationSet:
     """What a teacher scored of some days, all of them test days.
 
@@ -111,10 +124,10 @@ def read_days(
         lake: The tables.
         teacher: Whose scores bound it.
         declared: The task as the settings declare it.
-        window: The days.
-        seen_by: The round, or the teacher, whose training rows count as seen; None: no text does.
+        draw: The days, and what is drawn of them.
+        seen_by: The rounds and teachers whose training rows count as seen.
     """
-    rows = scored_texts(lake, teacher, declared.of(teacher.labels), [window], seen_by)
+    rows = scored_texts(lake, teacher, declared.of(teacher.labels), [draw], seen_by)
     return _with_golds(lake, teacher, declared, rows, np.ones(rows.num_rows, np.bool_))
 
 
@@ -125,9 +138,11 @@ def _with_golds(
     labels = declared.of(teacher.labels).label_names
     hashes = rows.column("text_hash").to_numpy(zero_copy_only=False)
     _, distinct, text_of_row = np.unique(hashes, return_index=True, return_inverse=True)
-    evaluation = EvaluationSet(rows, distinct, text_of_row, testing, rows.column("seen").to_numpy(), {})
+    seen, drawn = (rows.column(name).to_numpy() for name in ("seen", "drawn"))
+    evaluation = EvaluationSet(rows, distinct, text_of_row, testing, seen, drawn, {})
     evaluation = evaluation.with_gold("teacher", teacher_gold(lake, teacher, declared.kind, rows, labels))
-    return evaluation.with_gold("human", _human_gold(lake, teacher.task, declared, rows, labels))
+    human, utterances = human_gold(lake, teacher.task, declared, rows, labels)
+    return replace(evaluation.with_gold("human", human), utterances=utterances)
 
 
 def student_probabilities(
@@ -182,20 +197,3 @@ def _live_gold(lake: Lake, name: str, task: TaskSettings, evaluation: Evaluation
     scores = student_probabilities(lake, student, evaluation, engine)
     thresholds = threshold_queries.read(lake, student.model_id, promotion.threshold_version)
     return decide_by_scene(scores, student, thresholds, evaluation.scenes, task.kind, task.label_names)
-
-
-def _human_gold(lake: Lake, name: str, declared: TaskSettings, rows: pa.Table, wanted: Sequence[str]) -> Gold:
-    """What annotators say of the rows' texts, and where they say anything; an even split says nothing."""
-    labels = declared.label_names  # all of them: a class that is not wanted denies those that are
-    place = {label: column for column, label in enumerate(labels)}
-    hashes = rows.column("text_hash").combine_chunks()
-    shares = annotators_shares(lake, name, labels, hashes)
-    answers = np.full((rows.num_rows, len(labels)), np.nan, np.float32)
-    rows_of_text: dict[str, list[int]] = {}
-    for index, text_hash in enumerate(hashes.to_pylist()):
-        rows_of_text.setdefault(text_hash, []).append(index)
-    for vote in shares.to_pylist():
-        if vote["share"] != 0.5:
-            answers[rows_of_text[vote["text_hash"]], place[vote["label"]]] = vote["share"] > 0.5
-    answers = complete_class_labels(answers, declared.kind)[:, [place[label] for label in wanted]]
-    return answers == 1, ~np.isnan(answers)

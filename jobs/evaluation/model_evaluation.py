@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias
 
@@ -12,9 +12,18 @@ from numpy.typing import NDArray
 
 from jobs.evaluation.evaluation_set import EPOCH, EvaluationSet
 from jobs.lake.registry import RegisteredModel
+from models.evaluation.figures import WEIGHTS, Figure, Weight, averages
+from models.evaluation.metrics import Counts as LabelCounts
 from models.evaluation.metrics import Quality
 from models.evaluation.predictions import decide, first_threshold, keep_argmax, probabilities
-from models.evaluation.sliced_metrics import GoldRows, SliceCounts, count_by_slice, macro_average, search_thresholds
+from models.evaluation.sliced_metrics import (
+    Agreement,
+    GoldRows,
+    SliceCounts,
+    count_by_slice,
+    search_thresholds,
+    whole_agreement,
+)
 from models.evaluation.threshold_search import SearchedThreshold
 from models.rounds.date_layout import Window
 from models.tasks import TaskKind, TaskSettings
@@ -29,8 +38,40 @@ class EvaluationKey(NamedTuple):
     part: str
 
 
-Counts: TypeAlias = dict[EvaluationKey, list[SliceCounts]]
-"""Counts by day, scene and label."""
+@dataclass(frozen=True, slots=True)
+class PartCounts:
+    """The counts of a part of the texts.
+
+    Attributes:
+        slices: By day, scene and label.
+        labels: By label, over all days and scenes together: a text that was said on two days is one distinct text.
+        rows: By label, where annotators' answers were counted utterance by utterance.
+    """
+
+    slices: Sequence[SliceCounts] = ()
+    labels: Mapping[str, Agreement] = field(default_factory=dict)
+    rows: Mapping[str, LabelCounts] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, decisions: NDArray[np.bool_], evidence: GoldRows, labels: Sequence[str]) -> PartCounts:
+        """Those of decisions (rows, labels)."""
+        return cls(count_by_slice(decisions, evidence, labels), whole_agreement(decisions, evidence, labels))
+
+    def by(self, weight: Weight) -> dict[str, LabelCounts]:
+        """Each label's counts, by what counts once."""
+        if weight == "row":
+            return dict(self.rows)
+        return {label: one.distinct if weight == "text" else one.counts for label, one in self.labels.items()}
+
+    @property
+    def qualities(self) -> dict[str, Quality]:
+        """Each label's quality by occurrence; a label whose gold never holds is left out."""
+        counts = self.by("occurrence")
+        return {label: quality for label, one in counts.items() if (quality := one.quality) is not None}
+
+
+Counts: TypeAlias = dict[EvaluationKey, PartCounts]
+"""Counts of each model, gold and part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +81,10 @@ class ModelEvaluation:
     thresholds: tuple[SearchedThreshold, ...]
     counts: Counts
 
-    def on_test_days(self, gold: str, part: str = "test") -> list[SliceCounts]:
+    def on_test_days(self, gold: str, part: str = "test") -> PartCounts:
         """The counts against one gold; none where it says nothing."""
-        return next((slices for key, slices in self.counts.items() if (key.gold, key.part) == (gold, part)), [])
+        wanted = (counts for key, counts in self.counts.items() if (key.gold, key.part) == (gold, part))
+        return next(wanted, PartCounts())
 
 
 def evaluate_model(
@@ -62,7 +104,7 @@ def evaluate_model(
     of_rows = scores[evaluation.text_of_row]
     targets = [settings.target for settings in task.labels.values()]
     fallback = first_threshold(task.kind, len(targets))
-    before = ~evaluation.testing
+    before = ~evaluation.testing & evaluation.drawn
     thresholds = search_thresholds(
         keep_argmax(of_rows, task.kind)[before], evaluation.golds["teacher"].where(before), targets, fallback,
         min_positives,
@@ -83,14 +125,17 @@ def count_decisions(
     golds: Mapping[str, GoldRows],
 ) -> Counts:  # fmt: skip
     """A model's decisions (rows, labels) against each gold on each part of the days, where the gold says anything."""
-    return {
-        EvaluationKey(model, model_id, gold, part): count_by_slice(
-            decisions[rows], evidence.where(rows), task.label_names
-        )
-        for gold, evidence in golds.items()
-        for part, rows in evaluation.parts.items()
-        if evidence.known[rows].any()
-    }
+    counts: Counts = {}
+    for gold, evidence in golds.items():
+        for part, rows in evaluation.parts.items():
+            if not evidence.known[rows].any():
+                continue
+            of_part = PartCounts.of(decisions[rows], evidence.where(rows), task.label_names)
+            if gold == "human" and evaluation.utterances is not None:
+                by_row = evaluation.utterances.counts(decisions, rows, task.label_names)
+                of_part = replace(of_part, rows=by_row)
+            counts[EvaluationKey(model, model_id, gold, part)] = of_part
+    return counts
 
 
 def first_decisions(logits: NDArray[np.float32], kind: TaskKind) -> NDArray[np.bool_]:
@@ -98,13 +143,13 @@ def first_decisions(logits: NDArray[np.float32], kind: TaskKind) -> NDArray[np.b
     return decide(probabilities(logits, kind), first_threshold(kind, logits.shape[1]), kind)
 
 
-def metrics_of(counts: Counts) -> list[dict[str, Any]]:
-    """The macro averages of all counts, as `rounds.metrics` has them."""
-    averages = ((key, macro_average(slices)) for key, slices in counts.items())
+def figures_of(counts: Counts) -> list[Figure]:
+    """The averages of all counts, by each weight."""
     return [
-        {"model": key.model, "gold": key.gold, "part": key.part} | as_row(quality)
-        for key, quality in averages
-        if quality is not None
+        Figure(key.model, key.gold, key.part, weight, averaged)
+        for key, of_part in counts.items()
+        for weight in WEIGHTS
+        for averaged in averages(of_part.by(weight))
     ]
 
 
@@ -116,9 +161,11 @@ def evaluation_rows(round_id: str, counts: Counts, run_id: str) -> list[dict[str
             "scene": cut.scene, "label": cut.label, "gold": key.gold, "purpose": key.part,
             "tp": cut.counts.tp, "fp": cut.counts.fp, "fn": cut.counts.fn, "tn": cut.counts.tn,
             **as_row(cut.counts.quality), "run_id": run_id,
+            "text_tp": cut.distinct.tp, "text_fp": cut.distinct.fp, "text_fn": cut.distinct.fn,
+            "text_tn": cut.distinct.tn,
         }
-        for key, slices in counts.items()
-        for cut in slices
+        for key, of_part in counts.items()
+        for cut in of_part.slices
     ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import date
 from functools import reduce
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
@@ -21,6 +22,7 @@ from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
 from models.rounds.date_layout import Window
+from models.rounds.hash_draw import Draw, draw_order, drawn
 from models.tasks import TaskSettings
 from udfs.settled import rules_of, settled_for
 
@@ -29,30 +31,48 @@ _KEY = [name for name, _ in _ORDER]
 
 
 def scored_texts(
-    lake: Lake, teacher: RegisteredModel, task: TaskSettings, windows: Sequence[Window], round_id: str | None = None,
+    lake: Lake, teacher: RegisteredModel, task: TaskSettings, draws: Sequence[Draw], seen_by: Collection[str] = (),
     limit: int = DRIVER_BYTES,
 ) -> pa.Table:  # fmt: skip
     """The texts of some days that a task's models are for and its teacher scored.
+
+    A teacher also scores texts for other reasons than the draws of these days: its fine-tuning rows, and draws of other
+    days on which they were said too. Which texts are of a draw is worked out from the texts that are there, as
+    `score-teacher` does; so it holds for scores of any age, and for windows that moved since.
 
     Args:
         lake: The tables.
         teacher: Whose scores bound it.
         task: Its task.
-        windows: The days.
-        round_id: The round whose training rows count as seen; None: no text does.
+        draws: The days, and how many of their texts are drawn. No two share a day.
+        seen_by: The rounds and teachers whose training rows count as seen.
         limit: The most bytes of files that the driver reads by itself.
 
     Returns:
         A row a day, scene and distinct text, in their order: dt, scene, text_hash, text, text_b, occurrences (how often
-        it is there), logits (the teacher's, in its own order), seen.
+        it is there), logits (the teacher's, in its own order), seen, drawn (whether it is of the draw of its days, and
+        so stands for all their texts).
     """
-    scopes = [(tables.TEXTS, Scope(window.first, window.last)) for window in windows if window]
+    scopes = [(tables.TEXTS, Scope(draw.window.first, draw.window.last)) for draw in draws if draw.window]
     scopes.append((tables.TEACHER_SCORES, Scope(column="model_id", values=(teacher.model_id,))))
-    if round_id is not None:
-        scopes.append((tables.ROUND_SAMPLES, Scope(column="round_id", values=(round_id,))))
-    if fits_the_driver(lake, scopes, limit):
-        return _by_arrow(lake, teacher, task, windows, round_id)
-    return _by_frames(lake, teacher, task, windows, round_id)
+    if seen_by:
+        scopes.append((tables.ROUND_SAMPLES, Scope(column="round_id", values=tuple(sorted(seen_by)))))
+    read = _by_arrow if fits_the_driver(lake, scopes, limit) else _by_frames
+    rows, pools = read(lake, teacher, task, draws, seen_by)
+    return rows.append_column("drawn", _drawn(rows, draws, pools))
+
+
+def _drawn(rows: pa.Table, draws: Sequence[Draw], pools: Sequence[pa.Table]) -> pa.Array:
+    """Which rows are of the draw of their days. Pools: text_hash and scored, in the order of each draw."""
+    kept = np.zeros(rows.num_rows, np.bool_)
+    for draw, pool in zip(draws, pools, strict=True):
+        hashes = pool.column("text_hash").filter(pa.array(drawn(pool.column("scored").to_numpy())))
+        inside = pc.and_(
+            pc.greater_equal(rows.column("dt"), pa.scalar(draw.window.first)),
+            pc.less_equal(rows.column("dt"), pa.scalar(draw.window.last)),
+        )
+        kept |= pc.and_(inside, pc.is_in(rows.column("text_hash"), hashes.combine_chunks())).to_numpy()
+    return pa.array(kept)
 
 
 def fits_the_driver(lake: Lake, scopes: Sequence[tuple[Table, Scope]], limit: int) -> bool:
@@ -63,40 +83,59 @@ def fits_the_driver(lake: Lake, scopes: Sequence[tuple[Table, Scope]], limit: in
 
 
 def _by_arrow(
-    lake: Lake, teacher: RegisteredModel, task: TaskSettings, windows: Sequence[Window], round_id: str | None
-) -> pa.Table:
+    lake: Lake, teacher: RegisteredModel, task: TaskSettings, draws: Sequence[Draw], seen_by: Collection[str]
+) -> tuple[pa.Table, list[pa.Table]]:
     scores = lake.arrow(
         tables.TEACHER_SCORES, "text_hash", "logits", where=pc.field("model_id") == teacher.model_id
     ).combine_chunks()
     hashes = scores.column("text_hash").combine_chunks()
     columns = (*_KEY, "text", "text_b", "settled")
-    texts = lake.arrow(tables.TEXTS, *columns, where=_inside(windows) & pc.field("text_hash").isin(hashes))
+    inside = _inside([draw.window for draw in draws])
+    texts = lake.arrow(tables.TEXTS, *columns, where=inside & pc.field("text_hash").isin(hashes))
     own = _wanted(texts, teacher.task, task).drop_columns(["settled"])
     grouped = own.group_by(_KEY, use_threads=False)
     rows = grouped.aggregate([("text", "first"), ("text_b", "first"), ([], "count_all")])
     rows = rows.rename_columns([*_KEY, "text", "text_b", "occurrences"]).sort_by(_ORDER)
     logits = scores.column("logits").take(pc.index_in(rows.column("text_hash"), hashes))
     seen = pa.array([], pa.string())
-    if round_id is not None:
-        trained = lake.arrow(tables.ROUND_SAMPLES, "text_hash", where=pc.field("round_id") == round_id)
+    if seen_by:
+        trained = lake.arrow(tables.ROUND_SAMPLES, "text_hash", where=pc.field("round_id").isin(sorted(seen_by)))
         seen = trained.column("text_hash").combine_chunks()
-    return rows.append_column("logits", logits).append_column("seen", pc.is_in(rows.column("text_hash"), seen))
+    rows = rows.append_column("logits", logits).append_column("seen", pc.is_in(rows.column("text_hash"), seen))
+    return rows, [_pool(lake, teacher.task, task, draw, hashes) for draw in draws]
+
+
+def _pool(lake: Lake, name: str, task: TaskSettings, draw: Draw, scored: pa.Array) -> pa.Table:
+    """The texts of a draw in its order, and whether each was scored."""
+    texts = lake.arrow(tables.TEXTS, "text_hash", "scene", "text_b", "settled", where=_inside([draw.window]))
+    hashes = _wanted(texts, name, task).column("text_hash").unique().sort()
+    order = np.argsort(draw_order(hashes.to_pylist(), draw.seed), kind="stable")[: draw.texts]
+    first = hashes.take(pa.array(order))
+    return pa.table({"text_hash": first, "scored": pc.is_in(first, scored)})
 
 
 def _by_frames(
-    lake: Lake, teacher: RegisteredModel, task: TaskSettings, windows: Sequence[Window], round_id: str | None
-) -> pa.Table:
+    lake: Lake, teacher: RegisteredModel, task: TaskSettings, draws: Sequence[Draw], seen_by: Collection[str]
+) -> tuple[pa.Table, list[pa.Table]]:
     scored = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
     texts = text_queries.texts_for(lake.read(tables.TEXTS), teacher.task, task)
+    windows = [draw.window for draw in draws]
     joined = text_queries.occurrences(texts, windows).join(scored.select("text_hash", "logits"), "text_hash")
-    if round_id is None:
+    if not seen_by:
         marked = joined.withColumn("seen", F.lit(False))
     else:
-        trained = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == round_id).select("text_hash")
+        trained = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id").isin(*seen_by)).select("text_hash")
         trained = trained.distinct().withColumn("seen", F.lit(True))
         marked = joined.join(trained, "text_hash", "left").fillna(False, "seen")
     columns = (*_KEY, "text", "text_b", "occurrences", "logits", "seen")
-    return marked.select(*columns).orderBy(*_KEY).toArrow()
+    marks = scored.select("text_hash", F.lit(True).alias("scored"))
+    pools = []
+    for draw in draws:
+        order = (text_queries.drawn_by_hash("text_hash", draw.seed), F.col("text_hash"))
+        pool = texts.where(text_queries.within(draw.window)).select("text_hash").distinct()
+        first = pool.orderBy(*order).limit(draw.texts).join(marks, "text_hash", "left").fillna(False, "scored")
+        pools.append(first.orderBy(*order).toArrow())
+    return marked.select(*columns).orderBy(*_KEY).toArrow(), pools
 
 
 def days_with_texts(
@@ -117,20 +156,25 @@ def days_with_texts(
     return found
 
 
-def annotators_shares(
+def annotators_votes(
     lake: Lake, name: str, labels: Sequence[str], hashes: pa.Array, limit: int = DRIVER_BYTES
 ) -> pa.Table:
-    """What annotators say of some texts: text_hash, label, and the share of those who say yes."""
+    """What annotators say of some texts: text_id, dt, text_hash, label, yes and votes (how many say yes, and anything).
+
+    A row an utterance and label.
+    """
+    key = ["text_id", "dt", "text_hash", "label"]
     if fits_the_driver(lake, [(tables.ANNOTATIONS, Scope())], limit):
         where = (pc.field("task") == name) & pc.field("label").isin(list(labels)) & pc.field("text_hash").isin(hashes)
-        votes = lake.arrow(tables.ANNOTATIONS, "text_hash", "label", "value", where=where)
-        yes = votes.set_column(2, "value", votes.column("value").cast(pa.int8()))
-        shares = yes.group_by(["text_hash", "label"]).aggregate([("value", "mean")])
-        return shares.rename_columns(["text_hash", "label", "share"])
+        votes = lake.arrow(tables.ANNOTATIONS, *key, "value", where=where)
+        said = votes.set_column(len(key), "value", votes.column("value").cast(pa.int64()))
+        return (
+            said.group_by(key).aggregate([("value", "sum"), ([], "count_all")]).rename_columns([*key, "yes", "votes"])
+        )
     annotations = lake.read(tables.ANNOTATIONS).where((F.col("task") == name) & F.col("label").isin(*labels))
     wanted = lake.spark.createDataFrame(pa.table({"text_hash": hashes.unique()}))
-    votes = annotations.join(wanted, "text_hash").groupBy("text_hash", "label")
-    return votes.agg(F.avg(F.col("value").cast("int")).alias("share")).toArrow()
+    votes = annotations.join(wanted, "text_hash").groupBy(*key)
+    return votes.agg(F.sum(F.col("value").cast("int")).alias("yes"), F.count("*").alias("votes")).toArrow()
 
 
 def _inside(windows: Sequence[Window]) -> pc.Expression:

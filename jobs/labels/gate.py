@@ -46,7 +46,7 @@ def judge(context: Context, candidate: Candidate) -> tuple[Promotion, GateDecisi
     evaluation = evaluate_gate(
         lake, Judged(candidate.student, candidate.promotion.threshold_version),
         Judged(live, candidate.live.threshold_version) if live and candidate.live else None,
-        declared, layout.gate or layout.test, settings.scoring.engine,
+        declared, settings.draw(layout, "gate" if layout.gate else "test"), settings.scoring.engine,
     )  # fmt: skip
     _keep(context, candidate.promotion, evaluation)
     in_force = _in_force(candidate.live, live, declared)
@@ -77,6 +77,7 @@ def _decide(
         both = [label for label in labels if label in in_force and label not in by_hand]
         worse = promotion_gate.worse_than_live(evaluation.candidate, evaluation.live, both, gate)
     decision = promotion_gate.decide(verdicts, in_force, by_hand, worse, gate)
+    decision = replace(decision, notes=(*evaluation.notes, *decision.notes))
     if not evaluation.unscored:
         return decision
     days = ", ".join(map(str, evaluation.unscored))

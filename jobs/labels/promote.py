@@ -15,6 +15,7 @@ from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from models.errors import DataError, GateError, SettingsError
+from models.evaluation.figures import figures_of
 from models.rounds import round_decision
 from models.rounds.date_layout import RoundSettings
 
@@ -153,11 +154,12 @@ def _refusals(lake: Lake, candidates: Sequence[Candidate], settings: RoundSettin
 
 def refusal(lake: Lake, model_id: str, settings: RoundSettings) -> str | None:
     """Why a student must not be put in force, from its newest round; None if it may be."""
-    rounds = lake.rows(tables.ROUNDS, "run_id", "metrics", "row_counts", where=pc.field("model_id") == model_id)
+    columns = ("run_id", "metrics", "figures", "row_counts")
+    rounds = lake.rows(tables.ROUNDS, *columns, where=pc.field("model_id") == model_id)
     last = max(rounds, key=lambda row: row["run_id"], default=None)
     if last is None:
         return f"{model_id}: its round did not end; run `pingti distil`"
-    lost = round_decision.loses(last["metrics"], last["row_counts"], settings)
+    lost = round_decision.loses(figures_of(last), last["row_counts"], settings)
     return f"{model_id}: {lost}" if lost else None
 
 

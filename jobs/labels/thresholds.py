@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.evaluation.evaluation_set import EvaluationSet, read_days, student_probabilities
+from jobs.evaluation.evaluation_set import read_days, student_probabilities
 from jobs.evaluation.model_evaluation import threshold_row
 from jobs.lake import registry, tables, text_queries, threshold_queries
 from jobs.lake.commits import Scope
@@ -30,6 +30,7 @@ from models.evaluation.ensemble import in_order
 from models.evaluation.predictions import first_threshold, keep_argmax, probabilities
 from models.evaluation.sliced_metrics import GoldRows, search_label
 from models.rounds.date_layout import Window
+from models.rounds.hash_draw import Draw
 from models.tasks import EVERY_SCENE
 from udfs.list_arrays import to_matrix
 
@@ -89,8 +90,9 @@ def _fingerprint(context: Context, model: RegisteredModel, window: Window) -> st
         evidence["gold"] = str(threshold_queries.newest_version(lake, scored_by))
     task = settings.task(model.task).model_dump(mode="json", include={"kind", "scenes", "labels"})
     return context.fingerprint(
-        model=model.model_id, window=window, task=task, search=settings.thresholds.model_dump(mode="json"), **evidence
-    )
+        model=model.model_id, draw=_draw(context, window), task=task,
+        search=settings.thresholds.model_dump(mode="json"), **evidence,
+    )  # fmt: skip
 
 
 def _files(lake: Lake, table: Table, scope: Scope) -> str:
@@ -139,21 +141,32 @@ def moved(before: Thresholds, after: Thresholds, hysteresis: float) -> bool:
     return False
 
 
+def _draw(context: Context, window: Window) -> Draw:
+    """The threshold days, and what is drawn of them."""
+    settings = context.settings
+    return Draw(window, settings.teacher_scoring.threshold_texts, settings.rounds.seed)
+
+
 def _of_student(
     context: Context, student: RegisteredModel, window: Window, version: int, before: Thresholds
 ) -> Iterator[dict[str, Any]]:
-    """A student's thresholds, of each label over all scenes, and for each scene with enough."""
+    """A student's thresholds, of each label over all scenes, and for each scene with enough.
+
+    They are searched on the draw by hash of the threshold days, without what the student learnt from on earlier days.
+    """
     lake, settings = context.lake, context.settings.thresholds
     task = context.settings.task(student.task)
     teacher = registry.model(lake, student.teacher_id or "")
-    evaluation = read_days(lake, teacher, task, window)
+    learnt = [student.round_id] if student.round_id else []
+    evaluation = read_days(lake, teacher, task, _draw(context, window), learnt)
     if not len(evaluation.text_of_row):
         raise DataError(
             f"thresholds: {teacher.model_id} scored no text of {window.first} to {window.last}; run "
             "`pingti score-teacher`"
         )
     scores = student_probabilities(lake, student, evaluation, context.settings.scoring.engine)
-    searching = _Searching(context, student, evaluation, scores, evaluation.golds["teacher"], before)
+    unseen = evaluation.golds["teacher"].only(evaluation.drawn & ~evaluation.seen)
+    searching = _Searching(context, student, scores, unseen, before)
     row = partial(searching.row, window=window, version=version, gold="teacher")
     for label in student.labels:
         yield row(label, EVERY_SCENE, settings.min_positives_all_scenes)
@@ -164,18 +177,18 @@ def _of_student(
 def _of_teacher(
     context: Context, teacher: RegisteredModel, window: Window, version: int, before: Thresholds
 ) -> Iterator[dict[str, Any]]:
-    """A teacher's thresholds over all scenes; none where annotators said nothing of a text that is new to it."""
+    """A teacher's thresholds over all scenes; none where annotators said nothing of a text that is new to it.
+
+    Which texts are labelled is the annotators' choice: the figures tell of these, drawn by hash or not.
+    """
     task = context.settings.task(teacher.task)
-    evaluation = read_days(context.lake, teacher, task, window, seen_by=teacher.model_id)
-    humans = evaluation.golds["human"]
-    unseen = GoldRows(
-        humans.days, humans.scenes, humans.weight, humans.gold, humans.known & ~evaluation.seen[:, None], humans.texts
-    )
+    evaluation = read_days(context.lake, teacher, task, _draw(context, window), [teacher.model_id])
+    unseen = evaluation.golds["human"].only(~evaluation.seen)
     if not unseen.known.any():
         return
     logits = to_matrix(evaluation.rows.column("logits"), len(teacher.labels))
     scores = probabilities(logits, task.kind).astype(np.float32)
-    searching = _Searching(context, teacher, evaluation, scores, unseen, before)
+    searching = _Searching(context, teacher, scores, unseen, before)
     for label in teacher.labels:
         yield searching.row(
             label, EVERY_SCENE, context.settings.thresholds.min_positives, window=window, version=version, gold="human"
@@ -186,8 +199,8 @@ class _Searching:
     """The search of one model's thresholds in its evidence."""
 
     def __init__(
-        self, context: Context, model: RegisteredModel, evaluation: EvaluationSet, scores: NDArray[np.float32],
-        evidence: GoldRows, before: Thresholds,
+        self, context: Context, model: RegisteredModel, scores: NDArray[np.float32], evidence: GoldRows,
+        before: Thresholds,
     ) -> None:  # fmt: skip
         self._task = context.settings.task(model.task)
         self._model, self._evidence, self._before = model, evidence, before

@@ -159,9 +159,21 @@ ROUNDS = Table(
         metrics=array(struct(model=STRING, gold=STRING, part=STRING, precision=DOUBLE, recall=DOUBLE, f1=DOUBLE)),
         losses=array(DOUBLE), decision=STRING, next_sampling=optional(STRING), reason=STRING, settings=STRING,
         seconds=DOUBLE, run_id=STRING,
+        figures=optional(
+            array(
+                struct(
+                    model=STRING, gold=STRING, part=STRING, weight=STRING, average=STRING, labels=INT,
+                    labels_left_out=INT, precision=DOUBLE, recall=DOUBLE, f1=DOUBLE,
+                )
+            )
+        ),
     ),
     key=("round_id",),
-    comment="One row a finished round: what it read, how it went, what was decided and why.",
+    comment="One row a finished round: what it read, how it went, what was decided and why. figures: average is macro, "
+    "micro or positives (of a task's only label, which is no average); weight is what counts once: an occurrence, a "
+    "text, or a row that annotators labelled; part is of the texts drawn by hash of the test days: test_unseen and "
+    "test_seen in training, test both, or test_chosen, scored for other reasons. metrics: of these macro or positives, "
+    "by occurrence. In a row of an earlier version figures is null and metrics are of all scored texts.",
 )  # fmt: skip
 MODELS = Table(
     "models",
@@ -222,12 +234,15 @@ EVALUATIONS = Table(
     columns(
         round_id=STRING, model_id=STRING, dt=DATE, scene=STRING, label=STRING, gold=STRING, purpose=STRING,
         tp=LONG, fp=LONG, fn=LONG, tn=LONG, precision=optional(DOUBLE), recall=optional(DOUBLE),
-        f1=optional(DOUBLE), run_id=STRING,
+        f1=optional(DOUBLE), run_id=STRING, text_tp=optional(LONG), text_fp=optional(LONG), text_fn=optional(LONG),
+        text_tn=optional(LONG),
     ),
     key=("round_id", "model_id", "dt", "scene", "label", "gold", "purpose"),
     partition=("round_id",),
-    comment="Agreement with the teacher or with humans, a row a day, scene and label, counted by occurrence (held_out: "
-    "by distinct text); precision, recall and f1 are null where the gold holds nowhere.",
+    comment="Agreement with the teacher or with humans, a row a day, scene and label, counted by occurrence; text_tp "
+    "and so on by distinct text. precision, recall and f1 are null where the gold holds nowhere. purpose: a part of "
+    "the test days as in rounds.figures, or gate or live: unseen texts of the gate days drawn "
+    "by hash; or held_out: annotated texts that a teacher and the undistilled student have not seen, by distinct text.",
 )  # fmt: skip
 COMPARISONS = Table(
     "comparisons",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from jobs.lake import loads, registry, tables, text_queries, threshold_queries
 from jobs.lake.store import Lake
 from models.errors import DataError
+from models.evaluation.figures import Figure, Weight, figures_of, headline, named
 from models.tasks import TaskSettings
 from udfs.annotation_parsing import REASON_PREFIX
 
@@ -57,31 +58,58 @@ def check(found: dict[str, Any]) -> None:
 
 
 def rounds(lake: Lake) -> list[dict[str, Any]]:
-    """Every round in its order: quality against the teacher, on unseen texts, and of its undistilled baseline."""
+    """Every round in its order, with its figures.
+
+    `precision`, `recall` and `f1` are the student's against its teacher on seen and unseen texts of the test days, by
+    occurrence; `unseen` and `unseen_by_text` on those that training has not seen; `undistilled` of the same student
+    without distillation, on these; `human`, `undistilled_human` and `teacher_human` against annotators on these, and
+    `human_by_text` and `human_by_row` the student's. `average` names what `unseen` is; each says over how many labels
+    it is, `of_labels`. `figures` has all of them, micro averages too.
+    """
     rows = sorted(lake.rows(tables.ROUNDS), key=lambda row: (row["task"], row["round_id"]))
-    found = []
-    for row in rows:
-        own = {(m["model"], m["gold"], m["part"]): m for m in row["metrics"]}
-        entry = {
-            "task": row["task"], "round": row["number"], "round_id": row["round_id"], "model_id": row["model_id"],
-            "sampling": row["sampling"], "rows": row["row_counts"]["train"], "seconds": round(row["seconds"], 1),
-            "decision": row["decision"], "reason": row["reason"], "losses": [round(loss, 5) for loss in row["losses"]],
-        }  # fmt: skip
-        nothing = dict.fromkeys(("precision", "recall", "f1"))
-        entry |= _quality(own.get(("student", "teacher", "test"))) or nothing
-        entry["unseen"] = _quality(own.get(("student", "teacher", "test_unseen")))
-        entry["undistilled"] = _quality(own.get(("undistilled", "teacher", "test")))
-        entry["human"] = _quality(own.get(("student", "human", "test")))
-        entry["undistilled_human"] = _quality(own.get(("undistilled", "human", "test")))
-        entry["teacher_human"] = _quality(own.get(("teacher", "human", "test")))
-        found.append(entry)
-    return found
+    return [_entry(row, figures_of(row)) for row in rows]
 
 
-def _quality(metric: Any) -> dict[str, float] | None:
-    if metric is None:
+def _entry(row: Mapping[str, Any], figures: Sequence[Figure]) -> dict[str, Any]:
+    entry = {
+        "task": row["task"], "round": row["number"], "round_id": row["round_id"], "model_id": row["model_id"],
+        "sampling": row["sampling"], "rows": row["row_counts"]["train"], "seconds": round(row["seconds"], 1),
+        "decision": row["decision"], "reason": row["reason"], "losses": [round(loss, 5) for loss in row["losses"]],
+    }  # fmt: skip
+    shown: dict[str, tuple[str, str, str, Weight]] = {
+        "unseen": ("student", "teacher", "test_unseen", "occurrence"),
+        "unseen_by_text": ("student", "teacher", "test_unseen", "text"),
+        "undistilled": ("undistilled", "teacher", "test_unseen", "occurrence"),
+        "human": ("student", "human", "test_unseen", "occurrence"),
+        "human_by_text": ("student", "human", "test_unseen", "text"),
+        "human_by_row": ("student", "human", "test_unseen", "row"),
+        "undistilled_human": ("undistilled", "human", "test_unseen", "occurrence"),
+        "teacher_human": ("teacher", "human", "test_unseen", "occurrence"),
+    }
+    whole = headline(figures, "student", "teacher", "test")
+    first = headline(figures, *shown["unseen"]) or whole
+    entry["average"] = named(first) if first else None
+    entry["of_labels"] = _of_labels(first)
+    entry |= _rounded(whole) if whole else dict.fromkeys(("precision", "recall", "f1"))
+    entry |= {name: _quality(headline(figures, *which)) for name, which in shown.items()}
+    entry["figures"] = [one.as_row() | _rounded(one) for one in figures]
+    return entry
+
+
+def _of_labels(figure: Figure | None) -> str | None:
+    """Over how many labels an average is, of how many; None where nobody knows."""
+    if figure is None or not figure.averaged.labels:
         return None
-    return {name: round(metric[name], 4) for name in ("precision", "recall", "f1")}
+    return f"{figure.averaged.labels}/{figure.averaged.labels + figure.averaged.left_out}"
+
+
+def _quality(figure: Figure | None) -> dict[str, Any] | None:
+    return None if figure is None else _rounded(figure) | {"of_labels": _of_labels(figure)}
+
+
+def _rounded(figure: Figure) -> dict[str, float]:
+    quality = figure.averaged.quality
+    return {name: round(getattr(quality, name), 4) for name in ("precision", "recall", "f1")}
 
 
 def comparisons(lake: Lake) -> list[dict[str, Any]]:

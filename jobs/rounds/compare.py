@@ -15,7 +15,14 @@ from pydantic import ValidationError
 
 from jobs.evaluation import speed
 from jobs.evaluation.evaluation_set import EvaluationSet, read_evaluation_set
-from jobs.evaluation.model_evaluation import as_row, count_decisions, evaluate_model, evaluate_teacher, first_decisions
+from jobs.evaluation.model_evaluation import (
+    PartCounts,
+    as_row,
+    count_decisions,
+    evaluate_model,
+    evaluate_teacher,
+    first_decisions,
+)
 from jobs.lake import tables
 from jobs.rounds.comparison_table import lines_of, summarised, write
 from jobs.rounds.round import Round, stored_round
@@ -24,7 +31,8 @@ from jobs.rounds.training_data import TrainingData, training_data
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from models.errors import DataError, SettingsError
-from models.evaluation.sliced_metrics import SliceCounts, macro_average, micro_average
+from models.evaluation.figures import averages
+from models.evaluation.sliced_metrics import macro_average, micro_average
 from models.scheme_settings import SchemeKind
 from models.serving.open_engine import engine_for
 from models.student_settings import StudentKind, StudentSettings, Unit, with_kind, with_scheme
@@ -129,11 +137,13 @@ def _under_scheme(student: StudentSettings, scheme: str) -> StudentSettings:
 
 def execute(context: Context, work: Comparison) -> Done:
     """Train, evaluate, and show: a table on the screen, `compare.json`, and rows in `comparisons`."""
-    lake, engine = context.lake, context.settings.scoring.engine
+    lake, settings = context.lake, context.settings
+    engine, layout = settings.scoring.engine, work.round.layout
     evaluation = read_evaluation_set(
-        lake, work.round.teacher, work.round.declared, work.round.layout, work.round.round_id, engine
-    )
-    if not evaluation.testing.any():
+        lake, work.round.teacher, work.round.declared, settings.draw(layout, "threshold"),
+        settings.draw(layout, "test"), work.round.round_id, engine,
+    )  # fmt: skip
+    if not evaluation.parts["test"].any():
         raise DataError(f"compare: {work.round.teacher.model_id} scored no text of the test days of its round")
     rows: list[dict[str, Any]] = []
     for number, contender in enumerate(work.contenders):
@@ -174,13 +184,14 @@ def _trained(
         )  # fmt: skip
         size = sum(path.stat().st_size for path in bundle.path.iterdir())
         rate = speed.one_core(str(bundle.path), _as_array(column)) if timed else None
-    counts = {key.gold: slices for key, slices in evaluated.counts.items() if key.part == "test"}
-    counts["human_unseen"] = evaluated.on_test_days("human", "test_unseen")
-    kept = micro_average(counts.get("live", []))
+    counts = {key.gold: of_part for key, of_part in evaluated.counts.items() if key.part == "test"}
+    for gold in ("teacher", "human"):
+        counts[f"{gold}_unseen"] = evaluated.on_test_days(gold, "test_unseen")
+    kept = micro_average(evaluated.on_test_days("live").slices)
     return {
         "round_id": round_.round_id, "teacher_id": round_.teacher.model_id, "student": contender.student,
         "scheme": contender.scheme, "settings": student.model_dump_json(), "seed": round_.seed,
-        "test_rows": int(evaluation.testing.sum()), "measures": measures_of(counts),
+        "test_rows": int(evaluation.parts["test"].sum()), "measures": measures_of(counts),
         "coverage": kept.recall if kept else None, "teacher_f1": _teacher_f1(evaluation, round_, teacher),
         "parameters": _parameters(trained), "bundle_bytes": size, "seconds": trained.seconds, "rows_per_s": rate,
         "losses": list(trained.losses), "validation": list(trained.validation),
@@ -195,13 +206,12 @@ def _parameters(trained: TrainedStudent) -> int:
     return sum(parameter.numel() for parameter in trained.student.parameters())
 
 
-def measures_of(counts: Mapping[str, list[SliceCounts]]) -> list[dict[str, Any]]:
-    """Macro and micro measures against each gold on the test days."""
+def measures_of(counts: Mapping[str, PartCounts]) -> list[dict[str, Any]]:
+    """The averages against each gold on the test days, by occurrence."""
     return [
-        {"gold": gold, "average": average} | as_row(quality)
-        for gold, slices in counts.items()
-        for average, quality in (("macro", macro_average(slices)), ("micro", micro_average(slices)))
-        if quality is not None
+        {"gold": gold, "average": one.average} | as_row(one.quality)
+        for gold, of_part in counts.items()
+        for one in averages(of_part.by("occurrence"))
     ]
 
 
@@ -216,7 +226,8 @@ def _teacher_f1(evaluation: EvaluationSet, round_: Round, teacher: TeacherInTrai
         decisions = first_decisions(logits, round_.task.kind)[evaluation.text_of_row]
         humans = {"human": evaluation.golds["human"]}
         counts = count_decisions(evaluation, round_.task, "teacher", "", decisions, humans)
-    quality = macro_average(next((slices for key, slices in counts.items() if key[2:] == ("human", "test")), []))
+    wanted = (of_part.slices for key, of_part in counts.items() if key[2:] == ("human", "test"))
+    quality = macro_average(next(wanted, ()))
     return quality.f1 if quality else None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from models.evaluation.figures import NAMES
 from models.folders import write_file
 
 CONTENDER = ["student", "scheme"]
@@ -56,13 +57,17 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 def _columns() -> Iterator[tuple[str, str, str]]:
     """What a line of the table shows: its key, its heading, its form."""
     yield from (("student", "student", "{}"), ("scheme", "scheme", "{}"))
+    # Of a task's only label there is no average: what it comes to has a name of its own.
     for gold in ("teacher", "human"):
-        for average in ("macro", "micro"):
+        for average, named in (("macro", "macro {}"), ("positives", "{} of positives"), ("micro", "micro {}")):
             for name, short in (("precision", "P"), ("recall", "R"), ("f1", "F1")):
-                yield f"{gold}_{average}_{name}", f"{gold} {average} {short}", "{:.4f}"
-        yield f"{gold}_macro_f1_spread", f"{gold} macro F1, most - least", "{:.4f}"
-    yield "human_unseen_macro_f1", "human macro F1, texts unseen in training", "{:.4f}"
-    yield "teacher_f1", "its teacher's human macro F1", "{:.4f}"
+                yield f"{gold}_{average}_{name}", f"{gold} {named.format(short)}", "{:.4f}"
+            if average != "micro":
+                yield f"{gold}_{average}_f1_spread", f"{gold} {named.format('F1')}, most - least", "{:.4f}"
+    for gold in ("teacher", "human"):
+        for average in ("macro", "positives"):
+            yield f"{gold}_unseen_{average}_f1", f"{gold} {NAMES[average]}, texts unseen in training", "{:.4f}"
+    yield "teacher_f1", "its teacher's F1 against humans, mean of the labels", "{:.4f}"
     yield "coverage", "coverage", "{:.4f}"
     for name, heading in (
         ("parameters", "parameters"), ("bundle_bytes", "bundle, bytes"), ("seconds", "training, s"),

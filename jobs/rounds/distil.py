@@ -88,8 +88,9 @@ def _run(context: Context, round_: Round) -> int:
     ) as data:  # fmt: skip
         trained = train_round(lake, round_, data, settings.cleaning.version, context.training_progress)
     texts = read_evaluation_set(
-        lake, round_.teacher, round_.declared, round_.layout, round_.round_id, settings.scoring.engine
-    )
+        lake, round_.teacher, round_.declared, settings.draw(round_.layout, "threshold"),
+        settings.draw(round_.layout, "test"), round_.round_id, settings.scoring.engine,
+    )  # fmt: skip
     positives = settings.thresholds.min_positives_all_scenes
     evaluation = evaluate_round(round_, texts, trained, settings.scoring.engine, positives)
     decision = decide(round_, evaluation, settings.rounds)
@@ -137,7 +138,8 @@ def _write_round(
         "number": round_.number, "model_id": trained.model_id, "teacher_id": round_.teacher.model_id,
         "sampling": round_.sampling, "scheme": round_.student.scheme.kind, "seed": round_.seed,
         "layout": layout_row(round_.layout), "inputs": dict(inputs), "row_counts": dict(evaluation.row_counts),
-        "metrics": evaluation.metrics, "losses": list(trained.losses), "decision": decision.action,
+        "metrics": evaluation.metrics, "figures": [one.as_row() for one in evaluation.figures],
+        "losses": list(trained.losses), "decision": decision.action,
         "next_sampling": decision.sampling, "reason": decision.reason,
         "settings": DecidingSettings.of(round_.task, context.settings.rounds).as_json(),
         "seconds": seconds, "run_id": context.run_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +14,15 @@ from jobs.evaluation.model_evaluation import (
     ModelEvaluation,
     evaluate_model,
     evaluate_teacher,
-    metrics_of,
+    figures_of,
 )
 from jobs.rounds.round import Round
 from jobs.rounds.student_training import TrainedRound
+from models.evaluation.figures import Figure, averaged, headline, named
 from models.evaluation.predictions import probabilities
-from models.evaluation.sliced_metrics import by_label
 from models.rounds import round_decision
 from models.rounds.date_layout import RoundSettings
-from models.rounds.round_decision import HUMAN_POSITIVES, Decision
+from models.rounds.round_decision import CHOSEN_HUMAN_POSITIVES, HUMAN_POSITIVES, UNSEEN_POSITIVES, Decision
 from models.serving.engine import EngineKind
 from models.serving.open_engine import engine_for
 
@@ -36,18 +36,27 @@ class RoundEvaluation:
     Attributes:
         student: The student's thresholds and counts.
         counts: Those of the student, of the undistilled baseline, and of the teacher against annotators.
-        row_counts: Rows of the threshold and test days, unseen ones, annotators' positives, and false positives of
-            labels that the teacher finds nowhere.
+        row_counts: Rows of the threshold days and of each part of the test days, positives on unseen texts, and false
+            positives of labels that the teacher finds nowhere.
+        min_positives: With fewer unseen positive texts a label is judged on seen ones too.
     """
 
     student: ModelEvaluation
     counts: Counts
     row_counts: Mapping[str, int]
+    min_positives: int
+
+    @property
+    def figures(self) -> list[Figure]:
+        """The averages, by what counts once."""
+        return figures_of(self.counts)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The macro averages, as `rounds.metrics` has them."""
-        return metrics_of(self.counts)
+        """As `rounds.metrics` has them: the figures by occurrence, without micro averages."""
+        shown = (one for one in self.figures if one.weight == "occurrence" and one.averaged.average != "micro")
+        names = ("model", "gold", "part", "precision", "recall", "f1")
+        return [{name: one.as_row()[name] for name in names} for one in shown]
 
 
 def evaluate_round(
@@ -66,37 +75,33 @@ def evaluate_round(
         evaluation, task, "undistilled", f"{trained.model_id}/undistilled", baseline, min_positives
     )
     counts = student.counts | undistilled.counts | evaluate_teacher(evaluation, task, round_.teacher)
-    row_counts = {
-        "train": trained.rows,
-        "threshold": int((~evaluation.testing).sum()),
-        "test": int(evaluation.testing.sum()),
-        "test_unseen": int(evaluation.parts["test_unseen"].sum()),
-    }
-    positives = evaluation.human_positives(round_.labels)
-    row_counts |= {f"{HUMAN_POSITIVES}{label}": count for label, count in positives.items()}
+    row_counts = {"train": trained.rows, "threshold": int((~evaluation.testing & evaluation.drawn).sum())}
+    row_counts |= {part: int(rows.sum()) for part, rows in evaluation.parts.items()}
+    unseen = student.on_test_days("teacher", "test_unseen").labels.values()
+    row_counts[UNSEEN_POSITIVES] = sum(one.distinct.positives for one in unseen)
+    for prefix, part in ((HUMAN_POSITIVES, "test_unseen"), (CHOSEN_HUMAN_POSITIVES, "test_chosen")):
+        positives = evaluation.human_positives(round_.labels, part)
+        row_counts |= {f"{prefix}{label}": count for label, count in positives.items()}
     row_counts |= {f"{ABSENT}{label}": count for label, count in false_positives_of_absent(student).items()}
-    return RoundEvaluation(student, counts, row_counts)
+    return RoundEvaluation(student, counts, row_counts, min_positives)
 
 
 def false_positives_of_absent(student: ModelEvaluation) -> dict[str, int]:
     """How often labels that the teacher finds nowhere on the test days are decided: no precision or F1 tells of it."""
-    false: dict[str, int] = {}
-    found = set(by_label(student.on_test_days("teacher")))
-    for cut in student.on_test_days("teacher"):
-        if cut.label not in found and cut.counts.fp:
-            false[cut.label] = false.get(cut.label, 0) + cut.counts.fp
-    return false
+    counts = student.on_test_days("teacher").by("occurrence")
+    return {label: one.fp for label, one in counts.items() if not one.positives and one.fp}
 
 
 def decide(round_: Round, evaluation: RoundEvaluation, settings: RoundSettings) -> Decision:
-    """What follows the round, from the student's agreement with its teacher on the test days."""
-    qualities = by_label(evaluation.student.on_test_days("teacher"))
+    """What follows the round, from the student's agreement with its teacher on unseen texts of the test days."""
+    unseen, every = (evaluation.student.on_test_days("teacher", part).labels for part in ("test_unseen", "test"))
+    qualities, on_all = round_decision.qualities_to_judge(unseen, every, evaluation.min_positives)
     targets = {label: one.target for label, one in round_.task.labels.items()}
-    lost = round_decision.loses(evaluation.metrics, evaluation.row_counts, settings)
+    lost = round_decision.loses(evaluation.figures, evaluation.row_counts, settings)
     weak = told_weak(round_, evaluation)
     if weak is not None and not settings.accept_weak_teacher:
         return Decision("stop", None, f"{weak}; a better teacher, or rounds.accept_weak_teacher, goes on")
-    return round_decision.decide(round_.number, qualities, targets, settings, lost)
+    return round_decision.decide(round_.number, qualities, targets, settings, lost, on_all)
 
 
 def told_weak(round_: Round, evaluation: RoundEvaluation) -> str | None:
@@ -105,22 +110,37 @@ def told_weak(round_: Round, evaluation: RoundEvaluation) -> str | None:
     Only a round that samples the annotated rows can tell: in later ones the undistilled student learns from the
     teacher's decisions too.
     """
-    figures = round_decision.weak_teacher(evaluation.metrics) if round_.sampling == "annotated" else None
+    figures = round_decision.weak_teacher(evaluation.figures) if round_.sampling == "annotated" else None
     if figures is None:
         return None
     teacher, undistilled = figures
     return (
-        f"{round_.teacher.model_id} reaches macro F1 {teacher:.3f} against annotators, the same student without it "
-        f"{undistilled:.3f}"
+        f"{round_.teacher.model_id} reaches {named(teacher)} {teacher.f1:.3f} against annotators, the same student "
+        f"without it {undistilled.f1:.3f}"
     )
 
 
 def summary(evaluation: RoundEvaluation) -> str:
-    """The round in a few words: macro F1 of the student, on unseen texts, and of its baseline."""
-    f1 = {(row["model"], row["part"]): row["f1"] for row in evaluation.metrics if row["gold"] == "teacher"}
-    shown = {
-        "F1": ("student", "test"),
-        "unseen": ("student", "test_unseen"),
-        "undistilled": ("undistilled", "test"),
+    """The round in a few words: against annotators where there are any, and against its teacher."""
+    golds = {"annotators": "human", "its teacher": "teacher"}
+    told = (f"against {name}: {line}" for name, gold in golds.items() if (line := _line(evaluation.figures, gold)))
+    return "; ".join(told)
+
+
+def _line(figures: Sequence[Figure], gold: str) -> str:
+    """The student's figures against one gold: unseen texts first, by occurrence; then what they are to be read with."""
+    part = next((part for part in ("test_unseen", "test") if headline(figures, "student", gold, part)), None)
+    first = headline(figures, "student", gold, part) if part else None
+    if part is None or first is None:
+        return ""
+    beside = {
+        "by text": headline(figures, "student", gold, part, "text"),
+        "by annotated row": headline(figures, "student", gold, part, "row"),
+        "micro": averaged(figures, "student", gold, part, "micro"),
+        "seen and unseen": headline(figures, "student", gold, "test") if part != "test" else None,
+        "teacher": headline(figures, "teacher", gold, part),
+        "undistilled": headline(figures, "undistilled", gold, part),
     }
-    return ", ".join(f"{name} {f1[key]:.3f}" for name, key in shown.items() if key in f1)
+    told = ", ".join(f"{name} {figure.f1:.3f}" for name, figure in beside.items() if figure is not None)
+    texts = "unseen texts" if part == "test_unseen" else "texts seen in training"
+    return f"{named(first)} {first.f1:.3f} on {texts} by occurrence ({told})"

@@ -16,7 +16,7 @@ from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from jobs.scoring.inference import bucket, teacher_scores
 from jobs.settings import TeacherScoringSettings
-from models.rounds.date_layout import PARTS, DateLayout, Part
+from models.rounds.date_layout import PARTS, DateLayout
 from models.tasks import TaskSettings
 from udfs.data_files import files_of
 
@@ -119,15 +119,9 @@ def sample(
     for part in PARTS:
         pool = text_queries.distinct_texts(lake, teacher.task, task, layout, part)
         drawn = pool.orderBy(text_queries.drawn_by_hash("text_hash", seed), "text_hash")
-        parts.append(drawn.limit(quota(settings, part)).select("text_hash", "text", "text_b"))
+        parts.append(drawn.limit(settings.texts(part)).select("text_hash", "text", "text_b"))
     first = [F.first(name).alias(name) for name in ("text", "text_b")]
     return reduce(DataFrame.unionByName, parts).groupBy("text_hash").agg(*first)
-
-
-def quota(settings: TeacherScoringSettings, part: Part) -> int:
-    """How many distinct texts of a part are drawn."""
-    count: int = getattr(settings, f"{part}_texts")
-    return count
 
 
 def unscored(lake: Lake, teacher: RegisteredModel, texts: DataFrame) -> DataFrame:

@@ -217,6 +217,7 @@ def _counted(
             "round_id": f"{PURPOSE}/{test.teacher.model_id}", "model_id": model_id, "purpose": PURPOSE,
             "dt": EPOCH + timedelta(days=cut.day), "scene": cut.scene, "label": cut.label, "gold": "human",
             "tp": counts.tp, "fp": counts.fp, "fn": counts.fn, "tn": counts.tn, "run_id": run_id,
+            "text_tp": counts.tp, "text_fp": counts.fp, "text_fn": counts.fn, "text_tn": counts.tn,
             "precision": quality and quality.precision, "recall": quality and quality.recall,
             "f1": quality and quality.f1,
         })  # fmt: skip
@@ -232,7 +233,7 @@ def _compared(rows: Sequence[dict[str, Any]], teacher_id: str) -> HeldOutCompari
     for row in rows:
         counts = Counts(row["tp"], row["fp"], row["fn"], row["tn"])
         slices[row["model_id"] == teacher_id].append(
-            SliceCounts((row["dt"] - EPOCH).days, row["scene"], row["label"], counts)
+            SliceCounts((row["dt"] - EPOCH).days, row["scene"], row["label"], counts, counts)
         )
     return compare(slices[True], slices[False])
 

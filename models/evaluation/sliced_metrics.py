@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,18 +40,23 @@ class GoldRows:
             self.days[rows], self.scenes[rows], self.weight[rows], self.gold[rows], self.known[rows], self.texts[rows]
         )
 
+    def only(self, rows: NDArray[np.bool_]) -> GoldRows:
+        """The same rows, of which all but these say nothing: so they keep their places."""
+        return replace(self, known=self.known & rows[:, None])
+
     def __len__(self) -> int:
         return len(self.days)
 
 
 @dataclass(frozen=True, slots=True)
 class SliceCounts:
-    """The counts of one day, scene and label."""
+    """The counts of one day, scene and label: by occurrence, and by distinct texts."""
 
     day: int
     scene: str
     label: str
     counts: Counts
+    distinct: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,14 @@ def agreement_by_label(
         daily = {int(day): _agreement(decided, gold, own, own.days == day) for day in np.unique(own.days)}
         found[label] = LabelAgreement(daily, _agreement(decided, gold, own, np.ones(len(own), np.bool_)))
     return found
+
+
+def whole_agreement(decisions: NDArray[np.bool_], evidence: GoldRows, labels: Sequence[str]) -> dict[str, Agreement]:
+    """Each label's agreement over all rows where the gold says something of it. Decisions (n, labels)."""
+    return {
+        label: _agreement(decisions[:, column], evidence.gold[:, column], evidence, evidence.known[:, column])
+        for column, label in enumerate(labels)
+    }
 
 
 def _agreement(
@@ -122,8 +135,8 @@ def count_by_slice(decisions: NDArray[np.bool_], evidence: GoldRows, labels: Seq
         for column, label in enumerate(labels):
             rows = here & evidence.known[:, column]
             if rows.any():
-                counts = count(decisions[rows, column], evidence.gold[rows, column], evidence.weight[rows])
-                slices.append(SliceCounts(day, str(scene), label, counts))
+                cell = _agreement(decisions[:, column], evidence.gold[:, column], evidence, rows)
+                slices.append(SliceCounts(day, str(scene), label, cell.counts, cell.distinct))
     return slices
 
 

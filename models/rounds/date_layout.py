@@ -54,8 +54,8 @@ class RoundSettings(Frozen):
     undistilled_margin: Share = Field(
         0.01,
         description="A student whose macro F1 lies further below that of the same student without distillation is not "
-        "promoted, and `pingti promote` ends with code 3. It is looked at against the teacher and against annotators; "
-        "of these on texts of the test days that training has not seen, and with a margin of at least two standard "
+        "promoted, and `pingti promote` ends with code 3. It is looked at against the teacher and against annotators, "
+        "on texts of the test days that training has not seen; of annotators with a margin of at least two standard "
         "errors. The margin is never less than what seeds alone move (`seed_deviation`).",
     )
     seed_deviation: Share = Field(

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field, PositiveInt
 
+from models.evaluation.figures import NAMES
 from models.evaluation.metrics import Quality, macro, wilson
 from models.evaluation.sliced_metrics import Agreement, LabelAgreement
 from models.settings_base import Frozen, Share
@@ -149,8 +150,10 @@ def worse_than_live(
         ]  # fmt: skip
         f1, live_f1 = _macro_f1(own, enough), _macro_f1(others, enough)
         if f1 is not None and live_f1 is not None and f1 < live_f1 - settings.margin:
+            name = NAMES["positives" if len(labels) == 1 else "macro"]
+            some = f" over {len(enough)} of {len(labels)} labels" if len(enough) < len(labels) else ""
             return (
-                f"macro F1 {f1:.3f} against the gold `{gold}` on the gate days is below the {live_f1:.3f} of the "
+                f"{name}{some} {f1:.3f} against the gold `{gold}` on the gate days is below the {live_f1:.3f} of the "
                 f"student in force by more than {settings.margin:g} (gate.margin)"
             )
     return None

@@ -14,12 +14,13 @@ from pyspark.sql import functions as F
 
 from jobs.ingestion import clean
 from jobs.labels.label_decisions import Decider, decide_labels
-from jobs.lake import score_columns, tables
+from jobs.lake import score_columns, tables, text_queries
 from jobs.lake.promotions import Promotion
 from jobs.lake.registry import RegisteredModel
 from jobs.settings import Settings
 from models import digests, label_dependencies
 from models.evaluation import predictions
+from models.rounds.hash_draw import draw_order
 from models.tasks import EVERY_TASK, TaskKind, TaskSettings
 from models.text.rules import Cleaner
 from tests.support import DAY, frame, rule, score_row, text_row
@@ -169,3 +170,13 @@ def test_probabilities_and_what_competes_are_those_of_the_plain_functions(spark:
     wanted = predictions.probabilities(logits, kind)
     assert np.allclose(np.stack(got["shares"].to_list()), wanted, atol=1e-12)
     assert np.allclose(np.stack(got["kept"].to_list()), predictions.keep_argmax(wanted, kind), atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [0, 1, -1, 2**31 - 1, -(2**31), 2**31, -(2**31) - 1, 2**63 - 1, -(2**63)])
+def test_a_draw_by_hash_has_one_order(spark: SparkSession, seed: int) -> None:
+    hashes = [digests.of_text(text) for text in ("", "好的", "a", "😀", *map(str, range(200)))]
+    frame = spark.createDataFrame([(text_hash,) for text_hash in hashes], "text_hash string")
+    order = text_queries.drawn_by_hash("text_hash", seed)
+    numbers = {row[0]: row[1] for row in frame.select("text_hash", order).collect()}
+    assert draw_order(hashes, seed).tolist() == [numbers[text_hash] for text_hash in hashes]
+    assert draw_order([], seed).tolist() == []

@@ -8,18 +8,19 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from jobs.evaluation.scored_texts import annotators_shares, days_with_texts, scored_texts
+from jobs.evaluation.scored_texts import annotators_votes, days_with_texts, scored_texts
 from jobs.lake import registry, tables
 from jobs.lake.store import Lake
 from models import digests
 from models.rounds.date_layout import Window
+from models.rounds.hash_draw import Draw, draw_order
 from models.tasks import TaskSettings
 from tests.support import annotation_row, day, fill, model_row, rule, teacher_score, text_row
 
 pytestmark = pytest.mark.spark
 TEACHER = "praise/bert/t"
-WINDOWS = [Window(day(1), day(2)), Window(day(4), day(4))]
-NO_DAY = Window(day(2), day(1))
+DRAWS = [Draw(Window(day(1), day(2)), 100, 1), Draw(Window(day(4), day(4)), 100, 1)]
+NO_DAY = Draw(Window(day(2), day(1)), 100, 1)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def both(lake: Lake, *arguments: Any, **options: Any) -> list[dict[str, Any]]:
 
 
 def test_both_ways_give_equal_rows(lake: Lake) -> None:
-    rows = both(lake, task(), WINDOWS, round_id="r")
+    rows = both(lake, task(), DRAWS, seen_by=["r"])
     assert [
         (row["dt"], row["scene"], row["text"], row["occurrences"], row["seen"])
         for row in rows
@@ -88,20 +89,44 @@ def test_both_ways_give_equal_rows(lake: Lake) -> None:
 
 
 def test_both_ways_agree_on_pairs_on_no_round_and_on_no_days(lake: Lake) -> None:
-    assert [row["text_b"] for row in both(lake, task("pair"), WINDOWS)] == ["two"]
-    assert not any(row["seen"] for row in both(lake, task(), WINDOWS))
-    assert both(lake, task(), [NO_DAY], round_id="r") == []
-    assert both(lake, task(), [NO_DAY, WINDOWS[1]]) == both(lake, task(), WINDOWS[1:])
+    assert [row["text_b"] for row in both(lake, task("pair"), DRAWS)] == ["two"]
+    assert not any(row["seen"] for row in both(lake, task(), DRAWS))
+    assert both(lake, task(), [NO_DAY], seen_by=["r"]) == []
+    assert both(lake, task(), [NO_DAY, DRAWS[1]]) == both(lake, task(), DRAWS[1:])
+
+
+def test_texts_that_several_rounds_learnt_from_are_seen(lake: Lake) -> None:
+    seen = {row["text"] for row in both(lake, task(), DRAWS, seen_by=["r", "s"]) if row["seen"]}
+    assert seen == {"a", "other", "好"}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("texts", [1, 2, 4, 6])
+def test_the_draw_of_some_days_is_the_first_of_their_texts_by_hash(lake: Lake, seed: int, texts: int) -> None:
+    """Of six texts all but one were scored, and only of the first days' draw so few are taken."""
+    draws = [Draw(DRAWS[0].window, texts, seed), Draw(DRAWS[1].window, 1, seed)]
+    pool = ["好", "é", "😀", "other", "unscored"]
+    pool_hashes = {digests.of_text(text): text for text in pool} | {digests.of_text("pair", "two"): "pair"}
+    numbers = dict(zip(pool_hashes, draw_order(list(pool_hashes), seed).tolist(), strict=True))
+    first = [pool_hashes[text_hash] for text_hash in sorted(numbers, key=lambda one: numbers[one])[:texts]]
+    rows = both(lake, task(), draws)
+    drawn = {row["text"] for row in rows if row["drawn"]}
+    if first == ["unscored"] or (first[0] == "unscored" and texts == 2):
+        assert drawn == {"a"}
+    else:
+        assert drawn == {*first, "a"} - {"unscored"}
+    assert {row["text"] for row in rows} == {*pool, "pair", "a"} - {"unscored"}
 
 
 def test_both_ways_count_the_annotators_alike(lake: Lake) -> None:
     hashes = pa.array([digests.of_text(text) for text in ("好", "a", "é", "é")])
+    columns = ["text_id", "dt", "text_hash", "label", "yes", "votes"]
     driver, frames = (
-        sorted(map(str, annotators_shares(lake, "praise", ("asks", "got"), hashes, limit).to_pylist()))
+        sorted(annotators_votes(lake, "praise", ("asks", "got"), hashes, limit).select(columns).to_pylist(), key=str)
         for limit in (1 << 30, 0)
     )
     assert driver == frames
-    assert len(driver) == 2
+    assert [(row["text_id"], row["yes"], row["votes"]) for row in driver] == [("a", 1, 2), ("好", 2, 3)]
 
 
 def test_both_ways_know_the_days_with_texts(lake: Lake) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,15 +13,18 @@ from models.evaluation.metrics import Counts, Quality, count
 from models.evaluation.sliced_metrics import (
     GoldRows,
     SliceCounts,
+    agreement_by_label,
     by_label,
     count_by_slice,
     macro_average,
     search_thresholds,
+    whole_agreement,
 )
 from models.evaluation.threshold_search import search
 from models.tasks import Target
 
 LABELS = ("asks", "got")
+NOTHING = Counts(0, 0, 0, 0)
 BOOLS = st.tuples(st.booleans(), st.booleans())
 ROW = st.tuples(st.integers(-3, 400), st.sampled_from(["chat", "speech", "10"]), st.integers(1, 5), BOOLS, BOOLS, BOOLS)
 
@@ -34,6 +39,35 @@ def evidence_of(rows: list[tuple]) -> tuple[GoldRows, np.ndarray]:
         column(0, np.int32), column(1, np.str_), column(2, np.int64), column(3, bool), column(4, bool), texts
     )
     return evidence, column(5, bool)
+
+
+@given(st.lists(ROW, max_size=40), st.lists(st.integers(0, 3), min_size=40, max_size=40))
+@settings(deadline=None)
+def test_over_all_days_a_text_is_one_whatever_it_occurs(rows: list[tuple], texts: list[int]) -> None:
+    evidence, decisions = evidence_of(rows)
+    evidence = replace(evidence, texts=np.array(texts[: len(rows)], np.int64))
+    cells = count_by_slice(decisions, evidence, LABELS)
+    for column, label in enumerate(LABELS):
+        whole = whole_agreement(decisions, evidence, LABELS)[label]
+        assert whole == agreement_by_label(decisions, evidence, LABELS)[label].whole
+        assert whole.counts == sum((cell.counts for cell in cells if cell.label == label), NOTHING)
+        known = evidence.known[:, column]
+        answers = zip(evidence.texts[known], decisions[known, column], evidence.gold[known, column], strict=True)
+        answered = [(bool(decided), bool(gold)) for _, decided, gold in {*answers}]
+        pairs = ((True, True), (True, False), (False, True), (False, False))
+        assert whole.distinct == Counts(*(answered.count(pair) for pair in pairs))
+
+
+@given(st.lists(ROW, min_size=1, max_size=40))
+@settings(deadline=None)
+def test_what_is_left_out_says_nothing_and_keeps_its_place(rows: list[tuple]) -> None:
+    evidence, decisions = evidence_of(rows)
+    chosen = evidence.days % 2 == 0
+    left = evidence.only(chosen)
+    assert len(left) == len(evidence)
+    assert whole_agreement(decisions, left, LABELS) == whole_agreement(
+        decisions[chosen], evidence.where(chosen), LABELS
+    )
 
 
 @given(st.lists(ROW, min_size=1, max_size=40))
@@ -51,12 +85,13 @@ def test_the_cells_hold_every_known_row_once(rows: list[tuple]) -> None:
         here = (evidence.days == cell.day) & (evidence.scenes == cell.scene)
         own = here & evidence.known[:, LABELS.index(cell.label)]
         assert evidence.weight[own].sum() == cell.counts.tp + cell.counts.fp + cell.counts.fn + cell.counts.tn > 0
+        assert own.sum() == cell.distinct.tp + cell.distinct.fp + cell.distinct.fn + cell.distinct.tn
 
 
 def test_what_the_gold_does_not_say_is_not_counted() -> None:
     evidence, decisions = evidence_of([(1, "chat", 2, (True, True), (True, False), (True, True))])
     assert count_by_slice(decisions, evidence, LABELS) == [
-        SliceCounts(1, "chat", "asks", Counts(tp=2, fp=0, fn=0, tn=0))
+        SliceCounts(1, "chat", "asks", Counts(tp=2, fp=0, fn=0, tn=0), Counts(tp=1, fp=0, fn=0, tn=0))
     ]
 
 
@@ -68,9 +103,9 @@ def test_no_rows_give_no_cells_and_no_quality() -> None:
 
 def test_macro_leaves_out_labels_whose_gold_never_holds() -> None:
     cells = [
-        SliceCounts(1, "chat", "asks", Counts(tp=1, fp=1, fn=0, tn=0)),
-        SliceCounts(2, "chat", "asks", Counts(tp=1, fp=0, fn=2, tn=0)),
-        SliceCounts(1, "chat", "got", Counts(tp=0, fp=9, fn=0, tn=9)),
+        SliceCounts(1, "chat", "asks", Counts(tp=1, fp=1, fn=0, tn=0), NOTHING),
+        SliceCounts(2, "chat", "asks", Counts(tp=1, fp=0, fn=2, tn=0), NOTHING),
+        SliceCounts(1, "chat", "got", Counts(tp=0, fp=9, fn=0, tn=9), NOTHING),
     ]
     assert by_label(cells) == {"asks": Quality(2 / 3, 1 / 2, 4 / 7)}
     assert macro_average(cells) == pytest.approx(Quality(2 / 3, 1 / 2, 4 / 7))

@@ -29,6 +29,7 @@ from tests.support import (
     model_row,
     promotion_row,
     round_row,
+    sample_row,
     teacher_score,
     text_row,
     threshold_row,
@@ -91,7 +92,8 @@ def enter(lake: Lake, bundles: Mapping[str, str]) -> Callable[..., str]:
     def register(student: str, **of_round: Any) -> str:
         model_id, later = name(student), NEW_YEAR + timedelta(days=len(made))
         made.append(model_id)
-        row = model_row(model_id, LABELS, teacher_id=TEACHER, path=bundles[student], created_at=later)
+        row = model_row(model_id, LABELS, teacher_id=TEACHER, path=bundles[student], created_at=later,
+                        round_id=f"{model_id}/01")  # fmt: skip
         add(lake, tables.MODELS, row)
         add(lake, tables.THRESHOLDS, *[threshold_row(model_id, label, 0.5) for label in LABELS])
         add(lake, tables.ROUNDS, round_row(model_id, f"{model_id}/01", **of_round))
@@ -207,6 +209,73 @@ def test_a_gate_day_that_the_teacher_did_not_score_lets_nothing_pass(lake: Lake,
         do(promote.JOB, context_for(lake))
     do(promote.JOB, context_for(lake, gate={"rare": "accept"}))
     assert in_force(lake) == {"praise": (name("good"), 1, ())}
+
+
+def learn(lake: Lake, student: str, *texts: str) -> None:
+    add(lake, tables.ROUND_SAMPLES, *[sample_row(f"{name(student)}/01", text) for text in texts])
+
+
+def counted(lake: Lake, purpose: str, student: str = "good") -> dict[Any, int]:
+    """How many texts were counted for the label `asks` on each gate day, when a student was judged."""
+    wanted = (purpose, "asks", "teacher", f"gate/{name(student)}/1")
+    columns = ("purpose", "label", "gold", "round_id")
+    rows = [row for row in lake.rows(tables.EVALUATIONS) if tuple(row[column] for column in columns) == wanted]
+    return {row["dt"]: sum(row[f"text_{cell}"] for cell in ("tp", "fp", "fn", "tn")) for row in rows}
+
+
+@pytest.mark.parametrize("by_heart", [False, True])
+def test_texts_that_training_saw_on_earlier_days_do_not_count_at_the_gate(
+    lake: Lake, enter: Callable[..., str], by_heart: bool
+) -> None:
+    enter("no_x")  # which is right about y, said again and again, and of the 6th about nothing else that asks
+    add(lake, tables.TEXTS, *[text_row(f"again{k}", "y40", dt=day(4)) for k in range(90)])
+    target = {"asks": {"target": {"precision": 0.8, "recall": 0.6}}}
+    context = context_for(lake, {"praise": {"scenes": ["live_chat"], "labels": target}})
+    if by_heart:
+        learn(lake, "no_x", *[f"y{n}{k}" for n in (4, 5) for k in range(5)])
+        with pytest.raises(GateError, match=r"asks on 2026-03-06.*recall 0\.000"):
+            do(promote.JOB, context)
+        assert counted(lake, "gate", "no_x") == {day(4): 10, day(5): 15}
+    else:
+        do(promote.JOB, context)
+        assert in_force(lake) == {"praise": (name("no_x"), 1, ())}
+        assert counted(lake, "gate", "no_x") == {day(4): 15, day(5): 20}
+
+
+def test_the_candidate_and_the_student_in_force_are_judged_on_texts_that_are_new_to_both(
+    lake: Lake, enter: Callable[..., str]
+) -> None:
+    enter("good")
+    learn(lake, "good", "y40", "y41", "n50")
+    do(promote.JOB, context_for(lake))
+    enter("late")
+    learn(lake, "late", "y41", *[f"z5{k}" for k in range(5)])  # all that it is wrong about
+    do(promote.JOB, context_for(lake))
+    assert counted(lake, "gate", "late") == counted(lake, "live", "late") == {day(4): 13, day(5): 14}
+    assert in_force(lake) == {"praise": (name("late"), 1, ())}
+
+
+def test_the_gate_counts_the_texts_of_its_own_draw_alone(lake: Lake, enter: Callable[..., str]) -> None:
+    enter("good")
+    own = context_of(lake, tasks=TASKS, rounds=DAYS, gate={"min_positives": 1}, teacher_scoring={"gate_texts": 9})
+    do(promote.JOB, own)
+    assert sum(counted(lake, "gate").values()) == 9
+
+
+def test_what_the_gate_leaves_out_or_cannot_know_is_told(
+    lake: Lake, enter: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter("good")
+    context = context_for(lake)
+    said: list[str] = []
+    monkeypatch.setattr(context.reporter, "say", said.append)
+    do(promote.JOB, context)
+    assert said == [f"  praise: the rows of {name('good')}/01 were removed: texts that it learnt from count"]
+    learn(lake, "good", "y40", "elsewhere")
+    enter("late")
+    learn(lake, "late", *[f"z5{k}" for k in range(5)])
+    do(promote.JOB, context)
+    assert "  praise: 6 of 35 texts drawn of the gate days were learnt from on earlier days: not counted" in said
 
 
 def test_annotators_are_heard_on_the_gate_days(lake: Lake, enter: Callable[..., str]) -> None:

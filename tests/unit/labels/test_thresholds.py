@@ -11,7 +11,9 @@ from jobs.labels import thresholds
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
+from models import digests
 from models.errors import DataError
+from models.rounds.hash_draw import draw_order
 from tests.sealed import seal_by_first_letter
 from tests.support import (
     add,
@@ -21,6 +23,7 @@ from tests.support import (
     do,
     fill,
     model_row,
+    sample_row,
     teacher_score,
     text_row,
     threshold_row,
@@ -69,7 +72,7 @@ def lake(bare_lake: Callable[..., Lake], bundle: str) -> Lake:
         tables.TEXTS: [text_row("a-train"), text_row("t", dt=day(3)), text_row("a-gate", dt=day(4))],
         tables.TEACHER_SCORES: [teacher_score(TEACHER, "t", 0.99, 0.01)],
         tables.MODELS: [
-            model_row(STUDENT, ["asks", "got"], teacher_id=TEACHER, path=bundle),
+            model_row(STUDENT, ["asks", "got"], teacher_id=TEACHER, path=bundle, round_id="praise/bow/01"),
             model_row(TEACHER, ["asks", "got"], role="teacher"),
         ],
         tables.THRESHOLDS: [
@@ -112,6 +115,23 @@ def test_the_evidence_is_that_of_the_threshold_days_and_its_worst_day_is_kept(la
     assert (row["precision"], row["recall"], row["worst_precision"], row["worst_recall"]) == (1, 1, 1, 1)
     assert 0 < row["precision_low"] < 1
     assert row["precision_high"] == pytest.approx(1)
+
+
+def test_what_the_student_learnt_from_on_earlier_days_is_no_evidence(lake: Lake) -> None:
+    add(lake, tables.ROUND_SAMPLES, *[sample_row("praise/bow/01", text) for text in ("a0", "a1", "e0")])
+    add(lake, tables.ROUND_SAMPLES, sample_row("praise/bow/other", "a2"))
+    do(thresholds.JOB, context_for(lake))
+    assert found(lake, STUDENT, "positives", scene="*", label="asks") == [(4,)]
+
+
+def test_a_student_is_searched_on_the_draw_of_the_threshold_days_alone(lake: Lake) -> None:
+    """Every text was scored, for whatever reason; three are drawn."""
+    texts = [f"{letter}{n}" for letter, (_, count, _, _) in EVIDENCE.items() if letter != "t" for n in range(count)]
+    numbers = dict(zip(texts, draw_order([digests.of_text(text) for text in texts], 1).tolist(), strict=True))
+    asking = [text for text in sorted(texts, key=lambda one: numbers[one])[:3] if text[0] in "abd"]
+    scored_by = context_of(lake, **SETTINGS, teacher_scoring={"threshold_texts": 3})
+    do(thresholds.JOB, scored_by)
+    assert found(lake, STUDENT, "positives", scene="*", label="asks") == [(len(asking),)]
 
 
 def test_a_text_that_is_said_a_hundred_times_is_one_piece_of_evidence(lake: Lake) -> None:

@@ -10,13 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import DataError
-from models.evaluation.metrics import Quality
+from models.evaluation.figures import Averaged, Figure
+from models.evaluation.metrics import Counts, Quality
+from models.evaluation.sliced_metrics import Agreement
 from models.rounds.date_layout import PARTS, DateLayout, RoundSettings, lay_out
-from models.rounds.round_decision import decide, loses, seed_margin, weak_teacher
+from models.rounds.round_decision import decide, loses, qualities_to_judge, seed_margin, weak_teacher
 from models.tasks import Target
 
 SMALL = RoundSettings(threshold_days=1, test_days=2, gate_days=3, min_train_days=2)
 FIRST = date(2026, 1, 1)
+LABELS = ("asks", "got", "gone")
 
 
 def members(layout: DateLayout, days: list[date]) -> dict[str, list[date]]:
@@ -91,21 +94,23 @@ def test_a_round_that_reaches_every_target_is_promoted_even_the_last() -> None:
         assert decide(number, GOOD, TARGETS, SMALL).action == "promote"
 
 
+def figure(model: str, gold: str, part: str, f1: float) -> Figure:
+    return Figure(model, gold, part, "occurrence", Averaged("macro", 2, 0, Quality(f1, f1, f1)))
+
+
 @pytest.mark.parametrize(
     ("teacher", "undistilled", "found"),
     [(0.8, 0.7, None), (0.7, 0.7, (0.7, 0.7)), (0.4, 0.8, (0.4, 0.8)), (None, 0.7, None), (0.8, None, None)],
 )
+@pytest.mark.parametrize("part", ["test_unseen", "test_chosen"])
 def test_a_teacher_that_annotators_agree_with_no_more_than_with_a_student_alone_is_told(
-    teacher: float | None, undistilled: float | None, found: tuple[float, float] | None
+    teacher: float | None, undistilled: float | None, found: tuple[float, float] | None, part: str
 ) -> None:
-    rows = [
-        {"model": model, "gold": gold, "part": part, "f1": f1}
-        for model, f1 in (("teacher", teacher), ("undistilled", undistilled))
-        if f1 is not None
-        for gold, part in (("human", "test_unseen"),)
-    ]
-    elsewhere = [{"model": "teacher", "gold": "human", "part": "test", "f1": 0.0}]
-    assert weak_teacher([*rows, *elsewhere]) == found
+    both = (("teacher", teacher), ("undistilled", undistilled))
+    rows = [figure(model, "human", part, f1) for model, f1 in both if f1 is not None]
+    elsewhere = [figure("teacher", "human", "test", 0.0), figure("undistilled", "human", "test_seen", 0.9)]
+    weak = weak_teacher([*rows, *elsewhere])
+    assert (None if weak is None else tuple(one.f1 for one in weak)) == found
 
 
 @pytest.mark.parametrize("short", [Quality(0.79, 0.9, 0.8), Quality(0.9, 0.69, 0.8), None])
@@ -136,11 +141,10 @@ def test_a_better_round_is_never_decided_worse(number: int, shares: list[tuple[f
         assert decide(number, better, TARGETS, SMALL).action == "promote"
 
 
-def both_f1(teacher: tuple[float, float], human: tuple[float, float] | None = None) -> list[dict[str, object]]:
-    counted = {("teacher", "test"), ("human", "test_unseen")}
+def both_f1(teacher: tuple[float, float], human: tuple[float, float] | None = None) -> list[Figure]:
     pairs = {"teacher": teacher} | ({"human": human} if human else {})
     return [
-        {"model": model, "gold": gold, "part": part, "f1": f1 if (gold, part) in counted else 0.5}
+        figure(model, gold, part, f1 if part == "test_unseen" else 0.5)
         for gold, both in pairs.items()
         for part in ("test", "test_unseen")
         for model, f1 in zip(("student", "undistilled"), both, strict=True)
@@ -160,7 +164,7 @@ def both_f1(teacher: tuple[float, float], human: tuple[float, float] | None = No
     ],
 )
 def test_a_student_loses_where_it_is_below_its_undistilled_baseline_by_more_than_noise(
-    metrics: list[dict[str, object]], positives: list[int], lost: str | None
+    metrics: list[Figure], positives: list[int], lost: str | None
 ) -> None:
     row_counts = {"train": 9} | {f"human_positives/{at}": count for at, count in enumerate(positives)}
     reason = loses(metrics, row_counts, RoundSettings(undistilled_margin=0.01, seed_deviation=0))
@@ -182,8 +186,55 @@ def test_a_scheme_without_gain_loses_by_seeds_once_in_twenty(deviation: float, s
 
 
 def test_a_student_that_was_never_judged_must_not_be_in_force() -> None:
-    for metrics in ([], both_f1((0.9, 0.8))[:1], both_f1((0.9, 0.8))[1:]):
+    both = both_f1((0.9, 0.8))
+    for metrics in ([], [both[0], both[2]], [both[1], both[3]]):
         assert "scored no text" in str(loses(metrics, {"test": 0}, RoundSettings()))
+
+
+def test_with_too_few_unseen_texts_seen_ones_decide_and_the_reason_says_so() -> None:
+    figures = [
+        figure(model, "teacher", part, f1)
+        for model, of_unseen, of_all in (("student", 0.5, 0.9), ("undistilled", 0.9, 0.5))
+        for part, f1 in (("test_unseen", of_unseen), ("test", of_all))
+    ]
+    counts = {"test_unseen_positives": 20}
+    assert "on unseen texts of the test days is below" in str(loses(figures, counts, RoundSettings()))
+    few = {"test_unseen_positives": 19}
+    assert loses(figures, few, RoundSettings()) is None
+    swapped = [figure(one.model, one.gold, one.part, 1 - one.f1) for one in figures]
+    assert "also seen ones" in str(loses(swapped, few, RoundSettings()))
+
+
+def test_annotated_texts_that_were_not_drawn_are_compared_on_where_none_was_drawn() -> None:
+    teacher = both_f1((0.9, 0.8))
+    chosen = [figure("student", "human", "test_chosen", 0.5), figure("undistilled", "human", "test_chosen", 0.8)]
+    counts = {"human_positives/a": 0, "human_positives_chosen/a": 400}
+    assert "not drawn by hash" in str(loses([*teacher, *chosen], counts, RoundSettings()))
+    assert loses([*teacher, *chosen], {"human_positives/a": 400}, RoundSettings()) is None, "counted elsewhere"
+
+
+COUNTS = st.builds(Counts, *[st.integers(0, 9)] * 4)
+AGREEMENTS = st.dictionaries(st.sampled_from(LABELS), st.builds(Agreement, COUNTS, COUNTS))
+
+
+@given(AGREEMENTS, AGREEMENTS, st.integers(1, 9))
+def test_a_label_is_judged_on_unseen_texts_unless_these_are_few_and_there_are_more(
+    unseen: dict[str, Agreement], every: dict[str, Agreement], least: int
+) -> None:
+    qualities, on_all = qualities_to_judge(unseen, every, least)
+    for label in LABELS:
+        few = unseen[label].distinct.positives if label in unseen else 0
+        more = every[label].distinct.positives if label in every else 0
+        assert (label in on_all) == (few < least and more > few)
+        judged = every.get(label) if label in on_all else unseen.get(label)
+        assert qualities.get(label) == (judged.counts.quality if judged else None)
+
+
+def test_labels_that_were_judged_on_seen_texts_are_named() -> None:
+    promoted = decide(1, GOOD, TARGETS, SMALL, None, ["got"])
+    stopped = decide(2, {"got": GOOD["got"]}, TARGETS, SMALL, None, ["asks", "gone"])
+    assert promoted.reason.endswith("(too few of got: on texts seen in training too)")
+    assert stopped.reason.endswith("asks (too few of asks: on texts seen in training too)")
 
 
 def test_where_the_teacher_finds_no_positive_nobody_loses() -> None:
