@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udfs.annotation_parsing import AnnotationFiles, AnnotationSettings
+from udfs.annotation_settings import AnnotationFiles, AnnotationSettings
 from udfs.readers import json_array
 from udfs.readers.reading import read_spans
 from udfs.readers.record_spans import MAX_RECORD_BYTES, RecordSpan, RejectedError
