@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from jobs.ingestion import driver_load, load_checks, repetitions, spark_load
 from jobs.ingestion.arrival import Arrival
 from jobs.ingestion.driver_load import MarkedRows
-from jobs.ingestion.load_plan import COMMITTED, Batch, LoadPlan, NewFile, missing_files, plan, plan_batch
+from jobs.ingestion.load_plan import COMMITTED, Batch, LoadPlan, NewFile, plan, plan_batch
 from jobs.ingestion.load_rows import batch_rows
+from jobs.ingestion.source_files import missing_files
 from jobs.ingestion.spark_load import MarkedFrame
 from jobs.lake import loads, tables
 from jobs.runtime.context import Context
