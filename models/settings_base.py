@@ -6,12 +6,26 @@ A union by `kind` has one model for each kind, so that a key of another kind is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 LabelRef = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,63}\.)?[a-z][a-z0-9_]{0,63}$")]
+
+
+def _from_home(place: str) -> str:
+    if place != "~" and not place.startswith("~/"):
+        return place
+    try:
+        return str(Path(place).expanduser())
+    except RuntimeError:
+        raise ValueError("~ is the home folder, and this user has none; write the path out") from None
+
+
+Place = Annotated[str, AfterValidator(_from_home)]
+"""A path, in which `~` is the home folder, or a URI."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
