@@ -19,7 +19,7 @@ from models.rounds.date_layout import DateLayout, Part, RoundSettings
 from models.rounds.hash_draw import Draw
 from models.rounds.promotion_gate import GateSettings
 from models.serving.engine import EngineKind
-from models.settings_base import Frozen, Name, Place
+from models.settings_base import Frozen, Identifier, Name, Place
 from models.tasks import EVERY_TASK, TaskSettings
 from models.text.rules import CleaningSettings
 from udfs.annotation_parsing import AnnotationSettings
@@ -29,7 +29,7 @@ from udfs.readers.sources import IngestSettings, SourceSettings
 class LakeSettings(Frozen):
     """Where the tables live: one schema of the session's catalog."""
 
-    schema_name: Name = Field("pingti", description="The schema of the session's catalog that holds the tables.")
+    schema_name: Identifier = Field("pingti", description="The schema of the session's catalog that holds the tables.")
     location: Place | None = Field(
         "build/warehouse",
         description="The folder of the tables, one each: a path or a URI (`s3://…`); `null` leaves the place to the "
@@ -172,6 +172,12 @@ class Settings(Frozen):
     @model_validator(mode="after")
     def _names_hold(self) -> Settings:
         label_dependencies.order(self.tasks)
+        columns: dict[str, str] = {}  # of label_wide; SQL takes capital letters for small ones
+        for name, one in self.tasks.items():
+            for label in one.labels:
+                column = f"{name}_{label}"
+                if (other := columns.setdefault(column.casefold(), f"{name}.{label}")) != f"{name}.{label}":
+                    raise ValueError(f"{name}.{label} and {other} would both be {column} in label_wide; rename one")
         for rule in self.cleaning.rules:
             task = self.tasks.get(rule.task)
             if (rule.task != EVERY_TASK and task is None) or (task and rule.label and rule.label not in task.labels):

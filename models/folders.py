@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -38,6 +39,17 @@ def home_cache() -> Path:
     if made.st_uid == os.getuid() and stat.S_ISDIR(made.st_mode) and not made.st_mode & 0o022:
         return folder
     return Path(tempfile.mkdtemp(prefix="pingti-"))
+
+
+def safe_name(name: str) -> str:
+    """A name of letters, digits, `_`, `.` and `-` for a folder, another one for every name: paths may become URIs."""
+    plain = name.replace("/", "-")
+    if _PLAIN.fullmatch(plain):
+        return plain
+    return f"{_OTHERS.sub('', plain).strip('-.')}-{digests.of_bytes(name.encode())[:12]}".lstrip("-")
+
+
+_PLAIN, _OTHERS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*"), re.compile(r"[^A-Za-z0-9_.-]")
 
 
 def _home() -> Path | None:
