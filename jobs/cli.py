@@ -66,6 +66,18 @@ def init(settings: SettingsOption = None, plan: PlanOption = False) -> None:
 
 
 @app.command(epilog=EXIT_CODES)
+def check(settings: SettingsOption = None, plan: PlanOption = False) -> None:
+    """What a run would meet: files as they would be read, bases, Java, disk. Seconds, no Spark, nothing is made."""
+    from jobs.operations.check import check as look
+
+    found = look(load_settings(settings))
+    for line in found.lines:
+        typer.echo(line)
+    if found.problems:
+        raise found.problems[0]
+
+
+@app.command(epilog=EXIT_CODES)
 def ingest(
     settings: SettingsOption = None,
     plan: PlanOption = False,
