@@ -39,7 +39,8 @@ def execute(context: Context, work: LoadPlan) -> Done | None:
                     raise
                 raise type(failure)(f"{failure}. That is of this batch: {did} before it are loaded") from None
             did += 1
-        refused += [f"{file.survey.path} ({file.survey.refused})" for file in batch.files if file.survey.refused]
+        surveys = [file.survey for file in batch.files if file.survey.refused]
+        refused += [f"{survey.path} ({survey.refused}: {survey.detail})" for survey in surveys]
     told = {name: counts[name] for name in COUNTS}
     reason, error = _problems(refused, work.missing)
     if error is None and not did:
