@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from zoneinfo import ZoneInfo
 from jobs.runtime import environment
 from jobs.settings import Settings
 from models.errors import DataError, PingtiError
+from models.teachers.checkpoint_files import expect_base
 from udfs.readers.files import SizedFile, open_file, sized_files
 from udfs.readers.formats import DELIMITED, FORMATS
 from udfs.readers.reading import read_range
 from udfs.readers.record_spans import RejectedError
 from udfs.readers.sources import RecordLimits, SourceSettings
 from udfs.readers.survey import survey
+from udfs.storage import is_uri, without_file_scheme
 
 FIRST_RECORDS = 1000
 """Of the newest file of a source; so many are read."""
@@ -57,13 +60,15 @@ class Findings:
 
 
 def check(settings: Settings) -> Findings:
-    """Look at the machine and at each source."""
+    """Look at the machine, at what teachers begin as, and at each source."""
     found = Findings()
     found.attempt("settings", lambda: _told_settings(settings))
     found.attempt("java", _java)
     location = settings.lake.location
     place = Path(location) if location and "://" not in location else Path()
     found.attempt("disk", lambda: _disk(place))
+    for base in sorted({task.teacher.source for task in settings.tasks.values() if task.teacher.source}):
+        found.attempt("teacher.from", partial(_base, base))
     for name, source in settings.sources.items():
         _look_at_source(found, name, source, settings)
     return found
@@ -79,6 +84,15 @@ def _java() -> str:
     environment.check_java()
     environment.temporary_folder([])
     return f"there, {environment.MIN_JAVA} or newer"
+
+
+def _base(base: str) -> str:
+    """The files of a base that is a folder; its weights are held to its vocabulary and its texts when it is trained."""
+    folder = Path(without_file_scheme(base))
+    if is_uri(base) or not folder.is_dir():
+        return f"{base}, no folder of this machine, is read when a teacher is trained"
+    expect_base(folder)
+    return f"{base} holds whole weights and a config.json"
 
 
 def _disk(place: Path) -> str:

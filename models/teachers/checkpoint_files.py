@@ -11,6 +11,7 @@ _WEIGHTS, _INDEX, _CONFIG = "model.safetensors", "model.safetensors.index.json",
 _POINTER = b"version https://git-lfs"
 _LARGEST_HEADER = 100_000_000  # what safetensors itself reads at most
 
+SAVE_IT = "open the model in Transformers and save it with save_pretrained, tokenizer too, and name that folder"
 Kind = type[SettingsError | BundleError]
 
 
@@ -33,6 +34,11 @@ def expect_checkpoint(folder: Path, kind: Kind, remedy: str) -> None:
             raise kind(f"{file}: {problem}, expected a whole safetensors file; copy it again")
     if not (folder / _CONFIG).is_file():
         raise kind(f"{folder}: holds no {_CONFIG}, expected a Hugging Face model; {remedy}")
+
+
+def expect_base(folder: Path) -> None:
+    """Raise `SettingsError` unless the folder of a base holds what `expect_checkpoint` asks for."""
+    expect_checkpoint(folder, SettingsError, SAVE_IT)
 
 
 def _weight_files(folder: Path, kind: Kind, remedy: str) -> list[Path]:

@@ -21,7 +21,7 @@ from models.teachers.checkpoint_checks import (
     without_wrapper,
     wrapper_of,
 )
-from models.teachers.checkpoint_files import expect_checkpoint
+from models.teachers.checkpoint_files import SAVE_IT, expect_base, expect_checkpoint
 
 
 def load(folder: Path) -> tuple[Any, Any, list[str]]:
@@ -88,7 +88,6 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
 
 
-_SAVE_IT = "open the model in Transformers and save it with save_pretrained, tokenizer too, and name that folder"
 _PROBLEMS: dict[TaskKind, str] = {
     "multi_label": "multi_label_classification",
     "multi_class": "single_label_classification",
@@ -109,7 +108,7 @@ def load_base(base: str | Path, labels: tuple[str, ...], kind: TaskKind = "multi
     """
     local = Path(base).is_dir()
     if local:
-        expect_checkpoint(Path(base), SettingsError, _SAVE_IT)
+        expect_base(Path(base))
     name, options = _named(base)
     head = {
         "num_labels": len(labels),
@@ -133,7 +132,7 @@ def load_base(base: str | Path, labels: tuple[str, ...], kind: TaskKind = "multi
     except OSError as error:
         if local:
             raise SettingsError(
-                f"teacher.from: {base} cannot be read as a model ({_line(error)}); {_SAVE_IT}"
+                f"teacher.from: {base} cannot be read as a model ({_line(error)}); {SAVE_IT}"
             ) from error
         raise EnvError(
             f"teacher.from: {base} is no local folder and could not be read from the hub "

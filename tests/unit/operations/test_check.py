@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from jobs import cli
 from jobs.operations.check import check, masked
 from jobs.settings_file import load
-from models.errors import DataError, EnvError
+from models.errors import DataError, EnvError, SettingsError
 
 COLUMNS = {"source_id": "id", "text": "text", "event_time": "at"}
 TASKS = {"praise": {"scenes": ["chat"], "labels": {"asks": {}, "got": {}}}}
@@ -80,6 +80,21 @@ def test_the_command_ends_with_the_first_problems_code(tmp_path: Path, monkeypat
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     ended = CliRunner().invoke(cli.app, ["check", "--settings", str(file)])
     assert isinstance(ended.exception, EnvError)
+
+
+def test_a_base_that_is_no_whole_model_is_told(tmp_path: Path) -> None:
+    put(tmp_path, line("好"))
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    tasks = {"praise": TASKS["praise"] | {"teacher": {"from": str(base)}}}
+    found = check(load(None, settings(tmp_path) | {"tasks": tasks}))
+    assert [type(problem) for problem in found.problems] == [SettingsError]
+    assert "Git LFS pointer" in str(found.problems[0])
+    tasks = {"praise": TASKS["praise"] | {"teacher": {"from": "hfl/rbt3@main"}}}
+    found = check(load(None, settings(tmp_path) | {"tasks": tasks}))
+    assert found.problems == []
+    assert "hfl/rbt3@main, no folder of this machine" in "\n".join(found.lines)
 
 
 def test_a_short_text_is_masked_as_far_as_it_goes() -> None:
