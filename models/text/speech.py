@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from models.text.characters import FOLDING, compatible, has_newer
 
@@ -38,7 +39,14 @@ def repeat_folder(times: int) -> Step:
     phrase = f"({_ORDINARY}{{2,{_LONGEST_PHRASE}}}?)"
     kept = rf"({phrase}(?:{_BETWEEN}\2){{{times - 1}}})"
     pattern = re.compile(rf"{kept}(?:{_BETWEEN}\2)+")
-    return lambda text: pattern.sub(r"\1", text)
+
+    def fold(text: str) -> str:
+        # Each repetition has a pair of neighbours that stood before: most texts have too few, and the pattern is slow.
+        if len(text) - 1 - len(set(pairwise(text))) < times:
+            return text
+        return pattern.sub(r"\1", text)
+
+    return fold
 
 
 def _plain(name: str) -> str:

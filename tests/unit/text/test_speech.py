@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.text.rules import Cleaner, CleaningSettings
+from models.text.speech import repeat_folder
 
 
 def cleaned(text: str, **options: Any) -> str:
@@ -69,6 +71,16 @@ def test_a_phrase_in_a_row_is_never_longer_than_the_setting_says(phrase: str, ti
 @pytest.mark.parametrize("text", ["<|" * 500_000, "<|a" * 300_000, "[ " * 500_000, "ab" * 500_000, "a1b " * 300_000])
 def test_a_hostile_text_ends(text: str) -> None:
     assert len(cleaned(text, **ALL)) <= 256
+
+
+@given(st.text("ab, 1好", max_size=14), st.integers(1, 3))
+@settings(max_examples=600, deadline=None)
+def test_a_phrase_that_is_repeated_too_often_is_found_wherever_it_stands(text: str, kept: int) -> None:
+    folded = repeat_folder(kept)(text)
+    for start, length in product(range(len(text)), range(2, 8)):
+        phrase = text[start : start + length]
+        if len(phrase) == length and phrase * (kept + 1) in text and not set(phrase) & set("10"):
+            assert folded != text
 
 
 def test_a_tag_that_could_be_no_word_in_brackets_is_refused() -> None:
