@@ -22,7 +22,7 @@ from models.serving.engine import EngineKind
 from models.settings_base import Frozen, Identifier, Name, Place
 from models.tasks import EVERY_TASK, TaskSettings
 from models.text.rules import CleaningSettings
-from udfs.annotation_parsing import AnnotationSettings
+from udfs.annotation_settings import AnnotationSettings
 from udfs.readers.sources import IngestSettings, SourceSettings
 
 

@@ -1,106 +1,50 @@
-"""Human labels out of files, on the executors: each record becomes an annotation, or is set aside with its reason."""
+"""Human labels out of files, on the executors: each record becomes its annotations, or is set aside with its reason."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pyarrow as pa
-from pydantic import Field
 
 from models import digests
-from models.settings_base import Frozen, Name
 from models.text.rules import Cleaner, CleaningSettings
+from udfs.annotation_settings import COLUMNS, AnnotationFiles, AnnotationSettings
+from udfs.annotation_shapes import Answer, Said, Shaping, answers
+from udfs.annotation_values import day_of, label_names, spoken_at, string
 from udfs.cleaning import cleaner_of
-from udfs.readers.dialects import DIALECTS, Dialect, DialectSetting
 from udfs.readers.formats import DELIMITED, FORMATS
 from udfs.readers.reading import in_batches, read_spans
 from udfs.readers.record_spans import RejectedError
 from udfs.readers.records import check_characters
 from udfs.readers.sources import RecordLimits
 from udfs.readers.spreadsheet_cells import unescaped
-from udfs.readers.text_encoding import UTF_8, Encoding
-from udfs.readers.times import TIME_FORMS, TimeForm, moment
 
 ANNOTATION_FILES_DDL = "file string, format string"
 PARSED = pa.schema([
     ("file", pa.string()), ("position", pa.int64()), ("length", pa.int64()), ("sha256", pa.string()),
-    ("raw", pa.binary()), ("reason", pa.string()), ("detail", pa.string()), ("task", pa.string()),
-    ("label", pa.string()), ("value", pa.bool_()), ("annotator", pa.string()),
+    ("raw", pa.binary()), ("reason", pa.string()), ("detail", pa.string()), ("part", pa.int64()),
+    ("task", pa.string()), ("label", pa.string()), ("value", pa.bool_()), ("annotator", pa.string()),
     ("annotated_at", pa.timestamp("us", tz="UTC")), ("text_id", pa.string()), ("source", pa.string()),
-    ("source_id", pa.string()), ("text_hash", pa.string()),
+    ("source_id", pa.string()), ("text_hash", pa.string()), ("day", pa.date32()),
 ])  # fmt: skip
+"""A row an annotation; `part` counts those of a record. A record that is set aside, or says nothing, has one row
+without a label; only the former has a `reason`."""
 REASON_PREFIX = "annotation_"
 """What the reasons in `rejected` begin with where an annotation was set aside, not a text."""
-_VALUES = {"1": True, "true": True, "yes": True, "y": True, "是": True} | {
-    "0": False, "false": False, "no": False, "n": False, "否": False,
-}  # fmt: skip
-
-AnnotationColumn = Literal[
-    "task", "label", "value", "annotator", "annotated_at", "text_id", "source", "source_id", "text", "text_b"
-]
-_COLUMNS: tuple[AnnotationColumn, ...] = get_args(AnnotationColumn)
-_STRINGS = tuple(name for name in _COLUMNS if name not in ("value", "annotated_at"))
+_STRINGS = tuple(name for name in COLUMNS if name not in ("label", "value", "annotated_at", "dt", "event_time"))
 Batches = Iterator[pa.RecordBatch]
-
-
-class AnnotationSettings(Frozen):
-    """What files of human labels look like, where their columns are not called as ours.
-
-    A row needs a `value` (true or false): in the file, or here.
-    """
-
-    columns: Mapping[AnnotationColumn, str] = Field(
-        default_factory=dict, description="Our name of a column to the file's; a column that is named has to be there."
-    )
-    constants: Mapping[AnnotationColumn, str] = Field(default_factory=dict, description="Fixed values of ours.")
-    labels: Mapping[str, Name] = Field(default_factory=dict, description="The file's name of a label to ours.")
-    time_format: TimeForm | None = Field(None, description=TIME_FORMS)
-    dialect: DialectSetting | None = Field(None, description=DIALECTS)
-    encoding: Encoding = Field(UTF_8, description="The encoding of files of text.")
-
-
-@dataclass(frozen=True, slots=True)
-class AnnotationFiles:
-    """Files of annotations in one format, as the settings describe them (a `FileLayout`).
-
-    A column that the settings name has to be there; one that is called as ours is read where it is.
-    """
-
-    format: str
-    settings: AnnotationSettings
-
-    @property
-    def encoding(self) -> Encoding:
-        """That of the settings, but for a format that has one of its own."""
-        return self.settings.encoding if FORMATS[self.format].is_text else UTF_8
-
-    @property
-    def dialect(self) -> Dialect | None:
-        """That of the settings."""
-        return self.settings.dialect
-
-    @property
-    def required_columns(self) -> Sequence[str]:
-        """The columns that the settings name."""
-        return [theirs for ours, theirs in self.settings.columns.items() if ours not in self.settings.constants]
-
-    @property
-    def optional_columns(self) -> Sequence[str]:
-        """Our own names of what the settings do not speak of."""
-        return [name for name in _COLUMNS if name not in {*self.settings.columns, *self.settings.constants}]
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotationRules:
-    """What makes a record an annotation.
+    """What makes a record annotations.
 
     Attributes:
         settings: The files' names for ours.
         labels: Of each task.
-        timezone: Of times without an offset.
+        timezone: Of times without an offset, and of days.
         limits: What times are taken: a wrong clock would speak against every later answer.
     """
 
@@ -124,81 +68,113 @@ def annotation_parser(rules: AnnotationRules, cleaning: CleaningSettings) -> Cal
 
 
 def parse_file(path: str, file_format: str, rules: AnnotationRules, cleaner: Cleaner) -> Iterator[dict[str, Any]]:
-    """The rows of a file, one a record; `position` is the record's number."""
-    layout = AnnotationFiles(file_format, rules.settings)
+    """The rows of a file, at least one a record; `position` is the record's number."""
+    layout = AnnotationFiles(file_format, rules.settings, frozenset().union(*rules.labels.values()))
     surrogate_reason = FORMATS[file_format].surrogate_reason(layout.encoding)
+    headed = file_format in DELIMITED or not FORMATS[file_format].is_text
     for number, span in enumerate(read_spans(path, layout)):
         row = {"file": path, "position": number, "length": span.length, "sha256": span.sha256, "raw": span.head}
         try:
             record = span.parse()
             if file_format in DELIMITED:
-                record = {name: unescaped(value) for name, value in record.items()}
-            yield row | parse_record(record, rules, cleaner, surrogate_reason)
+                record = {name: unescaped(value) if value else value for name, value in record.items()}
+            parts = parse_record(record, rules, cleaner, surrogate_reason, headed=headed)
+            for part, annotation in enumerate(parts or [{}]):
+                # A record of many annotations is kept with the first.
+                yield row | {"part": part, "raw": row["raw"] if not part else None} | annotation
         except RejectedError as rejected:
-            yield row | {"reason": f"{REASON_PREFIX}{rejected.reason}", "detail": rejected.detail}
+            yield row | {"part": 0, "reason": f"{REASON_PREFIX}{rejected.reason}", "detail": rejected.detail}
 
 
 def parse_record(
-    record: Mapping[str, Any], rules: AnnotationRules, cleaner: Cleaner, surrogate_reason: str
-) -> dict[str, Any]:
-    """The columns of an annotation.
+    record: Mapping[str, Any], rules: AnnotationRules, cleaner: Cleaner, surrogate_reason: str, *, headed: bool = False
+) -> list[dict[str, Any]]:
+    """The columns of a record's annotations, each label once an answer; none where it says nothing.
 
     Raises:
-        RejectedError: with `unknown_label`, `wrong_value`, `wrong_time` or `incomplete`; or, for values that no column
-            can take, `wrong_type`, `nul_character` or the reason given for surrogates.
+        RejectedError: for the whole record, with `unknown_label`, `wrong_value`, `wrong_time`, `incomplete` or
+            `label_of_part`; or, for values that no column can take, `wrong_type`, `nul_character` or the reason given
+            for surrogates.
     """
-    values = _named(record, rules.settings)
-    for name, value in values.items():
+    shaping = Shaping(rules.settings, rules.labels, headed)
+    for name, value in shaping.named(record).items():
         if isinstance(value, str):
             check_characters(name, value, surrogate_reason)
-    strings = {name: _string(name, values[name]) for name in _STRINGS}
-    task, label = strings["task"], strings["label"]
-    label = rules.settings.labels.get(label, label) if label else label
-    if not task or label not in rules.labels.get(task, ()):
-        raise RejectedError("unknown_label", "no such label of such a task is in the settings")
-    value = None if isinstance(values["value"], list | dict) else _VALUES.get(str(values["value"]).strip().lower())
-    if value is None:
-        raise RejectedError("wrong_value", f"value is none of {', '.join(_VALUES)}")
+    rows: list[dict[str, Any]] = []
+    for answer in answers(record, shaping):
+        if labels := _labels(answer, rules, surrogate_reason):
+            told = _told(answer, rules, cleaner, surrogate_reason)
+            rows += [{"task": task, "label": label, "value": value} | told for (task, label), value in labels.items()]
+    return rows
+
+
+def _labels(answer: Answer, rules: AnnotationRules, surrogate_reason: str) -> dict[tuple[str, str], bool]:
+    """Which labels of which tasks hold, by an answer, and which do not."""
+    task = string("task", answer.values["task"])
+    found: dict[tuple[str, str], bool] = {}
+    for said in answer.said:
+        for name in label_names(said.label)[:1]:
+            check_characters("label", name, surrogate_reason)
+        key = _resolved(said, task, rules)
+        if key is not None and found.setdefault(key, said.holds) != said.holds:
+            raise RejectedError("wrong_value", "a label is said to hold and not to hold")
+    if answer.whole and rules.settings.unlisted == "denied":
+        for key in _asked(answer, task, found, rules):
+            found.setdefault(key, False)
+    return found
+
+
+def _resolved(said: Said, task: str | None, rules: AnnotationRules) -> tuple[str, str] | None:
+    """Task and label by our names; None for a label that the settings leave out."""
+    mapped = rules.settings.labels
+    known = task or said.task
+    for name in label_names(said.label):
+        if name in mapped and mapped[name] is None:
+            return None
+        label = mapped.get(name, name)
+        holders = [holder for holder, labels in rules.labels.items() if label in labels and known in (None, holder)]
+        if label is not None and len(holders) == 1:
+            return holders[0], label
+        if len(holders) > 1:
+            raise RejectedError("unknown_label", "a label of several tasks: a column task, or constants, says of which")
+    raise RejectedError("unknown_label", "no such label of such a task is in the settings")
+
+
+def _asked(
+    answer: Answer, task: str | None, found: Mapping[tuple[str, str], bool], rules: AnnotationRules
+) -> Iterator[tuple[str, str]]:
+    """The labels that an answer speaks of by leaving them out."""
+    if answer.asked is not None:
+        keys = (_resolved(Said(name, False), task, rules) for name in answer.asked)
+        yield from (key for key in keys if key is not None)
+        return
+    tasks = {task} if task else {told for told, _ in found} or {*rules.labels}
+    if len(tasks) > 1 and not found:
+        raise RejectedError("unknown_label", "an empty list of no task: a column task, or constants, says of which")
+    for name in sorted(filter(None, tasks)):
+        yield from ((name, label) for label in sorted(rules.labels.get(name, ())))
+
+
+def _told(answer: Answer, rules: AnnotationRules, cleaner: Cleaner, surrogate_reason: str) -> dict[str, Any]:
+    """What an answer tells beside its labels: by whom, when, and of which text."""
+    values = answer.values
+    strings = {name: string(name, values[name]) for name in _STRINGS}
+    for name, value in strings.items():
+        check_characters(name, value, surrogate_reason)
     if not strings["annotator"]:
-        raise RejectedError("incomplete", "no annotator")
-    if not (strings["text_id"] or strings["source"]):
-        raise RejectedError("incomplete", "neither text_id nor source")
+        theirs = rules.settings.columns.get("annotator", "annotator")
+        raise RejectedError("incomplete", f"no annotator, by a column {theirs} or annotations.constants.annotator")
+    by_text = strings["text"] and not strings["source_id"]
+    if not (strings["text_id"] or strings["source"] or by_text):
+        raise RejectedError("incomplete", "neither text_id, nor source with source_id, nor text")
     text, other = (cleaner.clean(raw) if raw else None for raw in (strings["text"], strings["text_b"]))
+    form = rules.settings.time_format
+    day = None
+    if by_text and not strings["text_id"]:
+        day = day_of(values["dt"], values["event_time"], rules.timezone, form)
     return {
-        "task": task, "label": label, "value": value, "annotator": strings["annotator"],
-        "annotated_at": _time(values["annotated_at"], rules), "text_id": strings["text_id"],
-        "source": strings["source"], "source_id": strings["source_id"],
-        "text_hash": digests.of_text(text, other) if text else None,
+        "annotator": strings["annotator"],
+        "annotated_at": spoken_at(values["annotated_at"], rules.timezone, form, rules.limits),
+        "text_id": strings["text_id"], "source": strings["source"], "source_id": strings["source_id"],
+        "text_hash": digests.of_text(text, other) if text else None, "day": day,
     }  # fmt: skip
-
-
-def _named(record: Mapping[str, Any], settings: AnnotationSettings) -> dict[AnnotationColumn, Any]:
-    """A file's record under our names; what no mapping mentions keeps its name."""
-    values = {ours: record.get(settings.columns.get(ours, ours)) for ours in _COLUMNS}
-    return values | dict(settings.constants)
-
-
-def _string(name: str, value: Any) -> str | None:
-    """A string, or a number that names something; None for what is empty, as CSV has no other way to say it."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if value is not None and not isinstance(value, str):
-        raise RejectedError("wrong_type", f"{name} is {type(value).__name__}, expected a string")
-    return value or None
-
-
-def _time(value: Any, rules: AnnotationRules) -> datetime | None:
-    """When the annotator spoke; None where that is not told.
-
-    Raises:
-        RejectedError: with `wrong_time`: what is there is no time, or none that can be.
-    """
-    if value is None or value == "":
-        return None
-    try:
-        when = moment("annotated_at", value, rules.timezone, rules.settings.time_format)
-    except RejectedError as rejected:
-        raise RejectedError("wrong_time", rejected.detail) from None
-    if not rules.limits.earliest <= when <= rules.limits.latest:
-        raise RejectedError("wrong_time", "annotated_at is before ingest.earliest, or in the future")
-    return when

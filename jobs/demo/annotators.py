@@ -24,7 +24,7 @@ from jobs.demo.corpus_settings import AnnotationSettings, CorpusSettings
 from jobs.demo.grammar import Draw
 from jobs.demo.source_records import Record
 
-HEADER = ("source", "source_id", "text", "task", "label", "value", "annotator", "annotated_at")
+HEADER = ("source", "source_id", "text", "dt", "task", "label", "value", "annotator", "annotated_at")
 Stratum = tuple[str, str, str]  # task, one of positive, near, random; label (empty for random)
 
 
@@ -104,12 +104,13 @@ class Reservoir:
 
 @dataclass(slots=True)
 class Delivery:
-    """One judged text: by whom, when, and the value of each label."""
+    """One judged text: which, of which day, by whom, when, and the value of each label."""
 
     task: str
     source: str
     source_id: str
     text: str
+    day: date
     annotator: str
     at: datetime
     values: dict[str, int]
@@ -118,7 +119,8 @@ class Delivery:
         """The rows of the annotator's file."""
         for label, value in self.values.items():
             stamp = self.at.isoformat(timespec="seconds") + "+08:00"
-            yield self.source, self.source_id, self.text, self.task, label, value, self.annotator, stamp
+            text = self.source, self.source_id, self.text, self.day.isoformat()
+            yield *text, self.task, label, value, self.annotator, stamp
 
 
 def annotate(
@@ -177,7 +179,7 @@ def _judged(
             at = candidate.local + timedelta(days=1 + turn, hours=int(draw() * 24), minutes=int(draw() * 60))
             row_id, text = ("", candidate.text) if by_text else (candidate.source_id, "")
             annotator = names[(first + turn) % len(names)]
-            yield Delivery(task, candidate.source, row_id, text, annotator, at, values)
+            yield Delivery(task, candidate.source, row_id, text, candidate.local.date(), annotator, at, values)
 
 
 def _value(label: str, candidate: Candidate, rates: AnnotationSettings, draw: Draw) -> int:
@@ -196,4 +198,4 @@ def _unmatched(task: str, settings: CorpusSettings, names: list[str]) -> Iterato
         at = datetime(day.year, day.month, day.day, 12) + timedelta(days=1)
         labels = TASK_LABELS[task]
         values = {label: int(place == number % len(labels)) for place, label in enumerate(labels)}
-        yield Delivery(task, SOURCES[scene], row_id, "", names[number % len(names)], at, values)
+        yield Delivery(task, SOURCES[scene], row_id, "", day, names[number % len(names)], at, values)

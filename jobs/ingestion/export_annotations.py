@@ -68,9 +68,13 @@ def _record(row: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
 
 
 def write(file: Path, suffix: str, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> int:
-    """Write the records in the form that the suffix names; returns how many there were."""
+    """Write the records in the form that the suffix names; returns how many there were.
+
+    Cells begin with a byte order mark: without it Chinese spreadsheets take them for GBK, and save them as such.
+    """
     rows = 0
-    with open(file, "w", encoding="utf-8", newline="", opener=_private) as out:
+    encoding = "utf-8" if suffix == ".jsonl" else "utf-8-sig"
+    with open(file, "w", encoding=encoding, newline="", opener=_private) as out:
         put = _lines(out) if suffix == ".jsonl" else _cells(out, columns, _DELIMITERS[suffix])
         for record in records:
             put(record)

@@ -10,6 +10,8 @@ from pathlib import PurePosixPath
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from jobs.ingestion import annotation_checks
+from jobs.ingestion.annotation_matching import match
 from jobs.ingestion.file_survey import ListedFile, survey_files
 from jobs.lake import erasing, tables
 from jobs.lake.commits import Scope
@@ -24,11 +26,10 @@ from udfs.annotation_parsing import (
     ANNOTATION_FILES_DDL,
     PARSED,
     REASON_PREFIX,
-    AnnotationFiles,
     AnnotationRules,
-    AnnotationSettings,
     annotation_parser,
 )
+from udfs.annotation_settings import AnnotationFiles
 from udfs.readers.files import is_gzip, sized_files
 from udfs.readers.formats import FORMATS
 from udfs.readers.survey import Survey
@@ -58,7 +59,7 @@ def plan(context: Context) -> Work[Import]:
     listed = [ListedFile(_format(file.path), *file) for file in sized_files(given)]
     if not listed:
         raise DataError(f"--file: no file at {given}; give a {_suffixes()} file, a folder of them, or a glob")
-    files = _surveyed(context.lake, context.settings.annotations, listed)
+    files = _surveyed(context.lake, context.settings, listed)
     fingerprint = context.fingerprint(
         files=sorted((PurePosixPath(file.survey.path).name, file.survey.sha256) for file in files),
         mapping=context.settings.annotations.model_dump(mode="json"),
@@ -72,29 +73,45 @@ def plan(context: Context) -> Work[Import]:
 
 
 def execute(context: Context, work: Import) -> Done:
-    """Parse, match and upsert; set aside what cannot be read or matches no text."""
+    """Parse, match and upsert; set aside what cannot be read or matches no text, and leave out files of mostly such."""
+    settings = context.settings.annotations
     parsed = _parsed(context.spark, context.settings, work.files).localCheckpoint(eager=True)
     read = _check_count(parsed, work.files)
-    matched = match(parsed.where("reason is null"), context.lake.read(tables.TEXTS)).localCheckpoint(eager=True)
-    good = _latest(matched.where("dt is not null"))
-    unmatched = matched.where("dt is null").withColumn("reason", F.lit(f"{REASON_PREFIX}unmatched"))
-    if erasing.erased_texts(context.lake) is not None:  # which of them are an erased text's, their bytes alone may tell
-        unmatched = unmatched.withColumn("raw", F.lit(None).cast("binary"))
-    bad = parsed.where("reason is not null").unionByName(unmatched.select(*parsed.columns))
+    said = parsed.where("reason is null and label is not null")
+    matched = match(said, context.lake.read(tables.TEXTS), settings.several_days).localCheckpoint(eager=True)
+    bad = parsed.where("reason is not null").unionByName(_without_text(context.lake, matched).select(*parsed.columns))
+    outcomes = annotation_checks.outcomes(parsed, bad, [file.survey for file in work.files])
+    left_out = [outcome for outcome in outcomes if outcome.is_refused(settings.max_set_aside_share)]
+    good = matched.where("dt is not null").where(~F.col("file").isin([outcome.path for outcome in left_out]))
     set_aside = context.lake.append(
         _rejected(context.lake, context.run_id, bad),
         tables.REJECTED,
         context.stamp(),
         once=f"{context.job}/{work.fingerprint}",
     )
-    annotations = good.withColumn("run_id", F.lit(context.run_id)).select(*tables.ANNOTATIONS.names)
-    stamp = context.stamp(work.fingerprint)
+    annotations = _latest(good).withColumn("run_id", F.lit(context.run_id)).select(*tables.ANNOTATIONS.names)
+    # Where files are left out the work is not done: the same command ends the same way again.
+    stamp = context.stamp() if left_out else context.stamp(work.fingerprint)
     upsert(context.lake, annotations, tables.ANNOTATIONS, stamp, newer_by="annotated_at")
-    counts = {row["reason"]: row["count"] for row in bad.groupBy("reason").count().collect()}
-    for reason, number in sorted(counts.items()):
-        context.reporter.say(f"  {number:,} annotations set aside: {reason.removeprefix(REASON_PREFIX)}")
-    total = {"read": read, "set_aside": set_aside.rows, "annotations": read - sum(counts.values())}
-    return Done(counts=total | counts, headline="annotations")
+    counts = annotation_checks.counts(outcomes, left_out)
+    for name, number in sorted(counts.items()):
+        context.reporter.say(f"  {number:,} {annotation_checks.in_words(name)}")
+    total = {"read": read, "set_aside": set_aside.rows, "annotations": good.count()}
+    error = annotation_checks.refusal(left_out, settings.max_set_aside_share, everything=len(left_out) == len(outcomes))
+    return Done(counts=total | counts, headline="annotations", reason=str(error) if error else None, error=error)
+
+
+def _without_text(lake: Lake, matched: DataFrame) -> DataFrame:
+    """The records that no text fits, or texts of several days or sources; all annotations of a record are of one."""
+    lost = matched.where("dt is null and part = 0").withColumn(
+        "reason",
+        F.concat(F.lit(REASON_PREFIX), F.when(F.col("ambiguous"), F.lit("ambiguous")).otherwise(F.lit("unmatched"))),
+    )
+    told = "texts of several days or sources: a column dt or event_time, source, or an id says which"
+    lost = lost.withColumn("detail", F.when(F.col("ambiguous"), F.lit(told)))
+    if erasing.erased_texts(lake) is not None:  # which of them are an erased text's, their bytes alone may tell
+        lost = lost.withColumn("raw", F.lit(None).cast("binary"))
+    return lost
 
 
 def _format(path: str) -> str:
@@ -115,9 +132,10 @@ def _suffixes() -> str:
     return f"{', '.join(texts)} or {last} (or these with .gz), or {' or '.join(others)}"
 
 
-def _surveyed(lake: Lake, settings: AnnotationSettings, listed: Sequence[ListedFile]) -> tuple[AnnotationFile, ...]:
+def _surveyed(lake: Lake, settings: Settings, listed: Sequence[ListedFile]) -> tuple[AnnotationFile, ...]:
     """The files with their surveys; an error names those that are refused whole, for then nothing is imported."""
-    layouts = {file.source_name: AnnotationFiles(file.source_name, settings) for file in listed}
+    labels = sorted({label for task in settings.tasks.values() for label in task.labels})
+    layouts = {file.source_name: AnnotationFiles(file.source_name, settings.annotations, labels) for file in listed}
     files = tuple(AnnotationFile(file.source_name, survey) for file, survey in survey_files(lake, layouts, listed))
     if refused := [_refusal(file.survey) for file in files if file.survey.refused]:
         raise DataError(f"{'; '.join(refused)}; nothing was imported")
@@ -142,7 +160,7 @@ def _parsed(spark: SparkSession, settings: Settings, files: Sequence[AnnotationF
 
 
 def _check_count(parsed: DataFrame, files: Sequence[AnnotationFile]) -> int:
-    counted, read = sum(file.survey.records for file in files), parsed.count()
+    counted, read = sum(file.survey.records for file in files), parsed.where("part = 0").count()
     if counted != read:
         raise DataError(
             f"annotate: the files hold {counted} records by their bytes, {read} were parsed; "
@@ -151,30 +169,10 @@ def _check_count(parsed: DataFrame, files: Sequence[AnnotationFile]) -> int:
     return read
 
 
-def match(parsed: DataFrame, texts: DataFrame) -> DataFrame:
-    """Parsed annotations with the `text_id`, `text_hash` and `dt` of their text; null where none matches.
-
-    By `text_id`, else by source and the source's id, else by source and clean text (of a pair both):
-    then the earliest such text.
-    """
-    known = texts.select("text_id", "text_hash", "dt")
-    identified = texts.where("source_id is not null")
-    identified = identified.select("source", "source_id", F.col("text_id").alias("by_source_id"))
-    first = Window.partitionBy("source", "text_hash").orderBy("dt", "text_id")
-    spelt = texts.join(F.broadcast(parsed.select("text_hash").distinct()), "text_hash", "left_semi")
-    earliest = spelt.withColumn("nth", F.row_number().over(first)).where("nth = 1")
-    earliest = earliest.select("source", "text_hash", F.col("text_id").alias("by_text"))
-    candidates = parsed.join(identified, ["source", "source_id"], "left")
-    candidates = candidates.join(earliest, ["source", "text_hash"], "left")
-    chosen = F.coalesce("text_id", "by_source_id", F.when(F.col("source_id").isNull(), F.col("by_text")))
-    matched = candidates.withColumn("text_id", chosen).drop("by_source_id", "by_text", "text_hash")
-    return matched.join(known, "text_id", "left")
-
-
 def _latest(matched: DataFrame) -> DataFrame:
     """One row a key: an annotator's last word."""
     order = Window.partitionBy(*tables.ANNOTATIONS.key).orderBy(
-        F.col("annotated_at").desc_nulls_last(), F.col("file").desc(), F.col("position").desc()
+        F.col("annotated_at").desc_nulls_last(), F.col("file").desc(), F.col("position").desc(), F.col("part").desc()
     )
     return matched.withColumn("nth", F.row_number().over(order)).where("nth = 1").drop("nth")
 

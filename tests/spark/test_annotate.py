@@ -40,7 +40,7 @@ def record(**values: Any) -> dict[str, Any]:
 RECORDS = [
     record(text_id="t1", annotated_at="2026-03-05T08:00:00"),
     record(source="chat", source_id="2", label="got", value="是"),
-    record(source="chat", text="好", value=0),
+    record(source="chat", text="好", value=0, dt=str(day(-1))),
     record(source="chat", text="老师， 好", annotator="wu", value="No"),
     record(text_id="t1", value="no", annotated_at="2026-03-04T08:00:00"),
     record(text_id="nowhere"),
@@ -53,8 +53,9 @@ RECORDS = [
 ]
 
 
-def context_for(lake: Lake, file: Path) -> Context:
-    return context_of(lake, "annotate import", tasks=TASKS, options={"file": str(file)})
+def context_for(lake: Lake, file: Path | str, **mapping: Any) -> Context:
+    mapping = {"max_set_aside_share": 1} | mapping
+    return context_of(lake, "annotate import", tasks=TASKS, annotations=mapping, options={"file": str(file)})
 
 
 def write(file: Path, records: list[dict[str, Any]]) -> Path:
@@ -109,11 +110,11 @@ def test_what_cannot_be_used_is_set_aside_and_counted(imported: tuple[Lake, Done
 def test_the_same_file_again_changes_nothing(imported: tuple[Lake, Done, Path]) -> None:
     lake, _, file = imported
     assert import_annotations.plan(context_for(lake, file)).steps == ()
-    more = {"praise": {"scenes": ["live_chat"], "labels": {"asks": {}, "got": {}, "unknown": {}}}}
-    assert (
-        import_annotations.plan(context_of(lake, "annotate import", tasks=more, options={"file": str(file)})).steps
-        != ()
-    )
+    labels = {"asks": {}, "got": {}, "unknown": {}}
+    more = {"praise": {"scenes": ["live_chat"], "labels": labels}}
+    options = {"file": str(file)}
+    context = context_of(lake, "annotate import", tasks=more, annotations={"max_set_aside_share": 1}, options=options)
+    assert import_annotations.plan(context).steps != ()
 
 
 def test_the_same_annotations_under_new_texts_change_nothing(imported: tuple[Lake, Done, Path]) -> None:
@@ -140,7 +141,7 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_told(imported: tuple[Lak
     with pytest.raises(DataError, match="--file: no file at"):
         import_annotations.plan(context_for(imported[0], tmp_path / "none.csv"))
     (tmp_path / "a.xlsx").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"got the suffix '.xlsx', expected .csv, .tsv or .jsonl"):
+    with pytest.raises(DataError, match=r"got the suffix '.xlsx', expected .csv, .tsv, .jsonl or .json"):
         do(import_annotations.JOB, context_for(imported[0], tmp_path / "a.xlsx"))
 
 
@@ -181,6 +182,7 @@ def test_what_is_exported_is_imported_again_as_it_was(
     assert done.counts == {"annotations": rows}
     assert rows >= 4
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    assert (file.read_bytes()[:3] == b"\xef\xbb\xbf") == (suffix != "jsonl")
     written = file.read_text("utf-8")
     assert "2026-03-05T08:00:00+08:00" in written
     assert ("老师,好" in written) == (suffix == "tsv")
@@ -223,7 +225,7 @@ def test_bad_lines_are_set_aside_and_the_file_may_be_named_by_a_uri(
     nested = '{"task": "praise", "label": "asks", "annotator": "qian", "text_id": "t1", "value": ' + "[" * 900
     (tmp_path / "b.jsonl").write_text(nested + "]" * 900 + "}\n" + "[" * 200_000)
     place = "file://" + quote(str(tmp_path))
-    done = do(import_annotations.JOB, context_of(lake, "annotate import", tasks=TASKS, options={"file": place}))
+    done = do(import_annotations.JOB, context_for(lake, place))
     assert done is not None
     told = {name: count for name, count in done.counts.items() if name.startswith("annotation_")}
     assert sum(told.values()) == 6

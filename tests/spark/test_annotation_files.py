@@ -38,6 +38,7 @@ def seeded(shared_lake: Callable[..., Lake]) -> Lake:
 
 
 def context_for(lake: Lake, place: Path, **mapping: Any) -> Context:
+    mapping = {"max_set_aside_share": 1} | mapping
     return context_of(lake, "annotate import", tasks=TASKS, annotations=mapping, options={"file": str(place)})
 
 
@@ -134,7 +135,9 @@ def test_files_refused_whole_are_all_named_and_nothing_is_written(
 def test_one_file_of_an_unknown_suffix_among_others_is_named(seeded: Lake, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(HEADER)
     (tmp_path / "notes.txt.gz").write_bytes(b"")
-    wanted = r"notes.txt.gz: got the suffix '.txt', expected .csv, .tsv or .jsonl \(or these with .gz\), or .parquet"
+    wanted = (
+        r"notes.txt.gz: got the suffix '.txt', expected .csv, .tsv, .jsonl or .json \(or these with .gz\), or .parquet"
+    )
     with pytest.raises(DataError, match=wanted):
         import_annotations.plan(context_for(seeded, tmp_path))
     (tmp_path / "notes.txt.gz").unlink()

@@ -87,13 +87,15 @@ def _check(header: list[str], layout: FileLayout) -> None:
     times = Counter(header)
     required, optional = set(layout.required_columns), set(layout.optional_columns)
     if missing := [name for name in sorted(required) if not times[name]]:
-        raise RejectedError("file_header", f"no column {', '.join(missing)}{_other_delimiter(header, required)}")
+        raise RejectedError("file_header", f"no column {', '.join(missing)}{_other_reading(header, required, layout)}")
     if twice := [name for name in sorted(required | optional) if times[name] > 1]:
         raise RejectedError("file_header", f"more than one column {', '.join(twice)}")
 
 
-def _other_delimiter(header: list[str], required: Set[str]) -> str:
-    """By what the header had to be split to have all columns, in words; empty where nothing would help."""
+def _other_reading(header: list[str], required: Set[str], layout: FileLayout) -> str:
+    """How the header had to be read to have all columns, in words; empty where nothing is known to help."""
+    if any("\udc80" <= character <= "\udcff" for name in header for character in name):
+        return f"; its bytes are not {layout.encoding}: encoding: gb18030 reads what Chinese Excel saves"
     for delimiter in (",", ";", "\t", "|"):
         if len(header) == 1 and required <= set(header[0].split(delimiter)):
             return f"; split at {delimiter!r} the header has them: dialect: {{delimiter: {json.dumps(delimiter)}}}"

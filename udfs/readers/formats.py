@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from udfs.readers.delimited import CSV, TSV
 from udfs.readers.file_format import Format
+from udfs.readers.json_array import JSON_ARRAY
 from udfs.readers.json_lines import JSON_LINES
 from udfs.readers.parquet import PARQUET
 
@@ -13,6 +14,7 @@ FORMATS: Mapping[str, Format] = {
     "csv": CSV,
     "tsv": TSV,
     "jsonl": JSON_LINES,
+    "json": JSON_ARRAY,
     "parquet": PARQUET,
 }
 DELIMITED: Mapping[str, str] = {"csv": ",", "tsv": "\t"}

@@ -33,7 +33,7 @@ def json_lines(file: BufferedReader, layout: FileLayout, first: int, last: int |
             if long.filled:
                 yield RecordSpan(start, long.head, long.parse, long)
         elif stripped := record.strip():
-            yield RecordSpan(start + record.index(stripped), stripped, partial(_json_object, stripped, not_decoded))
+            yield RecordSpan(start + record.index(stripped), stripped, partial(json_object, stripped, not_decoded))
 
 
 def _rest_of_line(file: BufferedReader, long: LongRecord) -> int:
@@ -47,7 +47,12 @@ def _rest_of_line(file: BufferedReader, long: LongRecord) -> int:
     return count
 
 
-def _json_object(record: bytes, not_decoded: str) -> Mapping[str, Any]:
+def json_object(record: bytes, not_decoded: str) -> Mapping[str, Any]:
+    """The values of an object in UTF-8, by name.
+
+    Raises:
+        RejectedError: with `malformed`, or the reason given for bytes that cannot be decoded.
+    """
     try:
         value = json.loads(record.decode("utf-8"))
     except UnicodeDecodeError as error:

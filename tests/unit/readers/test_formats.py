@@ -157,7 +157,7 @@ def test_the_settings_know_a_format_from_the_registry_alone(
     register: Callable[[str, Format], SourceSettings],
 ) -> None:
     source = register("fixed", FixedWidth())
-    with pytest.raises(ValidationError, match="known are csv, tsv, jsonl, parquet, fixed"):
+    with pytest.raises(ValidationError, match="known are csv, tsv, jsonl, json, parquet, fixed"):
         SourceSettings.model_validate(source.model_dump() | {"format": "orc"})
     with pytest.raises(ValidationError, match="a Fixed file's strings are UTF-8"):
         SourceSettings.model_validate(source.model_dump() | {"encoding": "gbk"})

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,15 +19,9 @@ from hypothesis import strategies as st
 
 from models import digests
 from models.text.rules import Cleaner, CleaningSettings
-from udfs.annotation_parsing import (
-    DELIMITED,
-    PARSED,
-    AnnotationFiles,
-    AnnotationRules,
-    AnnotationSettings,
-    annotation_parser,
-    parse_record,
-)
+from udfs.annotation_parsing import PARSED, AnnotationRules, annotation_parser, parse_record
+from udfs.annotation_settings import AnnotationFiles, AnnotationSettings, Shape
+from udfs.readers.formats import DELIMITED
 from udfs.readers.record_spans import MAX_RAW_BYTES, MAX_RECORD_BYTES, RejectedError
 from udfs.readers.sources import IngestSettings, RecordLimits
 from udfs.readers.spreadsheet_cells import escaped
@@ -45,7 +39,8 @@ def rules(**mapping: Any) -> AnnotationRules:
 
 
 def parse(record: dict[str, Any], **mapping: Any) -> dict[str, Any]:
-    return parse_record(record, rules(**mapping), Cleaner(CLEANING), "not_utf8")
+    (row,) = parse_record(record, rules(**mapping), Cleaner(CLEANING), "not_utf8")
+    return row
 
 
 @pytest.fixture
@@ -87,6 +82,7 @@ def test_an_annotation_has_its_text_cleaned_and_its_time_in_utc() -> None:
     assert row == {
         "task": "praise", "label": "asks", "value": True, "annotator": "li", "text_id": None, "source": "chat",
         "source_id": None, "annotated_at": datetime(2026, 3, 5, tzinfo=UTC), "text_hash": digests.of_text("老师,好"),
+        "day": None,
     }  # fmt: skip
     pair = parse(GOOD | {"text": "问", "text_b": "答"})
     assert pair["text_hash"] == digests.of_text("问", "答")
@@ -105,7 +101,7 @@ def test_what_is_false_may_be_written_in_many_ways(value: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"task": None}, "unknown_label"),
+        ({"task": "unheard_of"}, "unknown_label"),
         ({"label": "unheard_of"}, "unknown_label"),
         ({"label": "", "task": ""}, "unknown_label"),
         ({"value": None}, "wrong_value"),
@@ -175,7 +171,8 @@ def test_columns_labels_and_constants_are_mapped() -> None:
     assert parse({"says": "a", "act": 3}, **mapping)["label"] == "got"
     layout = AnnotationFiles("csv", AnnotationSettings.model_validate(mapping))
     assert layout.required_columns == ["says", "act"]
-    assert layout.optional_columns == ["annotated_at", "text_id", "source_id", "text_b"]
+    ours = ["annotated_at", "text_id", "source_id", "text_b", "dt", "event_time"]
+    assert layout.optional_columns == [*ours, "3", "asks-praise", "cats", "label", "labels"]
 
 
 JSON = st.recursive(
@@ -190,15 +187,22 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*GOOD, "annotated_at", "source", "source_id", "text", "text_b"]), JSON))
+NAMES = [*GOOD, "annotated_at", "source", "source_id", "text", "text_b", "dt", "data", "annotations", "cats", "asks"]
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), JSON))
 @settings(max_examples=500, deadline=None)
 def test_any_values_make_an_annotation_or_a_reason(changes: dict[str, Any]) -> None:
-    try:
-        row = parse(GOOD | changes)
-    except RejectedError:
-        return
-    pa.RecordBatch.from_pylist([row], PARSED)
-    assert (row["task"], row["label"] in LABELS["praise"], row["value"] in (True, False)) == ("praise", True, True)
+    for shape in (None, *get_args(Shape)):
+        try:
+            rows = parse_record(GOOD | changes, rules(shape=shape), Cleaner(CLEANING), "not_utf8")
+        except RejectedError:
+            continue
+        pa.RecordBatch.from_pylist(rows, PARSED)
+        for row in rows:
+            assert (row["task"], row["label"] in LABELS["praise"], row["value"] in (True, False)) == (
+                "praise", True, True
+            )  # fmt: skip
 
 
 # --- whole files ----------------------------------------------------------------------------------------------
