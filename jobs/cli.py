@@ -66,11 +66,17 @@ def init(settings: SettingsOption = None, plan: PlanOption = False) -> None:
 
 
 @app.command(epilog=EXIT_CODES)
-def check(settings: SettingsOption = None, plan: PlanOption = False) -> None:
+def check(
+    settings: SettingsOption = None,
+    plan: PlanOption = False,
+    annotations: Annotated[
+        str | None, typer.Option(help="Also files of human labels, as annotate import takes them.", metavar="FILE")
+    ] = None,
+) -> None:
     """What a run would meet: files as they would be read, bases, Java, disk. Seconds, no Spark, nothing is made."""
     from jobs.operations.check import check as look
 
-    found = look(load_settings(settings))
+    found = look(load_settings(settings), annotations)
     for line in found.lines:
         typer.echo(line)
     if found.problems:

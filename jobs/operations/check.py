@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from jobs.operations import check_annotations
 from jobs.runtime import environment
 from jobs.settings import Settings
 from models.errors import DataError, PingtiError
@@ -59,8 +60,8 @@ class Findings:
             self.say(f"✗ {title}: {error}")
 
 
-def check(settings: Settings) -> Findings:
-    """Look at the machine, at what teachers begin as, and at each source."""
+def check(settings: Settings, annotations: str | None = None) -> Findings:
+    """Look at the machine, at what teachers begin as, at each source, and at files of annotations."""
     found = Findings()
     found.attempt("settings", lambda: _told_settings(settings))
     found.attempt("java", _java)
@@ -71,6 +72,8 @@ def check(settings: Settings) -> Findings:
         found.attempt("teacher.from", partial(_base, base))
     for name, source in settings.sources.items():
         _look_at_source(found, name, source, settings)
+    if annotations is not None:
+        found.attempt("annotations", lambda: "\n  ".join(check_annotations.look(annotations, settings)))
     return found
 
 

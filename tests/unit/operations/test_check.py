@@ -99,3 +99,19 @@ def test_a_base_that_is_no_whole_model_is_told(tmp_path: Path) -> None:
 
 def test_a_short_text_is_masked_as_far_as_it_goes() -> None:
     assert masked("好") == "好… (1 characters)"
+
+
+def test_files_of_annotations_are_told_by_label(tmp_path: Path) -> None:
+    put(tmp_path, line("好"))
+    file = tmp_path / "labels.csv"
+    given = settings(tmp_path) | {"annotations": {"constants": {"task": "praise", "source": "app"}}}
+    file.write_text("text,label,value,annotator\n好,asks,1,a\n好,got,0,a\n好,asks,1,b\n好,none,1,b\n", "utf-8")
+    found = check(load(None, given), str(file))
+    assert found.problems == []
+    told = "\n".join(found.lines)
+    assert "labels.csv: 4 records; would be set aside: 1 unknown_label" in told
+    assert "praise.asks: 2 yes, 0 no" in told
+    assert "praise.got: 0 yes, 1 no" in told
+    file.write_text("text,label,value,annotator\n好,none,1,a\n", "utf-8")
+    assert "nothing of its first 1 rows can be used" in str(check(load(None, given), str(file)).problems[0])
+    assert "no file at" in str(check(load(None, given), str(tmp_path / "none.csv")).problems[0])
