@@ -14,7 +14,7 @@ import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from jobs.ingestion import load_plan
+from jobs.ingestion import load_plan, source_files
 from jobs.ingestion.file_survey import ListedFile
 from jobs.lake import loads, tables
 from jobs.lake.commits import Stamp
@@ -35,10 +35,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = _source(Path(folder) / "in", arguments.files)
         lake = _lake(Path(folder))
-        listed = list(load_plan.list_sources({"app": source}).files)
+        listed = list(source_files.list_sources({"app": source}).files)
         _record(lake, source, listed[arguments.new :])
         before, start = _peak_mb(), time.perf_counter()
-        listed = list(load_plan.list_sources({"app": source}).files)
+        listed = list(source_files.list_sources({"app": source}).files)
         seconds = time.perf_counter() - start
         settings = IngestSettings(batch_files=max(1, arguments.new // 2))
         work = load_plan.plan_files(lake, {"app": source}, settings, listed)

@@ -7,6 +7,7 @@ list: one command after the other, none of which knows another.
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -46,6 +47,9 @@ ReasonOption = Annotated[str | None, typer.Option(help="Kept with the promotion.
 
 def main() -> None:
     """Run the command line; our own errors become one message and their exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal in GBK shows a stand-in for what it does not have
+            stream.reconfigure(errors="replace")
     try:
         app()
     except PingtiError as error:
@@ -59,6 +63,24 @@ def init(settings: SettingsOption = None, plan: PlanOption = False) -> None:
     from jobs.operations.init import JOB
 
     launch(JOB, settings, plan)
+
+
+@app.command(epilog=EXIT_CODES)
+def check(
+    settings: SettingsOption = None,
+    plan: PlanOption = False,
+    annotations: Annotated[
+        str | None, typer.Option(help="Also files of human labels, as annotate import takes them.", metavar="FILE")
+    ] = None,
+) -> None:
+    """What a run would meet: files as they would be read, bases, Java, disk. Seconds, no Spark, nothing is made."""
+    from jobs.operations.check import check as look
+
+    found = look(load_settings(settings), annotations)
+    for line in found.lines:
+        typer.echo(line)
+    if found.problems:
+        raise found.problems[0]
 
 
 @app.command(epilog=EXIT_CODES)

@@ -19,7 +19,7 @@ from models.rounds.date_layout import DateLayout, Part, RoundSettings
 from models.rounds.hash_draw import Draw
 from models.rounds.promotion_gate import GateSettings
 from models.serving.engine import EngineKind
-from models.settings_base import Frozen, Name
+from models.settings_base import Frozen, Identifier, Name, Place
 from models.tasks import EVERY_TASK, TaskSettings
 from models.text.rules import CleaningSettings
 from udfs.annotation_settings import AnnotationSettings
@@ -29,8 +29,8 @@ from udfs.readers.sources import IngestSettings, SourceSettings
 class LakeSettings(Frozen):
     """Where the tables live: one schema of the session's catalog."""
 
-    schema_name: Name = Field("pingti", description="The schema of the session's catalog that holds the tables.")
-    location: str | None = Field(
+    schema_name: Identifier = Field("pingti", description="The schema of the session's catalog that holds the tables.")
+    location: Place | None = Field(
         "build/warehouse",
         description="The folder of the tables, one each: a path or a URI (`s3://…`); `null` leaves the place to the "
         "catalog.",
@@ -40,11 +40,19 @@ class LakeSettings(Frozen):
         description="How object stores are reached, as delta-rs names it (`AWS_REGION`, `AWS_ENDPOINT_URL`, "
         "`AWS_ACCESS_KEY_ID: ${…}`); empty: what Hadoop's settings of the session say. See docs/storage.md.",
     )
-    bundles: str = Field(
+    bundles: Place = Field(
         "build/bundles",
         description="The folder of teachers and sealed students: a path that every machine has, or a URI (`s3://…`) "
         "from which each fetches a model once.",
     )
+
+    @field_validator("location")
+    @classmethod
+    def _plain(cls, place: str | None) -> str | None:
+        # Spark and Hadoop take them for parts of a URI, and would look for the tables elsewhere.
+        if place is not None and (signs := sorted(set(place) & set("%#?'\"\\`*{}"))):
+            raise ValueError(f"a table cannot lie at a path with {' '.join(signs)}; choose a plainer one")
+        return place
 
 
 SECRET_KEYS = (
@@ -164,6 +172,12 @@ class Settings(Frozen):
     @model_validator(mode="after")
     def _names_hold(self) -> Settings:
         label_dependencies.order(self.tasks)
+        columns: dict[str, str] = {}  # of label_wide; SQL takes capital letters for small ones
+        for name, one in self.tasks.items():
+            for label in one.labels:
+                column = f"{name}_{label}"
+                if (other := columns.setdefault(column.casefold(), f"{name}.{label}")) != f"{name}.{label}":
+                    raise ValueError(f"{name}.{label} and {other} would both be {column} in label_wide; rename one")
         for rule in self.cleaning.rules:
             task = self.tasks.get(rule.task)
             if (rule.task != EVERY_TASK and task is None) or (task and rule.label and rule.label not in task.labels):

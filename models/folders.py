@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -28,8 +29,8 @@ def cache() -> Path:
 
 def home_cache() -> Path:
     """The user's cache folder; where the home cannot be written, a folder that this user alone can read and write."""
-    home = Path.home()
-    if os.access(home, os.W_OK):
+    home = _home()
+    if home is not None and os.access(home, os.W_OK):
         return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
     folder = Path(tempfile.gettempdir()) / f"pingti-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -38,6 +39,25 @@ def home_cache() -> Path:
     if made.st_uid == os.getuid() and stat.S_ISDIR(made.st_mode) and not made.st_mode & 0o022:
         return folder
     return Path(tempfile.mkdtemp(prefix="pingti-"))
+
+
+def safe_name(name: str) -> str:
+    """A name of letters, digits, `_`, `.` and `-` for a folder, another one for every name: paths may become URIs."""
+    plain = name.replace("/", "-")
+    if _PLAIN.fullmatch(plain):
+        return plain
+    return f"{_OTHERS.sub('', plain).strip('-.')}-{digests.of_bytes(name.encode())[:12]}".lstrip("-")
+
+
+_PLAIN, _OTHERS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*"), re.compile(r"[^A-Za-z0-9_.-]")
+
+
+def _home() -> Path | None:
+    """The home folder; None of a user whom nobody knows by name, as containers start."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def publish(folder: Path, write: Callable[[Path], None]) -> Path:

@@ -14,10 +14,18 @@ Label = tuple[str, str]
 T = TypeVar("T", bound="Truth")
 
 
-def resolve(task: str, reference: str) -> Label:
-    """The full name of a reference met in `task`: `label`, or `task.label` for another task's."""
-    head, dot, tail = reference.partition(".")
-    return (head, tail) if dot else (task, head)
+def resolve(tasks: Mapping[str, TaskSettings], task: str, reference: str) -> Label:
+    """The full name of a reference met in `task`: its own `label`, or `task.label` for another task's.
+
+    Names may have dots: one that is a label of the task itself is that, and else the first dot that tells a task from
+    one of its labels parts them.
+    """
+    if reference in tasks[task].labels:
+        return task, reference
+    heads = [at for at, sign in enumerate(reference) if sign == "."]
+    parted = [(reference[:at], reference[at + 1 :]) for at in heads]
+    known = [(head, tail) for head, tail in parted if head in tasks and tail in tasks[head].labels]
+    return known[0] if known else parted[0] if parted else (task, reference)
 
 
 def order(tasks: Mapping[str, TaskSettings]) -> tuple[Label, ...]:
@@ -31,8 +39,8 @@ def order(tasks: Mapping[str, TaskSettings]) -> tuple[Label, ...]:
     before: dict[Label, list[Label]] = {label: [] for label in sorted(known)}
     for name, task in tasks.items():
         for label, settings in task.labels.items():
-            requires = [resolve(name, reference) for reference in settings.requires]
-            excludes = [resolve(name, reference) for reference in settings.excludes]
+            requires = [resolve(tasks, name, reference) for reference in settings.requires]
+            excludes = [resolve(tasks, name, reference) for reference in settings.excludes]
             for other in (*requires, *excludes):
                 if other not in known:
                     raise ValueError(f"{name}.{label} refers to {'.'.join(other)}, which no task declares")
@@ -52,7 +60,7 @@ def excluders(tasks: Mapping[str, TaskSettings]) -> dict[Label, tuple[Label, ...
     for name, task in tasks.items():
         for label, settings in task.labels.items():
             for reference in settings.excludes:
-                removed_by.setdefault(resolve(name, reference), []).append((name, label))
+                removed_by.setdefault(resolve(tasks, name, reference), []).append((name, label))
     return {label: tuple(others) for label, others in removed_by.items()}
 
 
@@ -86,9 +94,9 @@ def _reads(tasks: Mapping[str, TaskSettings]) -> dict[str, set[str]]:
     reads: dict[str, set[str]] = {name: set() for name in tasks}
     for name, task in tasks.items():
         for label in task.labels.values():
-            reads[name] |= {resolve(name, reference)[0] for reference in label.requires}
+            reads[name] |= {resolve(tasks, name, reference)[0] for reference in label.requires}
             for reference in label.excludes:
-                reads[resolve(name, reference)[0]].add(name)
+                reads[resolve(tasks, name, reference)[0]].add(name)
     return reads
 
 
@@ -119,7 +127,7 @@ def decide(tasks: Mapping[str, TaskSettings], above: Mapping[Label, T], *, never
             continue
         held = above[task, label]
         for reference in tasks[task].labels[label].requires:
-            held = held & holds.get(resolve(task, reference), never)
+            held = held & holds.get(resolve(tasks, task, reference), never)
         for other in removed_by.get((task, label), ()):
             if other in holds:
                 held = held & ~holds[other]

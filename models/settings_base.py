@@ -5,13 +5,53 @@ A union by `kind` has one model for each kind, so that a key of another kind is 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-LabelRef = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,63}\.)?[a-z][a-z0-9_]{0,63}$")]
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+"""A name that SQL and files take as it is."""
+NO_SIGNS = "/\\*@"
+"""What a name must not have: it stands in names of models (`task/kind/…`), of their thresholds (`MODEL@VERSION`), and
+beside `*` for every scene."""
+
+
+def _plain_name(name: str) -> str:
+    """A name in NFC.
+
+    Raises:
+        ValueError: It is not what a reader would take for one name.
+    """
+    plain = unicodedata.normalize("NFC", name)
+    if not 1 <= len(plain) <= 64 or plain != plain.strip() or plain.startswith("."):
+        raise ValueError("a name has 1 to 64 characters, begins with no dot, and neither begins nor ends with a space")
+    if signs := [sign for sign in plain if sign in NO_SIGNS or not sign.isprintable()]:
+        raise ValueError(
+            f"a name may be of any script, but without {' '.join(NO_SIGNS)} and control signs: {signs[0]!r}"
+        )
+    return plain
+
+
+Name = Annotated[str, AfterValidator(_plain_name)]
+"""Of a task, a label, a scene or a source, as people write it, in any script."""
+LabelRef = Annotated[str, Field(min_length=1, max_length=129)]
+"""`label`, or `task.label` of another task."""
+
+
+def _from_home(place: str) -> str:
+    if place != "~" and not place.startswith("~/"):
+        return place
+    try:
+        return str(Path(place).expanduser())
+    except RuntimeError:
+        raise ValueError("~ is the home folder, and this user has none; write the path out") from None
+
+
+Place = Annotated[str, AfterValidator(_from_home)]
+"""A path, in which `~` is the home folder, or a URI."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs.settings_doc import page
-from models.text.normalisation import CLEANER_VERSION, clean
-from models.text.rules import CleaningSettings
+from models.text.characters import FOLDING
+from models.text.normalisation import CLEANER_VERSION
+from models.text.rules import Cleaner, CleaningSettings
 
 GOLDEN = Path(__file__).with_name("golden") / "clean.jsonl"
 VERSION = Path(__file__).with_name("golden") / "cleaner_version.json"
@@ -24,8 +25,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def answer(case: dict[str, Any]) -> str:
-    """What the cleaner makes of a case's `in`, cut to its `max_chars` or else to the default length."""
-    return clean(case["in"], case.get("max_chars", CleaningSettings().max_chars))
+    """What the cleaner makes of a case's `in` by the settings that it names, else by the default ones."""
+    settings = {name: case[name] for name in CleaningSettings.model_fields if name in case}
+    return Cleaner(CleaningSettings.model_validate(settings)).clean(case["in"])
 
 
 def render(cases: list[dict[str, Any]]) -> str:
@@ -46,7 +48,8 @@ def check_version(cases: list[dict[str, Any]], held: int, now: int) -> None:
 
 def _shown(character: str) -> str:
     joining = "\u0300" <= character <= "\u036f" or "\ufe00" <= character <= "\ufe0f"
-    return character if character.isprintable() and not joining else json.dumps(character)[1:-1]
+    seen = character == " " or FOLDING[ord(character)] not in (None, " ")
+    return character if seen and not joining else json.dumps(character)[1:-1]
 
 
 if __name__ == "__main__":

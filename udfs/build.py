@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from models import digests
 from models.errors import EnvError
+from models.text.characters import UNICODE_VERSION
 
 Batches = Iterator[pa.RecordBatch]
 # Packages whose version can change what an executor writes.
@@ -38,8 +39,11 @@ def code_version() -> str:
 
 @cache
 def build() -> dict[str, str]:
-    """What this process runs: the project's code, and those of the packages that decide what is written that it has."""
-    found = {"pingti": code_version()}
+    """What this process runs: the project's code, its version of Unicode, and the packages that decide what is written.
+
+    Of packages, those that it has.
+    """
+    found = {"pingti": code_version(), "unicode": UNICODE_VERSION}
     for name in _DECIDING:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name).partition("+")[0]  # a driver's torch may be the build without CUDA

@@ -56,7 +56,7 @@ class Import:
 def plan(context: Context) -> Work[Import]:
     """Survey the files that `--file` names: one, a folder's, or those of a glob."""
     given = str(context.request.options["file"])
-    listed = [ListedFile(_format(file.path), *file) for file in sized_files(given)]
+    listed = [ListedFile(format_of(file.path), *file) for file in sized_files(given)]
     if not listed:
         raise DataError(f"--file: no file at {given}; give a {_suffixes()} file, a folder of them, or a glob")
     files = _surveyed(context.lake, context.settings, listed)
@@ -114,7 +114,7 @@ def _without_text(lake: Lake, matched: DataFrame) -> DataFrame:
     return lost
 
 
-def _format(path: str) -> str:
+def format_of(path: str) -> str:
     """The name of a file's format, by its suffix."""
     suffix = PurePosixPath(path[:-3] if is_gzip(path) else path).suffix.lower()
     if suffix.removeprefix(".") not in FORMATS:

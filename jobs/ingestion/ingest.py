@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from jobs.ingestion import driver_load, load_checks, repetitions, spark_load
 from jobs.ingestion.arrival import Arrival
 from jobs.ingestion.driver_load import MarkedRows
-from jobs.ingestion.load_plan import COMMITTED, Batch, LoadPlan, NewFile, missing_files, plan, plan_batch
+from jobs.ingestion.load_plan import COMMITTED, Batch, LoadPlan, NewFile, plan, plan_batch
 from jobs.ingestion.load_rows import batch_rows
+from jobs.ingestion.source_files import missing_files
 from jobs.ingestion.spark_load import MarkedFrame
 from jobs.lake import loads, tables
 from jobs.runtime.context import Context
@@ -38,7 +39,8 @@ def execute(context: Context, work: LoadPlan) -> Done | None:
                     raise
                 raise type(failure)(f"{failure}. That is of this batch: {did} before it are loaded") from None
             did += 1
-        refused += [f"{file.survey.path} ({file.survey.refused})" for file in batch.files if file.survey.refused]
+        surveys = [file.survey for file in batch.files if file.survey.refused]
+        refused += [f"{survey.path} ({survey.refused}: {survey.detail})" for survey in surveys]
     told = {name: counts[name] for name in COUNTS}
     reason, error = _problems(refused, work.missing)
     if error is None and not did:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
 
-from jobs.ingestion import ingest, load_plan
+from jobs.ingestion import ingest, load_plan, source_files
 from jobs.ingestion.file_survey import ListedFile
 from jobs.ingestion.load_plan import LoadPlan
 from jobs.runtime.context import Context
@@ -36,7 +36,7 @@ def ingest_stream(context: Context, *, until_stopped: bool) -> None:
     number = 0
     with _stopping(stopped.set):
         while not stopped.is_set():
-            listing = load_plan.list_sources(context.settings.sources)
+            listing = source_files.list_sources(context.settings.sources)
             for one in listing.missing if not missing else ():  # once, however often the folders are looked at
                 context.reporter.say(f"  {one}")
             missing = missing or listing.missing
@@ -55,7 +55,7 @@ def _end(refused: Sequence[str], missing: Sequence[str]) -> None:
     if refused:
         raise RefusedError("; ".join(refused))
     if missing:
-        raise DataError(load_plan.missing_files(missing))
+        raise DataError(source_files.missing_files(missing))
 
 
 def _load_some(context: Context, listed: Sequence[ListedFile], number: int, refused: list[str]) -> bool:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.ingestion.file_survey import ListedFile, survey_files
+from jobs.ingestion.source_files import list_sources, missing_files
 from jobs.lake import loads, tables
 from jobs.lake.loads import Held
 from jobs.lake.store import Lake
@@ -21,7 +22,6 @@ from jobs.runtime.context import Context
 from jobs.runtime.job import Work
 from models import digests
 from models.errors import DataError, SettingsError
-from udfs.readers.files import sized_files
 from udfs.readers.sources import IngestSettings, SourceSettings
 from udfs.readers.survey import CHANGED, Content, Survey
 
@@ -100,14 +100,6 @@ class LoadPlan:
     missing: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The files of all sources, and the sources that have none and should have some, in words."""
-
-    files: tuple[ListedFile, ...]
-    missing: tuple[str, ...]
-
-
 def plan(context: Context) -> Work[LoadPlan]:
     """Look for files that are new by name, size or time, and survey them; many are only counted."""
     listing = list_sources(context.settings.sources)
@@ -117,24 +109,6 @@ def plan(context: Context) -> Work[LoadPlan]:
     work = plan_files(context.lake, context.settings.sources, context.settings.ingest, listing.files, replaced)
     steps = (*work.steps, *(f"tell of {one}" for one in listing.missing))
     return Work(steps, replace(work.required(), missing=listing.missing))
-
-
-def list_sources(sources: Mapping[str, SourceSettings]) -> Listing:
-    """Every file of every source, by the source's name."""
-    if not sources:
-        raise SettingsError("sources: the settings name none; add one under sources:, as docs/settings.md shows")
-    listed, missing = [], []
-    for name, source in sources.items():
-        sized = sized_files(source.path)
-        if not sized and not source.optional:
-            missing.append(f"sources.{name}: no file at {source.path}")
-        listed += [ListedFile(name, *file) for file in sized]
-    return Listing(tuple(listed), tuple(missing))
-
-
-def missing_files(missing: Sequence[str]) -> str:
-    """That sources have no file, and what to do."""
-    return f"{'; '.join(missing)}; mend the path, bring the files, or say optional: true of a source that may have none"
 
 
 def plan_files(

@@ -6,15 +6,12 @@ All of it is kept in the commit's `userMetadata` and read back from there.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from models.errors import SettingsError
-
-_VALUE = re.compile(r"[A-Za-z0-9_./*-]{1,200}")
+from jobs.lake.sql_text import literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +63,14 @@ class Scope:
         return inside and (not self.column or not self.values or partition.get(self.column) in self.values)
 
     def predicate(self) -> str:
-        """The scope in SQL, with literal values that are parsed or allow-listed, never pasted."""
+        """The scope in SQL."""
         if self.boxes:
             return " OR ".join(f"({box.predicate()})" for box in self.boxes)
         parts = []
         if self.first and self.last:
             parts.append(f"dt >= DATE'{self.first.isoformat()}' AND dt <= DATE'{self.last.isoformat()}'")
         if self.column and self.values:
-            for value in self.values:
-                if not _VALUE.fullmatch(value):
-                    raise SettingsError(
-                        f"{self.column}: {value!r} cannot name a partition; use letters, digits, _ . / -"
-                    )
-            listed = ", ".join(f"'{value}'" for value in self.values)
+            listed = ", ".join(literal(value) for value in self.values)
             parts.append(f"{self.column} IN ({listed})")
         if not parts:
             raise ValueError("a replacement needs a scope")

@@ -14,6 +14,7 @@ from jobs.lake.commits import Commit, Scope, Stamp
 from jobs.lake.promotions import Promotion, histories
 from jobs.lake.store import Lake
 from models.errors import DataError
+from models.folders import safe_name
 from udfs.model_files import ModelFiles
 
 TRAIN_TEACHER, DISTIL = "run `pingti train-teacher` first", "run `pingti distil` first"
@@ -67,7 +68,7 @@ def checkpoint_name(number: int) -> str:
 def teacher_folder(model_id: str, name: str, digest: str) -> str:
     """What the folder of a teacher, or of one of its checkpoints, is called; it says what it holds."""
     suffix = "" if name == CONTENT else f"-{name.replace('/', '-')}"
-    return f"{model_id.replace('/', '-')}{suffix}-{digest[:8]}"
+    return f"{safe_name(model_id)}{suffix}-{digest[:8]}"
 
 
 def live(lake: Lake, at: datetime | None = None) -> dict[str, Promotion]:

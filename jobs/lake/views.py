@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jobs.lake import tables
+from jobs.lake.sql_text import identifier, literal
 from jobs.lake.store import Lake
 from models.tasks import TaskSettings
 
@@ -62,13 +63,11 @@ def queries(schema: str, tasks: Mapping[str, TaskSettings]) -> dict[str, str]:
 
 
 def _columns(tasks: Mapping[str, TaskSettings]) -> str:
-    """A boolean column a label, null on days that are not decided by what is in force.
-
-    Names come from the settings, where they are letters, digits and _ only.
-    """
+    """A boolean column a label, null on days that are not decided by what is in force."""
     columns = [
-        f"CASE WHEN array_contains(any_value(d.tasks), '{task}') "
-        f"THEN coalesce(bool_or(l.task = '{task}' AND l.label = '{label}'), false) END AS {task}_{label}"
+        f"CASE WHEN array_contains(any_value(d.tasks), {literal(task)}) "
+        f"THEN coalesce(bool_or(l.task = {literal(task)} AND l.label = {literal(label)}), false) END "
+        f"AS {identifier(f'{task}_{label}')}"
         for task, settings in tasks.items()
         for label in settings.labels
     ]

@@ -16,6 +16,7 @@ from jobs.rounds.training_data import TrainingData
 from jobs.runtime.progress import TrainingProgress
 from models import digests
 from models.errors import DataError
+from models.folders import safe_name
 from models.scheme_settings import JOINT
 from models.serving.bundle import Bundle, open_bundle
 from models.student_settings import StudentSettings
@@ -94,7 +95,7 @@ def train_student_of(
 
 def _checkpoints(lake: Lake, round_: Round, training: str) -> Path:
     """Where one of a round's trainings keeps its state until it is done."""
-    return lake.bundles.folder / "training" / re.sub(r"[/ ]", "-", f"{round_.round_id}-{training}")
+    return lake.bundles.folder / "training" / f"{safe_name(round_.round_id)}-{re.sub('[/ ]', '-', training)}"
 
 
 def remove_checkpoints(lake: Lake, round_: Round) -> None:
@@ -137,7 +138,7 @@ def seal_named(lake: Lake, round_: Round, student: Student, data: TrainingData, 
     model_id, is_new = registry.free_name(lake, round_.task_name, "student", content_name)
     if not is_new:
         return open_bundle(registry.files(lake, registry.model(lake, model_id)).local())
-    folder = lake.bundles.folder / "students" / model_id.replace("/", "-")
+    folder = lake.bundles.folder / "students" / safe_name(model_id)
     return seal(round_, round_.student, student, data, clean_version, folder, model_id)
 
 

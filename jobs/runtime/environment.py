@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import EnvError
 
 MIN_JAVA = 17
 MIN_FREE_BYTES = 2 << 30
+JAVA_TEMPORARY = Path("/tmp")
 
 
 def check(workplace: Path, free_bytes: int = MIN_FREE_BYTES) -> None:
@@ -39,6 +42,52 @@ def check_java() -> None:
     if found is None or int(found[1]) < MIN_JAVA:
         got = found[1] if found else "an unknown version"
         raise EnvError(f"Java: {java} is {got}; Spark needs {MIN_JAVA} or newer: install one, or set JAVA_HOME to it")
+
+
+def check_user() -> None:
+    """The user of this process has a name, which Hadoop asks for, or `EnvError`."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        raise EnvError(
+            f"user: {os.getuid()} has no name in passwd, without which Spark does not start; run as a user with one, "
+            "or add a line to /etc/passwd"
+        ) from None
+
+
+def set_utf8_locale() -> None:
+    """Let a JVM that is started from here name files in UTF-8, as the rest of the platform does, whatever the locale.
+
+    Cron, ssh and slim images set `LC_ALL=C`, in which Java knows no file with a Chinese name.
+    """
+    locale = next((value for name in ("LC_ALL", "LC_CTYPE", "LANG") if (value := os.environ.get(name))), "")
+    if "utf-8" not in locale.lower() and "utf8" not in locale.lower():
+        os.environ["LC_ALL"] = "C.UTF-8"
+
+
+def temporary_folder(candidates: Sequence[Path]) -> Path | None:
+    """Where native libraries can be unpacked and run: None where the system's own folder is as good as any.
+
+    Hardened machines mount `/tmp` without exec.
+
+    Raises:
+        EnvError: None of the folders will do either.
+    """
+    if _runs_programs(JAVA_TEMPORARY):
+        return None
+    for folder in candidates:
+        folder.mkdir(parents=True, exist_ok=True)
+        if _runs_programs(folder):
+            return folder
+    raise EnvError(
+        f"{JAVA_TEMPORARY} is mounted noexec, and so is {', '.join(map(str, candidates))}: Spark unpacks "
+        "libraries there; set PINGTI_CACHE, or spark.driver.extraJavaOptions to -Djava.io.tmpdir=FOLDER, to a folder "
+        "that may exec"
+    )
+
+
+def _runs_programs(folder: Path) -> bool:
+    return not os.statvfs(folder).f_flag & os.ST_NOEXEC
 
 
 def check_disk(workplace: Path, free_bytes: int = MIN_FREE_BYTES) -> None:

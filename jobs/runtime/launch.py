@@ -54,6 +54,7 @@ def context_for(
     from jobs.runtime.progress import Reporter
 
     def start() -> SparkSession:
+        environment.check_user()
         environment.check_java()
         from jobs.runtime import session
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
-from jobs.runtime import jars
+from jobs.runtime import environment, jars
 from jobs.settings import SECRET_KEYS, SessionSettings
 from models.errors import SettingsError
 from models.folders import cache
@@ -84,6 +84,7 @@ def start(settings: SessionSettings) -> SparkSession:
     # Torch's threads spin while they wait for each other; beside one busy process on two cores a training step took
     # twenty times as long. A short spin keeps most of the speed, busy or quiet. Torch reads it when it is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    environment.set_utf8_locale()
     if "PYSPARK_GATEWAY_PORT" not in os.environ and settings.master.startswith("local"):
         os.environ["PYSPARK_PYTHON"] = sys.executable  # another Python would lack what this one has
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -123,13 +124,15 @@ def unset(conf: Mapping[str, str]) -> dict[str, str]:
 
 
 def _local(settings: SessionSettings) -> dict[str, str]:
-    logging = Path(__file__).with_name("log4j2.properties")
+    options = f"-XX:+UseParallelGC -Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
+    if unpacked := environment.temporary_folder([cache() / "tmp"]):
+        options += f" -Djava.io.tmpdir={unpacked}"
     at_home: dict[str, str] = {}
     if settings.master.startswith("local"):  # only there may the driver hide from other machines
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         at_home = _LOCAL
     return at_home | {
-        "spark.driver.extraJavaOptions": f"-XX:+UseParallelGC -Dlog4j2.configurationFile={logging}",
+        "spark.driver.extraJavaOptions": options,
         "spark.master": settings.master,
         # Tables have places of their own; else a folder `spark-warehouse` appears wherever a run is started.
         "spark.sql.warehouse.dir": str(cache() / "spark-warehouse"),

@@ -48,7 +48,7 @@ def fine_tune(
 
     Raises:
         DataError: There are no texts, or arrays of other shapes.
-        SettingsError: `base` has no safetensors weights, or is no model.
+        SettingsError: `base` is no whole model with safetensors weights, or its tokenizer does not know the texts.
         EnvError: The hub cannot be reached or does not have it.
     """
     with reproducible(seed):

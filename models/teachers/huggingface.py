@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from safetensors import SafetensorError
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertTokenizer
 from transformers.utils import logging
 
 from models.errors import BundleError, EnvError, SettingsError
 from models.tasks import TaskKind
+from models.teachers.checkpoint_checks import (
+    check_vocabulary,
+    check_weights,
+    knows_nothing,
+    without_wrapper,
+    wrapper_of,
+)
+from models.teachers.checkpoint_files import SAVE_IT, expect_base, expect_checkpoint
 
 
-def load(source: str | Path, **options: Any) -> tuple[Any, Any]:
-    """Tokenizer and classifier in float32; a local folder is read without asking the hub.
+def load(folder: Path) -> tuple[Any, Any, list[str]]:
+    """Tokenizer and classifier, in float32, of a folder that `save` wrote, and the weights that its files lack.
+
+    Raises:
+        BundleError: The folder holds no whole safetensors weights.
+    """
+    expect_checkpoint(folder, BundleError, "copy the teacher again or train it again")
+    name, options = _named(folder)
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+        model, info = _model(name, options)
+    return tokenizer, model, sorted(info["missing_keys"])
+
+
+def _named(source: str | Path) -> tuple[str, dict[str, Any]]:
+    """A model's name without its revision, and how it is read; a local folder is read without asking the hub.
 
     Of a name on the hub what follows `@` is its revision: a commit, a tag or a branch.
     """
@@ -24,13 +47,30 @@ def load(source: str | Path, **options: Any) -> tuple[Any, Any]:
     local = Path(source).is_dir()
     if not local:
         name, _, revision = name.partition("@")
-    common = {"local_files_only": local, "trust_remote_code": False} | ({"revision": revision} if revision else {})
-    with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(name, **common)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            name, use_safetensors=True, dtype=torch.float32, **common, **options
-        )
-    return tokenizer, model
+    return name, {"local_files_only": local, "trust_remote_code": False} | ({"revision": revision} if revision else {})
+
+
+def _model(name: str, options: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """A classifier, and what Transformers says of its loading."""
+    model, info = AutoModelForSequenceClassification.from_pretrained(
+        name, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
+    )
+    return model, info
+
+
+def _base_tokenizer(name: str, options: Mapping[str, Any]) -> Any:
+    """A base's tokenizer: the one that its kind of model has, or BERT's, which Chinese ALBERTs and others come with."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+    except ValueError:  # it has none of the files that its kind of model reads
+        tokenizer = BertTokenizer.from_pretrained(name, **options)
+        if knows_nothing(tokenizer):
+            raise
+    if knows_nothing(tokenizer):
+        with suppress(OSError, ValueError):
+            plain = BertTokenizer.from_pretrained(name, **options)
+            return tokenizer if knows_nothing(plain) else plain
+    return tokenizer
 
 
 def with_revision(source: str, model: Any) -> str:
@@ -58,22 +98,42 @@ _PROBLEMS: dict[TaskKind, str] = {
 def load_base(base: str | Path, labels: tuple[str, ...], kind: TaskKind = "multi_label") -> tuple[Any, Any]:
     """Tokenizer and model of a pretrained base with a new last layer for these labels.
 
+    What was loaded is checked: nothing but the new last layer and the pooler may begin at random. Names of weights with
+    a prefix (`module.` of DataParallel) are read without it.
+
     Raises:
-        SettingsError: `base` has no safetensors weights, or is no base of a text classifier.
+        SettingsError: `base` has no whole safetensors weights, is no base of a text classifier, or its weights, its
+            config.json and its vocabulary do not belong to each other.
         EnvError: It is no local folder, and the hub cannot be reached or does not have it.
     """
-    if Path(base).is_dir():
-        expect_safetensors(Path(base), SettingsError, "save the model with safe_serialization and name it again")
+    local = Path(base).is_dir()
+    if local:
+        expect_base(Path(base))
+    name, options = _named(base)
+    head = {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: at for at, label in enumerate(labels)},
+        "problem_type": _PROBLEMS[kind],
+        "ignore_mismatched_sizes": True,  # a base that was fine-tuned before has another last layer
+    }
     try:
-        return load(
-            base,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={label: at for at, label in enumerate(labels)},
-            problem_type=_PROBLEMS[kind],
-            ignore_mismatched_sizes=True,  # a base that was fine-tuned before has another last layer
-        )
+        with quiet():
+            tokenizer = _base_tokenizer(name, options)
+            model, info = _model(name, options | head)
+            wrapper = wrapper_of(model, info)
+            if wrapper is not None:
+                model, info = _model(name, options | head | {"key_mapping": without_wrapper(model, wrapper)})
+    except SafetensorError as error:
+        raise SettingsError(
+            f"teacher.from: {base}: its weights cannot be read ({error}), expected whole safetensors files; "
+            "fetch them again"
+        ) from error
     except OSError as error:
+        if local:
+            raise SettingsError(
+                f"teacher.from: {base} cannot be read as a model ({_line(error)}); {SAVE_IT}"
+            ) from error
         raise EnvError(
             f"teacher.from: {base} is no local folder and could not be read from the hub "
             f"({type(error).__name__}), expected a model with safetensors weights; check the name, "
@@ -81,16 +141,17 @@ def load_base(base: str | Path, labels: tuple[str, ...], kind: TaskKind = "multi
         ) from error
     except ValueError as error:
         raise SettingsError(
-            f"teacher.from: {base} is no text classifier's base ({error}); name another model"
+            f"teacher.from: {base} is no text classifier's base ({_line(error)}); name another model"
         ) from error
+    check_weights(base, model, info)
+    check_vocabulary(base, tokenizer, model)
+    return tokenizer, model
 
 
-def expect_safetensors(folder: Path, kind: type[SettingsError | BundleError], remedy: str) -> None:
-    """Raise an error of this kind unless the folder exists and holds safetensors weights."""
-    if not folder.is_dir():
-        raise kind(f"{folder}: no such folder, expected a Hugging Face model; {remedy}")
-    if not any(folder.glob("*.safetensors")):
-        raise kind(f"{folder}: holds no *.safetensors, the only weights that are read; {remedy}")
+def _line(error: Exception) -> str:
+    """The first line of what an error says."""
+    lines = (line.strip().rstrip(":.") for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from models import digests
 from models.errors import SettingsError
 from models.evaluation.predictions import to_logits
 from models.tasks import TeacherSettings
+from models.teachers.checkpoint_checks import check_known
 from models.teachers.fine_tuning_rows import FineTuningRows
 from models.teachers.huggingface import load_base
 from models.teachers.teacher import Teacher, pooled
@@ -63,6 +64,7 @@ class TeacherInTraining:
         limit = min(settings.max_tokens, getattr(model.config, "max_position_embeddings", settings.max_tokens))
         model.config.pingti_max_tokens = limit
         tokens = tokenise(tokenizer, rows.texts, limit, rows.second)
+        check_known(base, tokenizer, tokens)
         return cls(model.to(device()), tokenizer, tokens, rows.labels, settings, layer)
 
     @property

@@ -18,7 +18,7 @@ from torch import Tensor
 from models import digests
 from models.errors import BundleError
 from models.folders import publish
-from models.teachers.huggingface import expect_safetensors, load, save
+from models.teachers.huggingface import load, save
 from models.teachers.tokenisation import forward, tokenise
 from models.training.devices import device
 
@@ -42,13 +42,17 @@ class Teacher:
         """Read a teacher that `save` wrote.
 
         Raises:
-            BundleError: The folder is missing, has no safetensors weights, or is none of ours.
+            BundleError: The folder is missing, has no whole safetensors weights, or is none of ours.
         """
-        expect_safetensors(folder, BundleError, "copy the teacher again or train it again")
-        tokenizer, model = load(folder)
+        tokenizer, model, lacking = load(folder)
         config = model.config
         if getattr(config, "pingti_max_tokens", None) is None:
             raise BundleError(f"{folder}: config.json lacks pingti_max_tokens, expected a teacher trained here")
+        if lacking:
+            raise BundleError(
+                f"{folder}: {len(lacking)} of its weights are not in its files, such as {lacking[0]}, expected a whole "
+                "teacher; copy it again or train it again"
+            )
         labels = tuple(config.id2label[at] for at in range(config.num_labels))
         return cls(labels, config.pingti_max_tokens, model.to(device()).eval(), tokenizer)
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, StringConstraints, field_validator, model_validator
 
 from models import digests
 from models.settings_base import Frozen, Name
 from models.tasks import EVERY_TASK
+from models.text.characters import UNICODE_VERSION
 from models.text.normalisation import CLEANER_VERSION, clean
+from models.text.speech import Step, bracket_stripper, repeat_folder, tag_stripper
+
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[^\[\](){}<>]*\S[^\[\](){}<>]*$")]
 
 
 class RuleSettings(Frozen):
@@ -53,12 +57,32 @@ class CleaningSettings(Frozen):
     """
 
     max_chars: PositiveInt = Field(256, description="Longer texts are cut to this many characters.")
+    strip_tags: bool = Field(False, description="Takes out marks of speech recognisers, such as `<|zh|>`.")
+    bracket_tags: tuple[Tag, ...] = Field(
+        (), description="Words that are such marks where they stand in brackets: `noise` takes out `[noise]`."
+    )
+    fold_repeats: int = Field(
+        0, ge=0, le=20, description="Keeps a phrase at most so many times in a row; 0 keeps all of them."
+    )
     rules: tuple[RuleSettings, ...] = Field((), description="Rules that settle texts, in their order.")
 
     @property
     def version(self) -> str:
         """The `clean_version`: names the cleaner and the rules that made a clean text."""
-        return digests.of_json({"cleaner": CLEANER_VERSION, "settings": self.model_dump(mode="json")}, chars=12)
+        made_by = {"cleaner": CLEANER_VERSION, "unicode": UNICODE_VERSION, "settings": self.model_dump(mode="json")}
+        return digests.of_json(made_by, chars=12)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What is done to a text beyond the cleaning of every text."""
+        steps: list[Step] = []
+        if self.strip_tags:
+            steps.append(tag_stripper())
+        if self.bracket_tags:
+            steps.append(bracket_stripper(self.bracket_tags))
+        if self.fold_repeats:
+            steps.append(repeat_folder(self.fold_repeats))
+        return tuple(steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +104,7 @@ class Cleaner:
     def __init__(self, settings: CleaningSettings) -> None:
         self.version = settings.version
         self._max_chars = settings.max_chars
+        self._steps = settings.steps
         self._rules = [
             (re.compile(rule.pattern), Settled(rule.task, rule.label, rule.outcome, rule.name))
             for rule in settings.rules
@@ -88,7 +113,7 @@ class Cleaner:
 
     def clean(self, text: str) -> str:
         """The clean form of a text."""
-        return clean(text, self._max_chars)
+        return clean(text, self._max_chars, self._steps)
 
     def settle(self, text: str) -> Sequence[Settled]:
         """What the rules say of a clean text: at most one outcome a task, none for most texts."""

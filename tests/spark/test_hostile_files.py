@@ -66,10 +66,10 @@ def test_refused_files_are_set_aside_by_name_and_counted_while_the_others_are_lo
     assert [step.split(": ")[-1].split(",")[0] for step in plan.steps] == [
         f"load 2 records of {tmp_path}/a.jsonl.gz", "file_truncated", "file_empty", "file_empty", "file_not_gzip",
     ]  # fmt: skip
-    with pytest.raises(RefusedError, match=r"set aside whole: .*b\.jsonl\.gz \(file_truncated\)") as refused:
+    with pytest.raises(RefusedError, match=r"set aside whole: .*b\.jsonl\.gz \(file_truncated: ") as refused:
         run(ingest.JOB, context_for(own, tmp_path))
     assert refused.value.exit_code == 4
-    assert "d.jsonl.gz (file_empty)" in str(refused.value)
+    assert "d.jsonl.gz (file_empty: 0 bytes)" in str(refused.value)
     assert rows_of(own.read(tables.RAW_TEXTS), "source_id", "text") == [("1", "老师好"), ("2", "好的")]
     rejected = own.read(tables.REJECTED)
     assert rows_of(rejected.withColumn("file", F.substring_index("file", "/", -1)), "file", "reason", "length") == [

@@ -333,7 +333,7 @@ def test_a_file_of_lines_that_grew_goes_on_where_it_ended(lake: Callable[..., La
     refused = do(ingest.JOB, context_for(own, tmp_path))
     assert refused is not None
     assert isinstance(refused.error, RefusedError)
-    assert "a.jsonl (file_changed); all else is loaded" in str(refused.error)
+    assert "a.jsonl (file_changed: other content than was loaded under this name" in str(refused.error)
     assert rows_of(own.read(tables.REJECTED), "reason", "length") == [("file_changed", path.stat().st_size)]
 
 

@@ -15,7 +15,7 @@ COMMANDS = (
     "init", "generate", "ingest", "clean", "annotate", "annotate import", "annotate export", "pretrain",
     "train-teacher",
     "score-teacher", "distil", "compare", "score", "thresholds", "promote", "rollback", "label", "sql", "runs",
-    "diff", "nightly", "maintain", "erase", "status", "settings", "report", "demo",
+    "check", "diff", "nightly", "maintain", "erase", "status", "settings", "report", "demo",
 )  # fmt: skip
 HELP = """
 import json, sys

@@ -47,11 +47,16 @@ def test_of_classes_only_the_likeliest_is_decided() -> None:
     assert not (decisions & ~gold).any()
 
 
+def slice_of(day: int, counts: Counts) -> SliceCounts:
+    """One scene and label, in which no text comes twice."""
+    return SliceCounts(day, "chat", "asks", counts, counts)
+
+
 @pytest.mark.parametrize(("hits", "weak"), [(5, False), (4, True), (3, True)])
 def test_a_teacher_that_does_not_beat_its_student_is_weak(hits: int, weak: bool) -> None:
     """The student finds four of six."""
-    student = [SliceCounts(0, "chat", "asks", Counts(3, 0, 1, 10)), SliceCounts(1, "chat", "asks", Counts(1, 0, 1, 5))]
-    found = compare([SliceCounts(0, "chat", "asks", Counts(hits, 0, 6 - hits, 15))], student)
+    student = [slice_of(0, Counts(3, 0, 1, 10)), slice_of(1, Counts(1, 0, 1, 5))]
+    found = compare([slice_of(0, Counts(hits, 0, 6 - hits, 15))], student)
     assert found is not None
     assert (found.rows, found.positives, found.weak) == (21, 6, weak)
     assert f"{found.teacher_f1:.3f}" in found.figures
@@ -59,6 +64,6 @@ def test_a_teacher_that_does_not_beat_its_student_is_weak(hits: int, weak: bool)
 
 
 def test_where_no_label_holds_nobody_can_tell() -> None:
-    empty = [SliceCounts(0, "chat", "asks", Counts(0, 1, 0, 5))]
+    empty = [slice_of(0, Counts(0, 1, 0, 5))]
     assert compare(empty, empty) is None
     assert compare([], []) is None

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.lake.commits import Scope
-from models.errors import SettingsError
 
 FIRST = date(2026, 3, 1)
 DAYS = st.tuples(st.integers(0, 6), st.integers(0, 6)).map(
@@ -69,22 +68,15 @@ def test_a_replacement_of_everything_is_refused(scope: Scope) -> None:
         scope.predicate()
 
 
-@pytest.mark.parametrize(
-    "value", ["", "a'b", "a' OR '1'='1", "a\\", "a b", "a;b", 'a"', "a\n", "\n", "好", "a\0", "--'", "a" * 201]
-)
-def test_a_value_that_could_leave_its_quotes_is_refused(value: str) -> None:
-    with pytest.raises(SettingsError, match=r"task: .* cannot name a partition"):
-        Scope(column="task", values=("a", value)).predicate()
-
-
 @given(st.dates(date(1, 1, 1)), st.lists(st.text(max_size=6), min_size=1, max_size=3))
 @settings(max_examples=300, deadline=None)
-def test_a_predicate_is_refused_or_has_one_known_shape(day: date, values: list[str]) -> None:
-    scope = Scope(day, day, "task", tuple(values))
-    try:
-        told = scope.predicate()
-    except SettingsError:
-        assert not all(re.fullmatch(r"[A-Za-z0-9_./*-]+", value) for value in values)
-        return
-    listed = ", ".join(f"'{value}'" for value in values)
-    assert told == f"dt >= DATE'{day.isoformat()}' AND dt <= DATE'{day.isoformat()}' AND task IN ({listed})"
+def test_a_predicate_has_one_shape_whatever_the_values(day: date, values: list[str]) -> None:
+    told = Scope(day, day, "task", tuple(values)).predicate()
+    head = f"dt >= DATE'{day.isoformat()}' AND dt <= DATE'{day.isoformat()}' AND task IN ("
+    assert told.startswith(head)
+    # Strings of Spark's SQL: a backslash takes the next character.
+    one = r"'(?:[^'\\]|\\[\s\S])*'"
+    inside = told.removeprefix(head).removesuffix(")")
+    assert re.fullmatch(f"{one}(?:, {one})*", inside)
+    found = [re.sub(r"\\([\s\S])", r"\1", literal[1:-1]) for literal in re.findall(one, inside)]
+    assert found == values

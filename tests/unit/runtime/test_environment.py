@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from jobs.runtime import environment
-from models.errors import EnvError
+from jobs.settings_file import load
+from models import folders
+from models.errors import EnvError, SettingsError
 
 ROOT = Path(__file__).parents[3]
 
@@ -98,3 +101,68 @@ def test_it_can_be_asked_from_a_shell(path: Path, gibibytes: str, code: int, tol
     )  # fmt: skip
     assert (ended.returncode, ended.stdout) == (code, "")
     assert ended.stderr[: len(told)] == told
+
+
+def test_a_user_without_a_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment.check_user()
+    monkeypatch.setattr(environment.os, "getuid", lambda: 54321)
+    with pytest.raises(EnvError, match="user: 54321 has no name in passwd"):
+        environment.check_user()
+
+
+def test_a_user_without_a_home_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "PINGTI_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    own = os.getuid()
+
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert folders.cache() == tmp_path / f"pingti-{own}" / "pingti"
+    with pytest.raises(SettingsError, match="~ is the home folder, and this user has none"):
+        load(None, {"lake": {"location": "~/warehouse"}})
+
+
+@pytest.mark.parametrize(
+    ("given", "set_to"),
+    [
+        ({"LC_ALL": "C"}, "C.UTF-8"),
+        ({"LC_ALL": "", "LANG": "POSIX"}, "C.UTF-8"),
+        ({"LANG": "zh_CN.GBK"}, "C.UTF-8"),
+        ({}, "C.UTF-8"),
+        ({"LANG": "zh_CN.UTF-8"}, None),
+        ({"LC_ALL": "C.utf8", "LANG": "C"}, "C.utf8"),
+    ],
+)
+def test_a_locale_without_utf8_is_one_with_it_for_what_is_started(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], set_to: str | None
+) -> None:
+    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    environment.set_utf8_locale()
+    assert os.environ.get("LC_ALL") == set_to
+
+
+def test_libraries_are_unpacked_where_programs_may_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert environment.temporary_folder([]) is None
+    noexec = {environment.JAVA_TEMPORARY, tmp_path / "a"}
+    monkeypatch.setattr(environment, "_runs_programs", lambda folder: folder not in noexec)
+    assert environment.temporary_folder([tmp_path / "a", tmp_path / "b"]) == tmp_path / "b"
+    with pytest.raises(EnvError, match=r"/tmp is mounted noexec, and so is .*/a: .*PINGTI_CACHE"):
+        environment.temporary_folder([tmp_path / "a"])
+
+
+@pytest.mark.parametrize("name", ["wh%41", "C#课程", "what?", "it's", "a{b}"])
+def test_a_path_that_spark_takes_for_another_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=r"lake.location: .*a table cannot lie at a path with"):
+        load(None, {"lake": {"location": f"/data/{name}"}})
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/them")
+    lake = load(None, {"lake": {"location": "~/warehouse", "bundles": "~"}}).lake
+    assert (lake.location, lake.bundles) == ("/home/them/warehouse", "/home/them")

@@ -31,8 +31,21 @@ PRAISE = tasks(
 
 
 def test_a_reference_without_a_task_is_the_own_tasks() -> None:
-    assert resolve("praise", "got") == ("praise", "got")
-    assert resolve("praise", "feedback.complaint") == ("feedback", "complaint")
+    assert resolve(PRAISE, "praise", "got") == ("praise", "got")
+    assert resolve(PRAISE, "praise", "feedback.complaint") == ("feedback", "complaint")
+
+
+def test_names_may_have_dots() -> None:
+    house = {"a.b": {"c.d": {}, "e": {}}, "a": {"b.e": {}, "x": {}}, "own": {"a.x": {}, "y": {}}}
+    dotted = {
+        name: TaskSettings(scenes=("chat",), labels=dict.fromkeys(labels, LabelSettings()))
+        for name, labels in house.items()
+    }
+    assert resolve(dotted, "own", "a.x") == ("own", "a.x")
+    assert resolve(dotted, "a.b", "a.x") == ("a", "x")
+    assert resolve(dotted, "own", "a.b.c.d") == ("a.b", "c.d")
+    assert resolve(dotted, "own", "a.b.e") == ("a", "b.e")
+    assert resolve(dotted, "own", "no.such") == ("no", "such")
 
 
 def test_a_label_comes_after_what_it_requires_and_what_excludes_it() -> None:
@@ -112,7 +125,7 @@ def test_every_decision_follows_from_the_decisions_it_depends_on(
     assert set(holds) == set(above)
     by = excluders(house)
     for (task, label), held in holds.items():
-        required = [holds.get(resolve(task, name), NEVER) for name in house[task].labels[label].requires]
+        required = [holds.get(resolve(house, task, name), NEVER) for name in house[task].labels[label].requires]
         excluding = [holds.get(name, NEVER) for name in by.get((task, label), ())]
         wanted = above[task, label] & np.all([~NEVER, *required], axis=0) & ~np.any([NEVER, *excluding], axis=0)
         assert np.array_equal(held, wanted)
@@ -125,8 +138,8 @@ def test_every_order_puts_what_decides_first(house: dict[str, TaskSettings]) -> 
     assert len(place) == len(NAMES)
     for name, task in house.items():
         for label, it in task.labels.items():
-            assert all(place[resolve(name, other)] < place[name, label] for other in it.requires)
-            assert all(place[resolve(name, other)] > place[name, label] for other in it.excludes)
+            assert all(place[resolve(house, name, other)] < place[name, label] for other in it.requires)
+            assert all(place[resolve(house, name, other)] > place[name, label] for other in it.excludes)
 
 
 def test_a_label_whose_task_has_no_student_holds_nowhere_and_excludes_nothing() -> None:

@@ -32,11 +32,15 @@ def test_settings_written_and_read_again_are_the_same() -> None:
     "change",
     [
         {"scenes": []},
-        {"scenes": ["Chat room"]},
+        {"scenes": ["*"]},
+        {"scenes": ["chat/room"]},
         {"labels": {}},
-        {"labels": {"A b": {}}},
-        {"labels": {"1a": {}}},
-        {"labels": {"a'; DROP": {}}},
+        {"labels": {"": {}}},
+        {"labels": {" a": {}}},
+        {"labels": {"a\n": {}}},
+        {"labels": {"a\u200bb": {}}},
+        {"labels": {"a@2": {}}},
+        {"labels": {".a": {}}},
         {"labels": {"a" * 65: {}}},
         {"kind": "ranking"},
         {"phase": 0},
@@ -53,12 +57,26 @@ def test_what_cannot_be_meant_is_refused(change: dict[str, Any]) -> None:
         TaskSettings.model_validate(TASK | change)
 
 
-@pytest.mark.parametrize("reference", ["a", "task.a", "a_1.b_2"])
+@pytest.mark.parametrize(
+    "name", ["求表扬", "Chat room", "1a", "a-b.c", "a'; DROP TABLE x; --", "<b>", "=1+1", "`a`", '"', "名" * 64, "é"]
+)
+def test_names_are_as_people_write_them(name: str) -> None:
+    task = TaskSettings.model_validate(TASK | {"scenes": [name], "labels": {name: {}, "b": {"requires": [name]}}})
+    assert task.scenes == (name,)
+    assert task.label_names == (name, "b")
+
+
+def test_one_name_has_one_spelling() -> None:
+    composed, decomposed = "\u00e9", "e\u0301"
+    assert TaskSettings.model_validate(TASK | {"labels": {decomposed: {}}}).label_names == (composed,)
+
+
+@pytest.mark.parametrize("reference", ["a", "task.a", "a_1.b_2", "任务.标签"])
 def test_a_label_may_be_named_with_its_task(reference: str) -> None:
     assert LabelSettings(requires=(reference,)).requires == (reference,)
 
 
-@pytest.mark.parametrize("reference", ["", ".a", "a.", "a.b.c", "A", "a b"])
+@pytest.mark.parametrize("reference", ["", "a" * 130])
 def test_a_reference_is_one_or_two_names(reference: str) -> None:
     with pytest.raises(ValidationError):
         LabelSettings(excludes=(reference,))
