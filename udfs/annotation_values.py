@@ -47,12 +47,13 @@ def is_blank(value: Any) -> bool:
 def label_names(value: Any) -> Sequence[str]:
     """How a name of a label may be spelt, the likeliest first; none for what is no name.
 
-    A number names a label too, and `1.0` is what a table of floats makes of 1.
+    A number names a label too, and `1.0` is what a table of floats makes of 1. Names of the settings are in NFC.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ()
     text = str(value).strip()
-    return tuple(dict.fromkeys(name for name in (text, _without_fraction(text)) if name))
+    spelt = (text, unicodedata.normalize("NFC", text), _without_fraction(text))
+    return tuple(dict.fromkeys(name for name in spelt if name))
 
 
 def _without_fraction(text: str) -> str:

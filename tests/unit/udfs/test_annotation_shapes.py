@@ -383,6 +383,14 @@ def test_a_label_of_several_tasks_needs_its_task(tmp_path: Path, monkeypatch: py
     assert (first["task"], second["reason"]) == ("praise", "annotation_unknown_label")
 
 
+def test_a_name_is_the_same_however_its_accents_are_composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LABELS, "more", ("caf\u00e9",))
+    content = table(("text", "label"), ("好", "cafe\u0301"), ("坏", "got|cafe\u0301"))
+    assert said(imported(tmp_path / "a.csv", content, **WHO)) == [
+        ("caf\u00e9", True), ("got", True), ("caf\u00e9", True),
+    ]  # fmt: skip
+
+
 def test_a_day_is_read_where_the_text_is_told_by_its_words(tmp_path: Path) -> None:
     header = ("label", "value", "text", "source_id", "dt", "event_time")
     content = table(
