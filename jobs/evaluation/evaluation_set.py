@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import TypeAlias
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from jobs.evaluation.human_gold import Gold, Utterances, human_gold
 from jobs.evaluation.scored_texts import scored_texts
 from jobs.lake import registry, threshold_queries
+from jobs.lake.evaluation_rows import EPOCH
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.lake.threshold_queries import Thresholds
@@ -25,8 +25,6 @@ from models.serving.engine import EngineKind
 from models.serving.open_engine import open_engine
 from models.tasks import TaskKind, TaskSettings
 from udfs.list_arrays import to_matrix
-
-EPOCH = date(1970, 1, 1)
 
 Probabilities: TypeAlias = NDArray[np.float32]
 

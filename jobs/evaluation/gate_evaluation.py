@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from jobs.evaluation.evaluation_set import EPOCH, EvaluationSet, decide_by_scene, read_days, student_probabilities
+from jobs.evaluation.evaluation_set import EvaluationSet, decide_by_scene, read_days, student_probabilities
 from jobs.evaluation.model_evaluation import Counts, EvaluationKey, PartCounts, evaluation_rows
 from jobs.evaluation.scored_texts import days_with_texts
 from jobs.lake import registry, tables, threshold_queries
+from jobs.lake.evaluation_rows import EPOCH
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from models.evaluation.sliced_metrics import GoldRows, agreement_by_label

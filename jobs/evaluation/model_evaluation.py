@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.evaluation.evaluation_set import EPOCH, EvaluationSet
+from jobs.evaluation.evaluation_set import EvaluationSet
+from jobs.lake.evaluation_rows import evaluation_row, quality_columns
 from jobs.lake.registry import RegisteredModel
 from models.evaluation.figures import WEIGHTS, Figure, Weight, averages
 from models.evaluation.metrics import Counts as LabelCounts
@@ -156,17 +156,10 @@ def figures_of(counts: Counts) -> list[Figure]:
 def evaluation_rows(round_id: str, counts: Counts, run_id: str) -> list[dict[str, Any]]:
     """The rows of `evaluations`, one a day, scene and label."""
     return [
-        {
-            "round_id": round_id, "model_id": key.model_id, "dt": EPOCH + timedelta(days=cut.day),
-            "scene": cut.scene, "label": cut.label, "gold": key.gold, "purpose": key.part,
-            "tp": cut.counts.tp, "fp": cut.counts.fp, "fn": cut.counts.fn, "tn": cut.counts.tn,
-            **as_row(cut.counts.quality), "run_id": run_id,
-            "text_tp": cut.distinct.tp, "text_fp": cut.distinct.fp, "text_fn": cut.distinct.fn,
-            "text_tn": cut.distinct.tn,
-        }
+        evaluation_row(cut, round_id=round_id, model_id=key.model_id, gold=key.gold, purpose=key.part, run_id=run_id)
         for key, of_part in counts.items()
         for cut in of_part.slices
-    ]  # fmt: skip
+    ]
 
 
 def threshold_row(
@@ -174,7 +167,7 @@ def threshold_row(
     gold: str = "teacher",
 ) -> dict[str, Any]:  # fmt: skip
     """A row of `thresholds` with its evidence; what says who made it when is the writer's."""
-    quality = as_row(found.counts.quality)
+    quality = quality_columns(found.counts.quality)
     low_high = ("low", "high")
     intervals = {f"precision_{end}": value for end, value in zip(low_high, found.precision_interval, strict=True)}
     intervals |= {f"recall_{end}": value for end, value in zip(low_high, found.recall_interval, strict=True)}
@@ -184,10 +177,3 @@ def threshold_row(
         "positives": found.counts.positives, "precision": quality["precision"], "recall": quality["recall"],
         "worst_precision": found.worst_precision, "worst_recall": found.worst_recall, **intervals,
     }  # fmt: skip
-
-
-def as_row(quality: Quality | None) -> dict[str, float | None]:
-    """Precision, recall and F1 by name; null where there is nothing to be good at."""
-    if quality is None:
-        return dict.fromkeys(("precision", "recall", "f1"))
-    return {"precision": quality.precision, "recall": quality.recall, "f1": quality.f1}

@@ -17,13 +17,13 @@ from jobs.evaluation import speed
 from jobs.evaluation.evaluation_set import EvaluationSet, read_evaluation_set
 from jobs.evaluation.model_evaluation import (
     PartCounts,
-    as_row,
     count_decisions,
     evaluate_model,
     evaluate_teacher,
     first_decisions,
 )
 from jobs.lake import tables
+from jobs.lake.evaluation_rows import quality_columns
 from jobs.rounds.comparison_table import lines_of, summarised, write
 from jobs.rounds.round import Round, stored_round
 from jobs.rounds.student_training import joint_teacher, seal, train_student_of
@@ -209,7 +209,7 @@ def _parameters(trained: TrainedStudent) -> int:
 def measures_of(counts: Mapping[str, PartCounts]) -> list[dict[str, Any]]:
     """The averages against each gold on the test days, by occurrence."""
     return [
-        {"gold": gold, "average": one.average} | as_row(one.quality)
+        {"gold": gold, "average": one.average} | quality_columns(one.quality)
         for gold, of_part in counts.items()
         for one in averages(of_part.by("occurrence"))
     ]

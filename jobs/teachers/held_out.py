@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import tables, text_queries
 from jobs.lake.commits import Scope, Stamp
+from jobs.lake.evaluation_rows import EPOCH, evaluation_row
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.teachers.annotated_texts import answered_texts, answers
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from models.teachers.teacher import Teacher
 
 PURPOSE = "held_out"
-EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ def without_scheme(student: StudentSettings) -> dict[str, Any]:
 
 def scope_of(model_id: str) -> Scope:
     """What the commits of a teacher's comparison are about."""
-    return Scope(column="round_id", values=(f"{PURPOSE}/{model_id}",))
+    return Scope(column="round_id", values=(_round_id(model_id),))
 
 
 def recorded(lake: Lake, teacher: RegisteredModel) -> HeldOutComparison | None:
@@ -210,22 +209,22 @@ def _counted(
     decisions = cross_fitted_decisions(
         scores, texts.evidence, targets, task.kind, test.thresholds.min_positives_all_scenes
     )
-    rows = []
-    for cut in count_by_slice(decisions, texts.evidence, task.label_names):
-        quality, counts = cut.counts.quality, cut.counts
-        rows.append({
-            "round_id": f"{PURPOSE}/{test.teacher.model_id}", "model_id": model_id, "purpose": PURPOSE,
-            "dt": EPOCH + timedelta(days=cut.day), "scene": cut.scene, "label": cut.label, "gold": "human",
-            "tp": counts.tp, "fp": counts.fp, "fn": counts.fn, "tn": counts.tn, "run_id": run_id,
-            "text_tp": counts.tp, "text_fp": counts.fp, "text_fn": counts.fn, "text_tn": counts.tn,
-            "precision": quality and quality.precision, "recall": quality and quality.recall,
-            "f1": quality and quality.f1,
-        })  # fmt: skip
-    return rows
+    return [
+        evaluation_row(
+            cut, round_id=_round_id(test.teacher.model_id), model_id=model_id, gold="human", purpose=PURPOSE,
+            run_id=run_id,
+        )
+        for cut in count_by_slice(decisions, texts.evidence, task.label_names)
+    ]  # fmt: skip
+
+
+def _round_id(model_id: str) -> str:
+    """What stands in place of a round where a teacher is compared."""
+    return f"{PURPOSE}/{model_id}"
 
 
 def _rows(lake: Lake, model_id: str) -> list[dict[str, Any]]:
-    return lake.rows(tables.EVALUATIONS, where=pc.field("round_id") == f"{PURPOSE}/{model_id}")
+    return lake.rows(tables.EVALUATIONS, where=pc.field("round_id") == _round_id(model_id))
 
 
 def _compared(rows: Sequence[dict[str, Any]], teacher_id: str) -> HeldOutComparison | None:
