@@ -53,6 +53,10 @@ class AnnotationRules:
     timezone: str
     limits: RecordLimits
 
+    def layout(self, file_format: str) -> AnnotationFiles:
+        """How files of a format lie."""
+        return AnnotationFiles(file_format, self.settings, frozenset().union(*self.labels.values()))
+
 
 def annotation_parser(rules: AnnotationRules, cleaning: CleaningSettings) -> Callable[[Batches], Batches]:
     """A batch function from files (`ANNOTATION_FILES_DDL`) to their records, parsed (`PARSED`)."""
@@ -69,7 +73,7 @@ def annotation_parser(rules: AnnotationRules, cleaning: CleaningSettings) -> Cal
 
 def parse_file(path: str, file_format: str, rules: AnnotationRules, cleaner: Cleaner) -> Iterator[dict[str, Any]]:
     """The rows of a file, at least one a record; `position` is the record's number."""
-    layout = AnnotationFiles(file_format, rules.settings, frozenset().union(*rules.labels.values()))
+    layout = rules.layout(file_format)
     surrogate_reason = FORMATS[file_format].surrogate_reason(layout.encoding)
     headed = file_format in DELIMITED or not FORMATS[file_format].is_text
     for number, span in enumerate(read_spans(path, layout)):

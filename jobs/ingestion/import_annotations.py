@@ -29,7 +29,6 @@ from udfs.annotation_parsing import (
     AnnotationRules,
     annotation_parser,
 )
-from udfs.annotation_settings import AnnotationFiles
 from udfs.readers.files import is_gzip, sized_files
 from udfs.readers.formats import FORMATS
 from udfs.readers.survey import Survey
@@ -114,6 +113,13 @@ def _without_text(lake: Lake, matched: DataFrame) -> DataFrame:
     return lost
 
 
+def rules_of(settings: Settings) -> AnnotationRules:
+    """What makes a record annotations, by the settings and as of now."""
+    labels = {name: frozenset(task.labels) for name, task in settings.tasks.items()}
+    limits = settings.ingest.limits(datetime.now(UTC))
+    return AnnotationRules(settings.annotations, labels, settings.session.timezone, limits)
+
+
 def format_of(path: str) -> str:
     """The name of a file's format, by its suffix."""
     suffix = PurePosixPath(path[:-3] if is_gzip(path) else path).suffix.lower()
@@ -134,8 +140,8 @@ def _suffixes() -> str:
 
 def _surveyed(lake: Lake, settings: Settings, listed: Sequence[ListedFile]) -> tuple[AnnotationFile, ...]:
     """The files with their surveys; an error names those that are refused whole, for then nothing is imported."""
-    labels = sorted({label for task in settings.tasks.values() for label in task.labels})
-    layouts = {file.source_name: AnnotationFiles(file.source_name, settings.annotations, labels) for file in listed}
+    rules = rules_of(settings)
+    layouts = {file.source_name: rules.layout(file.source_name) for file in listed}
     files = tuple(AnnotationFile(file.source_name, survey) for file, survey in survey_files(lake, layouts, listed))
     if refused := [_refusal(file.survey) for file in files if file.survey.refused]:
         raise DataError(f"{'; '.join(refused)}; nothing was imported")
@@ -151,12 +157,9 @@ def _refusal(survey: Survey) -> str:
 
 def _parsed(spark: SparkSession, settings: Settings, files: Sequence[AnnotationFile]) -> DataFrame:
     """Every record of the files (`PARSED`), read and cleaned by the executors, a task a file."""
-    labels = {name: frozenset(task.labels) for name, task in settings.tasks.items()}
-    limits = settings.ingest.limits(datetime.now(UTC))
-    rules = AnnotationRules(settings.annotations, labels, settings.session.timezone, limits)
     named = [(file.survey.path, file.format) for file in files]
     frame = spark.createDataFrame(named, ANNOTATION_FILES_DDL).repartition(len(named))
-    return map_batches(frame, annotation_parser(rules, settings.cleaning), PARSED)
+    return map_batches(frame, annotation_parser(rules_of(settings), settings.cleaning), PARSED)
 
 
 def _check_count(parsed: DataFrame, files: Sequence[AnnotationFile]) -> int:

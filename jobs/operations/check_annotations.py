@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import PurePosixPath
 
-from jobs.ingestion.import_annotations import format_of
+from jobs.ingestion.import_annotations import format_of, rules_of
 from jobs.settings import Settings
 from models.errors import DataError
-from udfs.annotation_parsing import REASON_PREFIX, AnnotationRules, parse_file
-from udfs.annotation_settings import AnnotationFiles
+from udfs.annotation_parsing import REASON_PREFIX, parse_file
 from udfs.cleaning import cleaner_of
 from udfs.readers.files import sized_files
 from udfs.readers.survey import survey
@@ -33,16 +31,12 @@ def look(place: str, settings: Settings) -> list[str]:
 
 
 def _file(path: str, settings: Settings) -> list[str]:
-    labels = {name: frozenset(task.labels) for name, task in settings.tasks.items()}
-    file_format = format_of(path)
-    looked = survey(path, AnnotationFiles(file_format, settings.annotations, frozenset().union(*labels.values())))
+    file_format, rules = format_of(path), rules_of(settings)
+    looked = survey(path, rules.layout(file_format))
     if looked.refused:
         raise DataError(f"{path} would be refused: {looked.refused}, {looked.detail}")
-    limits = settings.ingest.limits(datetime.now(UTC))
-    rules = AnnotationRules(settings.annotations, labels, settings.session.timezone, limits)
-    rows = list(
-        islice(parse_file(path, file_format, rules, cleaner_of(settings.cleaning.model_dump_json())), FIRST_ROWS)
-    )
+    cleaner = cleaner_of(settings.cleaning.model_dump_json())
+    rows = list(islice(parse_file(path, file_format, rules, cleaner), FIRST_ROWS))
     said = Counter(
         (row["task"], row["label"], row["value"]) for row in rows if row.get("label") and not row.get("reason")
     )
