@@ -65,9 +65,7 @@ def check(settings: Settings, annotations: str | None = None) -> Findings:
     found = Findings()
     found.attempt("settings", lambda: _told_settings(settings))
     found.attempt("java", _java)
-    location = settings.lake.location
-    place = Path(location) if location and "://" not in location else Path()
-    found.attempt("disk", lambda: _disk(place))
+    found.attempt("disk", lambda: _disk(environment.own_disk(settings.lake.location)))
     for base in sorted({task.teacher.source for task in settings.tasks.values() if task.teacher.source}):
         found.attempt("teacher.from", partial(_base, base))
     for name, source in settings.sources.items():
@@ -85,7 +83,7 @@ def _told_settings(settings: Settings) -> str:
 def _java() -> str:
     environment.check_user()
     environment.check_java()
-    environment.temporary_folder([])
+    environment.temporary_folder()
     return f"there, {environment.MIN_JAVA} or newer"
 
 

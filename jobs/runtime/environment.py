@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import EnvError
+from models.folders import cache
 
 MIN_JAVA = 17
 MIN_FREE_BYTES = 2 << 30
@@ -65,18 +66,21 @@ def set_utf8_locale() -> None:
         os.environ["LC_ALL"] = "C.UTF-8"
 
 
-def temporary_folder(candidates: Sequence[Path]) -> Path | None:
+def temporary_folder(candidates: Sequence[Path] | None = None) -> Path | None:
     """Where native libraries can be unpacked and run: None where the system's own folder is as good as any.
 
-    Hardened machines mount `/tmp` without exec.
+    Hardened machines mount `/tmp` without exec. The folder may be yet to make.
+
+    Args:
+        candidates: Folders to take instead; by default one of the cache.
 
     Raises:
         EnvError: None of the folders will do either.
     """
     if _runs_programs(JAVA_TEMPORARY):
         return None
+    candidates = [cache() / "tmp"] if candidates is None else candidates
     for folder in candidates:
-        folder.mkdir(parents=True, exist_ok=True)
         if _runs_programs(folder):
             return folder
     raise EnvError(
@@ -87,12 +91,22 @@ def temporary_folder(candidates: Sequence[Path]) -> Path | None:
 
 
 def _runs_programs(folder: Path) -> bool:
-    return not os.statvfs(folder).f_flag & os.ST_NOEXEC
+    return not os.statvfs(_existing(folder)).f_flag & os.ST_NOEXEC
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(one for one in (folder, *folder.parents) if one.exists())
+
+
+def own_disk(location: str | None) -> Path:
+    """Where this machine's disk fills up, of a warehouse at a place."""
+    return Path(location) if location and "://" not in location else Path()
 
 
 def check_disk(workplace: Path, free_bytes: int = MIN_FREE_BYTES) -> None:
     """The disk of `workplace` has room, or `EnvError`."""
-    existing = next(folder for folder in (workplace, *workplace.parents) if folder.exists())
+    existing = _existing(workplace)
     free = shutil.disk_usage(existing).free
     if free < free_bytes:
         raise EnvError(

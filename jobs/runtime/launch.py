@@ -37,11 +37,6 @@ def load_settings(file: Path | None, base: Mapping[str, Any] | None = None) -> S
     return load(file, base)
 
 
-def _own_disk(location: str | None) -> str:
-    """Where this machine's disk fills up."""
-    return location if location and "://" not in location else "."
-
-
 def context_for(
     job: str, settings: Settings, dt: str | None = None, task: str | None = None,
     options: Mapping[str, Any] | None = None,
@@ -49,7 +44,7 @@ def context_for(
     """The context of a run, whose session starts when it is needed: the machine is checked before."""
     from jobs.runtime import environment
 
-    environment.check_disk(Path(_own_disk(settings.lake.location)))
+    environment.check_disk(environment.own_disk(settings.lake.location))
     from jobs.runtime.context import Days, Request, make_context
     from jobs.runtime.progress import Reporter
 

@@ -125,7 +125,8 @@ def unset(conf: Mapping[str, str]) -> dict[str, str]:
 
 def _local(settings: SessionSettings) -> dict[str, str]:
     options = f"-XX:+UseParallelGC -Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
-    if unpacked := environment.temporary_folder([cache() / "tmp"]):
+    if unpacked := environment.temporary_folder():
+        unpacked.mkdir(parents=True, exist_ok=True)
         options += f" -Djava.io.tmpdir={unpacked}"
     at_home: dict[str, str] = {}
     if settings.master.startswith("local"):  # only there may the driver hide from other machines

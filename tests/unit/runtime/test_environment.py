@@ -166,3 +166,13 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/them")
     lake = load(None, {"lake": {"location": "~/warehouse", "bundles": "~"}}).lake
     assert (lake.location, lake.bundles) == ("/home/them/warehouse", "/home/them")
+
+
+def test_where_tmp_runs_no_programs_a_folder_of_the_cache_does_and_is_not_made_by_looking(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PINGTI_CACHE", str(tmp_path / "cache"))
+    runs = environment._runs_programs
+    monkeypatch.setattr(environment, "_runs_programs", lambda one: one != environment.JAVA_TEMPORARY and runs(one))
+    assert environment.temporary_folder() == tmp_path / "cache" / "tmp"
+    assert not (tmp_path / "cache").exists()
