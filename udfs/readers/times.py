@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -169,14 +169,10 @@ def _declared(value: str | float, form: str) -> datetime | None:
         days = float(text) if _NUMBER.fullmatch(text) else math.nan
         # To the millisecond: a double of some 45,000 days has no more.
         return _EXCEL_EPOCH + timedelta(milliseconds=round(days * 86_400_000)) if 0 <= days <= _EXCEL_LAST else None
-    return _in_form(text, form, str(value)) or _in_form(_digits(value) or text, form, text)
-
-
-def _in_form(text: str, form: str, otherwise: str) -> datetime | None:
-    told: list[Callable[[], str]] = [lambda: text, lambda: _with_halves_of_english(text), lambda: otherwise]
-    for spelling in told:
+    digits = _digits(text) if _NUMBER.fullmatch(text) else None
+    for spelling in dict.fromkeys((text, _with_halves_of_english(text), str(value), digits or text)):
         try:
-            return datetime.strptime(spelling(), form)
+            return datetime.strptime(spelling, form)
         except ValueError:
             continue
     return None
