@@ -18,7 +18,7 @@ from jobs.ingestion import repetitions
 from jobs.ingestion.arrival import Arrival
 from jobs.ingestion.file_survey import are_few
 from jobs.ingestion.load_plan import NewFile
-from jobs.lake import tables
+from jobs.lake import erasing, tables
 from jobs.lake.driver_share import DRIVER_BYTES, DRIVER_ROWS
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
@@ -80,8 +80,7 @@ def marked_records(context: Context, files: Sequence[NewFile], arrival: Arrival)
     good = records.filter(pc.and_(pc.is_null(records["reason"]), pc.is_valid(records["source_id"])))
     days: list[date] = repetitions.local_days(good["event_time"], arrival.zone).unique().to_pylist()
     earlier = _earlier(lake, repetitions.days_near(days, settings.same_id_days), good["text_id"])
-    erased = lake.arrow(tables.ERASED, "text_id")["text_id"] if lake.catalog.exists(tables.ERASED) else None
-    yield MarkedRows(context, repetitions.mark_rows(records, earlier, erased))
+    yield MarkedRows(context, repetitions.mark_rows(records, earlier, erasing.erased_ids(lake)))
 
 
 def _records(context: Context, files: Sequence[NewFile], arrival: Arrival) -> pa.Table:

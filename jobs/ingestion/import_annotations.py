@@ -108,7 +108,7 @@ def _without_text(lake: Lake, matched: DataFrame) -> DataFrame:
     )
     told = "texts of several days or sources: a column dt or event_time, source, or an id says which"
     lost = lost.withColumn("detail", F.when(F.col("ambiguous"), F.lit(told)))
-    if erasing.erased_texts(lake) is not None:  # which of them are an erased text's, their bytes alone may tell
+    if erasing.erased_ids(lake) is not None:  # which of them are an erased text's, their bytes alone may tell
         lost = lost.withColumn("raw", F.lit(None).cast("binary"))
     return lost
 

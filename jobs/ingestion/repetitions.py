@@ -111,7 +111,7 @@ def local_days(times: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
 
 def mark_rows(records: pa.Table, earlier: pa.Table | None, erased: pa.ChunkedArray | None) -> pa.Table:
     """As `mark`, of an Arrow table of records: `RECORDS` and `outcome`, in no order."""
-    if erased is not None and len(erased):
+    if erased is not None:
         gone = pc.is_in(records["text_id"], erased.combine_chunks())
         kept = records.filter(pc.invert(gone))
         return pa.concat_tables([mark_rows(kept, earlier, None), _rows_without_bytes(records.filter(gone))])

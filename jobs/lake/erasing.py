@@ -31,11 +31,17 @@ _APPEND_ONLY = "delta.appendOnly"
 Rewrite = Callable[[pa.Table], pa.Table]
 
 
-def erased_texts(lake: Lake) -> DataFrame | None:
+def erased_ids(lake: Lake) -> pa.ChunkedArray | None:
     """The `text_id` of texts that were erased; None where none was, as in a warehouse of an earlier version."""
-    if not lake.catalog.exists(tables.ERASED) or not lake.arrow(tables.ERASED, "text_id").num_rows:
+    if not lake.catalog.exists(tables.ERASED):
         return None
-    return lake.read(tables.ERASED).select("text_id")
+    ids: pa.ChunkedArray = lake.arrow(tables.ERASED, "text_id")["text_id"]
+    return ids if len(ids) else None
+
+
+def erased_texts(lake: Lake) -> DataFrame | None:
+    """As `erased_ids`, for joins of Spark's."""
+    return None if erased_ids(lake) is None else lake.read(tables.ERASED).select("text_id")
 
 
 def found_rows(lake: Lake, table: Table, column: str, values: pa.Array, columns: Sequence[str]) -> pa.Table:
