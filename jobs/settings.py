@@ -46,14 +46,6 @@ class LakeSettings(Frozen):
         "from which each fetches a model once.",
     )
 
-    @field_validator("location")
-    @classmethod
-    def _plain(cls, place: str | None) -> str | None:
-        # Spark and Hadoop take them for parts of a URI, and would look for the tables elsewhere.
-        if place is not None and (signs := sorted(set(place) & set("%#?'\"\\`*{}"))):
-            raise ValueError(f"a table cannot lie at a path with {' '.join(signs)}; choose a plainer one")
-        return place
-
 
 SECRET_KEYS = (
     r"(?i)secret|password|token|access[.]?key|passwd|credential|api[._-]?key|private"

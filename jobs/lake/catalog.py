@@ -22,6 +22,8 @@ from udfs.storage import is_uri, without_file_scheme
 # Every file holds digests of the whole range: their least and greatest rule out none, and cost a comparison a row.
 _DIGESTS = ("text_id", "text_hash")
 _ZONE = "pingti.timezone"
+# What would end quotes in SQL; what Spark and Hadoop read as parts of a URI or as patterns, and so as another place.
+_UNSAFE = "'\"\\`%#?*{}"
 
 
 class Catalog:
@@ -220,8 +222,8 @@ class Catalog:
 
     def _quoted(self, table: Table) -> str:
         place = self.place(table) or ""
-        if any(sign in place for sign in "'\\`"):
-            raise SettingsError(f"lake.location: {place} has a quote or backslash; choose a plainer path")
+        if signs := [sign for sign in _UNSAFE if sign in place]:
+            raise SettingsError(f"lake.location: {place} has {' '.join(signs)}; choose a plainer path")
         return place
 
 

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from jobs.lake.sql_text import literal
+from models.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Scope:
         if self.first and self.last:
             parts.append(f"dt >= DATE'{self.first.isoformat()}' AND dt <= DATE'{self.last.isoformat()}'")
         if self.column and self.values:
+            if "" in self.values:  # Delta keeps an empty value as null, which no list of values holds
+                raise SettingsError(f"{self.column}: an empty name cannot name a partition; give it one")
             listed = ", ".join(literal(value) for value in self.values)
             parts.append(f"{self.column} IN ({listed})")
         if not parts:

@@ -203,10 +203,26 @@ def test_an_append_only_table_refuses_to_forget(both: Lake) -> None:
     assert both.read(tables.PROMOTIONS).where("task = 'kept'").count() == 1
 
 
-@pytest.mark.parametrize("value", ["a' OR '1'='1", "", "a\\", "a b", "好", "a\n", "a'"])
-def test_what_cannot_name_a_partition_never_reaches_a_predicate(value: str) -> None:
+@pytest.mark.parametrize("value", ["a' OR '1'='1", "a\\", "a b", "好", "a\n", "a'"])
+def test_a_name_never_reaches_another_partition_through_its_predicate(both: Lake, value: str) -> None:
+    when = day(60)
+
+    def kept(*tasks: str) -> list[tuple[Any, ...]]:
+        labels = both.read(tables.LABELS).where(F.col("dt") == when)
+        return rows_of(labels.where(labels["task"].isin(*tasks)), "text_id", "task")
+
+    scope = Scope(when, when, "task", (value, "other"))
+    rows = [label_row(text_id, when, task) for text_id, task in (("1", value), ("2", "other"), ("3", "stays"))]
+    everything = Scope(when, when, "task", (value, "other", "stays"))
+    both.replace(frame(both.spark, tables.LABELS, *rows), tables.LABELS, Stamp("run", "test"), everything)
+    again = frame(both.spark, tables.LABELS, label_row("4", when, value))
+    both.replace(again, tables.LABELS, Stamp("again", "test"), scope)
+    assert kept(value, "other", "stays") == [("3", "stays"), ("4", value)]
+
+
+def test_an_empty_name_never_reaches_a_predicate() -> None:
     with pytest.raises(SettingsError, match="cannot name a partition"):
-        Scope(DAY, DAY, "task", ("praise", value)).predicate()
+        Scope(DAY, DAY, "task", ("praise", "")).predicate()
 
 
 def test_a_replacement_without_a_scope_is_refused() -> None:
@@ -220,7 +236,7 @@ def test_a_schema_name_is_letters_digits_and_underscores(name: str) -> None:
         LakeSettings(schema_name=name)
 
 
-@pytest.mark.parametrize("sign", ["'", "\\"])
+@pytest.mark.parametrize("sign", ["'", "\\", "%41", "#课程", "?"])
 def test_a_warehouse_path_that_would_end_its_quotes_is_refused(spark: SparkSession, tmp_path: Any, sign: str) -> None:
     place = LakeSettings(schema_name="quoted", location=str(tmp_path / f"a{sign}b"))
     try:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.lake.commits import Scope
+from models.errors import SettingsError
 
 FIRST = date(2026, 3, 1)
 DAYS = st.tuples(st.integers(0, 6), st.integers(0, 6)).map(
@@ -68,7 +69,12 @@ def test_a_replacement_of_everything_is_refused(scope: Scope) -> None:
         scope.predicate()
 
 
-@given(st.dates(date(1, 1, 1)), st.lists(st.text(max_size=6), min_size=1, max_size=3))
+def test_an_empty_value_cannot_name_a_partition() -> None:
+    with pytest.raises(SettingsError, match=r"task: .* cannot name a partition"):
+        Scope(column="task", values=("a", "")).predicate()
+
+
+@given(st.dates(date(1, 1, 1)), st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=3))
 @settings(max_examples=300, deadline=None)
 def test_a_predicate_has_one_shape_whatever_the_values(day: date, values: list[str]) -> None:
     told = Scope(day, day, "task", tuple(values)).predicate()

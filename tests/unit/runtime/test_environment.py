@@ -156,12 +156,6 @@ def test_libraries_are_unpacked_where_programs_may_run(monkeypatch: pytest.Monke
         environment.temporary_folder([tmp_path / "a"])
 
 
-@pytest.mark.parametrize("name", ["wh%41", "C#课程", "what?", "it's", "a{b}"])
-def test_a_path_that_spark_takes_for_another_is_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match=r"lake.location: .*a table cannot lie at a path with"):
-        load(None, {"lake": {"location": f"/data/{name}"}})
-
-
 def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/them")
     lake = load(None, {"lake": {"location": "~/warehouse", "bundles": "~"}}).lake
