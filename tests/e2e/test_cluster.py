@@ -108,7 +108,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     settings = {
         "lake": {"schema_name": "clustered", "location": str(folder / "warehouse"), "bundles": str(folder / "bundles")},
         "sources": {"chat": source},
-        "ingest": {"split_bytes": 1 << 18},
+        "ingest": {"split_bytes": 1 << 18, "driver_bytes": 0},  # by executors: the driver alone would read it
         "tasks": {"praise": {"scenes": ["live_chat"], "labels": {"asks": {}}}},
     }
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))

@@ -110,7 +110,7 @@ def test_a_refused_file_ends_the_pass_with_code_4_after_all_else_is_loaded(
     own = lake(*TABLES)
     put(tmp_path, "a.jsonl", "1")
     (tmp_path / "b.jsonl.gz").write_bytes(b"")
-    with pytest.raises(RefusedError, match=r"b\.jsonl\.gz \(file_empty\)"):
+    with pytest.raises(RefusedError, match=r"b\.jsonl\.gz \(file_empty: 0 bytes\)"):
         ingest_stream.ingest_stream(context_for(own, tmp_path), until_stopped=False)
     assert ids(own) == ["1"]
     ingest_stream.ingest_stream(context_for(own, tmp_path), until_stopped=False)
