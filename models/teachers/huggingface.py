@@ -61,7 +61,7 @@ def _model(name: str, options: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any
 def _base_tokenizer(name: str, options: Mapping[str, Any]) -> Any:
     """A base's tokenizer: the one that its kind of model has, or BERT's, which Chinese ALBERTs and others come with."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+        tokenizer = _tokenizer(name, options)
     except ValueError:  # it has none of the files that its kind of model reads
         tokenizer = BertTokenizer.from_pretrained(name, **options)
         if knows_nothing(tokenizer):
@@ -71,6 +71,18 @@ def _base_tokenizer(name: str, options: Mapping[str, Any]) -> Any:
             plain = BertTokenizer.from_pretrained(name, **options)
             return tokenizer if knows_nothing(plain) else plain
     return tokenizer
+
+
+def _tokenizer(name: str, options: Mapping[str, Any]) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(name, **options)
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        # As `tokenizers` raises what it cannot read: a vocabulary in GBK, a tokenizer.json cut short.
+        raise SettingsError(
+            f"teacher.from: {name}: its vocabulary cannot be read ({_line(error)}); copy the tokenizer's files again"
+        ) from error
 
 
 def with_revision(source: str, model: Any) -> str:

@@ -173,6 +173,17 @@ def broken_config(base: Path) -> None:
     (base / "config.json").write_text("{")
 
 
+def vocabulary_in_gbk(base: Path) -> None:
+    (base / "vocab.txt").write_bytes((base / "vocab.txt").read_text("utf-8").encode("gbk"))
+
+
+def diverged(base: Path) -> None:
+    weights = load_file(base / "model.safetensors")
+    name = next(name for name in weights if name.endswith("layer.1.output.dense.weight"))
+    weights[name] = torch.full_like(weights[name], float("nan"))
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -196,6 +207,8 @@ def broken_config(base: Path) -> None:
         (under_another_file_name, r"holds weights.safetensors but no model.safetensors"),
         (without_config, r"base: holds no config.json"),
         (broken_config, r"cannot be read as a model"),
+        (vocabulary_in_gbk, r"its vocabulary cannot be read \("),
+        (diverged, r"1 weights hold NaN or infinity, such as bert.encoder.layer.1.output.dense.weight"),
     ],
 )
 def test_what_is_no_whole_base_is_refused_in_a_sentence(
