@@ -77,6 +77,11 @@ def one_of(*places: str) -> str:
     return random.Random(f"{SEED} {places[0]}").choice(places)
 
 
+def around(commit: str) -> str:
+    """Before a commit, or after it."""
+    return one_of(f"{commit}:before_commit", f"{commit}:after_commit")
+
+
 def records(number: int, name: str, count: int = 12) -> list[dict[str, str]]:
     """What came of a day; the same for a name, whenever it comes."""
     drawn = random.Random(f"{number} {name}")
@@ -262,7 +267,7 @@ def test_fourteen_nights_make_what_came_and_end_as_if_it_had_come_at_once(houses
     arrives(0)
     assert house.night() == wrote({0})
     arrives(1)
-    assert house.night("clean:texts:after_commit") == wrote({1})
+    assert house.night(around("clean:texts")) == wrote({1}), by
     arrives(2)
     house.deliver(f"{day(2)}.jsonl", records(0, "late", 3))
     assert house.night() == wrote({2, 0})
@@ -283,7 +288,7 @@ def test_fourteen_nights_make_what_came_and_end_as_if_it_had_come_at_once(houses
     (aside,) = house.context("look").lake.rows(tables.REJECTED, "reason")
     assert aside["reason"] == "event_time_out_of_range"
     arrives(6)
-    assert house.night("score:student_scores:before_commit") == wrote({6}, {6}, {6})
+    assert house.night(around("score:student_scores")) == wrote({6}, {6}, {6}), by
 
     # The second week: people.
     arrives(7)
@@ -293,8 +298,7 @@ def test_fourteen_nights_make_what_came_and_end_as_if_it_had_come_at_once(houses
         json.dumps({"task": "praise", "label": "asks", "text_id": one, "annotator": "a", "value": at % 2 == 0}) + "\n"
         for at, one in enumerate(ids)
     ), "utf-8")  # fmt: skip
-    stop = one_of("annotate import:annotations:before_commit", "annotate import:annotations:after_commit")
-    house.killed(stop, "annotate", "import", "--file", str(answers))
+    house.killed(around("annotate import:annotations"), "annotate", "import", "--file", str(answers))
     run(import_annotations.JOB, house.context("annotate import", file=str(answers)))
     assert len(house.rows(tables.ANNOTATIONS)) == len(ids), by
     house.killed(one_of(*FOR_A_TEACHER), "train-teacher")
@@ -311,7 +315,7 @@ def test_fourteen_nights_make_what_came_and_end_as_if_it_had_come_at_once(houses
     house.changes |= {"target": 0.999, "min_positives": 1}
     second = house.enter_student(2)
     arrives(9)
-    assert house.night("label:labels:after_commit") == wrote({9}, before(9), {9})
+    assert house.night(around("label:labels")) == wrote({9}, before(9), {9}), by
     assert house.in_force() == first
     house.changes |= {"target": 0, "min_positives": 20}
     arrives(10)
