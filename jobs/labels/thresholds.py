@@ -22,6 +22,7 @@ from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
 from jobs.lake.threshold_queries import Thresholds
+from jobs.runtime import task_models
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from models import digests
@@ -48,14 +49,15 @@ class Search:
 def plan(context: Context) -> Work[Search]:
     """The newest student of each task and the teachers of both, unless their thresholds came from the very same.
 
-    With the option `teachers` these alone: what they decide is the gold of the rounds to come.
+    With the option `teachers` these alone: what they decide is the gold of the rounds to come. A task without a student
+    yet is told and left out.
     """
     lake = context.lake
     window = text_queries.date_layout(lake, context.settings.rounds).threshold
     if not window:
         return Work()  # rounds.threshold_days is 0: the first thresholds stay
-    students = () if context.request.options.get("teachers") else context.tasks()
-    models = [registry.newest_student(lake, name) for name in students]
+    only_teachers = context.request.options.get("teachers")
+    models = [] if only_teachers else list(task_models.newest_students(context).values())
     models = [*_teachers(context, models), *models]
     changed = [one for one in models if not _searched(context, one, window)]
     steps = (f"search the thresholds of {one.model_id} over {window.first} to {window.last}" for one in changed)

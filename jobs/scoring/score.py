@@ -12,7 +12,7 @@ from jobs.days.live_files import LiveFiles
 from jobs.lake import registry, tables, text_queries
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
-from jobs.runtime import daily
+from jobs.runtime import daily, task_models
 from jobs.runtime.context import Context
 from jobs.runtime.daily import DailyWork, PartRecipe
 from jobs.runtime.job import Done, Job, Work
@@ -35,12 +35,16 @@ class Scoring:
 
 
 def plan(context: Context) -> Work[Scoring]:
-    """The newest student of each task, and the one in force where that is another, over the days that have news."""
-    students, settings = {one.model_id: one for one in serving(context.lake, context.tasks())}, context.settings
+    """The newest student of each task, and the one in force where that is another, over the days that have news.
+
+    A task without a student yet is told and left out.
+    """
+    settings, lake = context.settings, context.lake
+    students = {one.model_id: one for one in serving(lake, tuple(task_models.newest_students(context)))}
     for student in students.values():
         if student.clean_version != settings.cleaning.version:
             context.reporter.say(f"  {student.model_id} learnt from texts of other cleaning rules; distil again soon")
-    texts = LiveFiles(context.lake, tables.TEXTS)
+    texts = LiveFiles(lake, tables.TEXTS)
     recipes = {
         name: PartRecipe(_decides(student, settings.task(student.task), settings.scoring.engine), ((texts, ""),))
         for name, student in students.items()

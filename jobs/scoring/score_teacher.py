@@ -12,6 +12,7 @@ from jobs.lake import registry, tables, text_queries
 from jobs.lake.commits import Scope
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
+from jobs.runtime import task_models
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from jobs.scoring.inference import bucket, teacher_scores
@@ -44,7 +45,7 @@ def plan(context: Context) -> Work[tuple[Sampling, ...]]:
     layout = text_queries.date_layout(context.lake, settings.rounds)
     versions = context.versions(tables.TEXTS)
     samplings = []
-    for teacher in (one for name in context.tasks() for one in teachers(context.lake, name)):
+    for teacher in (one for name in task_models.newest_teachers(context) for one in teachers(context.lake, name)):
         fingerprint = context.fingerprint(
             **versions, teacher=teacher.model_id, layout=layout, seed=settings.rounds.seed,
             settings=settings.teacher_scoring.model_dump(mode="json"),
