@@ -1,0 +1,76 @@
+"""A source that cannot be loaded holds up no other. No session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.ingestion import ingest
+from jobs.lake import loads, tables
+from jobs.lake.store import Lake
+from jobs.runtime.context import Context
+from jobs.runtime.job import run
+from models.errors import DataError
+from tests.support import context_of, versions
+
+TABLES = (tables.RAW_TEXTS, tables.REJECTED, tables.LOADS, tables.RUNS, tables.ERASED)
+COLUMNS = {"source_id": "id", "text": "content", "event_time": "at"}
+
+
+def context_for(lake: Lake, folder: Path, **names: str) -> Context:
+    """Sources, each of a folder of its name, that call themselves as the value says."""
+    sources = {
+        name: {
+            "path": str(folder / name), "format": "jsonl", "columns": COLUMNS,
+            "constants": {"scene": "chat", "source": source},
+        }
+        for name, source in names.items()
+    }  # fmt: skip
+    return context_of(lake, "ingest", sources=sources)
+
+
+def deliver(folder: Path, source: str, *records: dict[str, Any]) -> None:
+    (folder / source).mkdir(exist_ok=True)
+    lines = [json.dumps({"at": "2026-03-01T08:00:00Z", **record}, ensure_ascii=False) for record in records]
+    (folder / source / "a.jsonl").write_text("\n".join(lines), "utf-8")
+
+
+def sources_of(lake: Lake) -> list[tuple[str, str]]:
+    return sorted((row["source"], row["source_id"]) for row in lake.rows(tables.RAW_TEXTS))
+
+
+def test_a_source_with_too_many_rejected_records_is_left_out_until_it_is_mended(
+    bare_lake: Callable[..., Lake], tmp_path: Path
+) -> None:
+    lake = bare_lake(*TABLES)
+    context = context_for(lake, tmp_path, bad="bad", good="good")
+    deliver(tmp_path, "good", {"id": "1", "content": "好"}, {"id": "2", "content": "不好"})
+    deliver(tmp_path, "bad", {"id": "1", "content": 5}, {"id": "2", "content": "好"})
+    told = r"sources\.bad: 1 of 2 records are rejected, over .*nothing of it was loaded.*All else is loaded"
+    with pytest.raises(DataError, match=told):
+        run(ingest.JOB, context)
+    assert sources_of(lake) == [("good", "1"), ("good", "2")]
+    assert lake.rows(tables.REJECTED) == []
+    assert loads.totals(lake) == {"records": 2, "raw": 2, "rejected": 0, "repeated": 0}
+    before = versions(lake, *TABLES[:3])
+    with pytest.raises(DataError, match=r"sources\.bad: 1 of 2"):  # the next night too
+        run(ingest.JOB, context_for(lake, tmp_path, bad="bad", good="good"))
+    assert versions(lake, *TABLES[:3]) == before
+    deliver(tmp_path, "bad", {"id": "1", "content": "短"}, {"id": "2", "content": "好"})
+    run(ingest.JOB, context_for(lake, tmp_path, bad="bad", good="good"))
+    assert sources_of(lake) == [("bad", "1"), ("bad", "2"), ("good", "1"), ("good", "2")]
+
+
+def test_what_repeats_a_record_of_a_source_that_was_left_out_is_loaded(
+    bare_lake: Callable[..., Lake], tmp_path: Path
+) -> None:
+    lake = bare_lake(*TABLES)
+    deliver(tmp_path, "a", {"id": "1", "content": "好"}, {"id": "2", "content": 5})
+    deliver(tmp_path, "b", {"id": "1", "content": "好"})
+    with pytest.raises(DataError, match=r"sources\.a: 1 of 2"):
+        run(ingest.JOB, context_for(lake, tmp_path, a="app", b="app"))
+    assert sources_of(lake) == [("app", "1")]
