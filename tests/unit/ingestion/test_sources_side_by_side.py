@@ -14,7 +14,7 @@ from jobs.lake import loads, tables
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from jobs.runtime.job import run
-from models.errors import DataError
+from models.errors import DataError, RefusedError
 from tests.support import context_of, versions
 
 TABLES = (tables.RAW_TEXTS, tables.REJECTED, tables.LOADS, tables.RUNS, tables.ERASED)
@@ -74,3 +74,27 @@ def test_what_repeats_a_record_of_a_source_that_was_left_out_is_loaded(
     with pytest.raises(DataError, match=r"sources\.a: 1 of 2"):
         run(ingest.JOB, context_for(lake, tmp_path, a="app", b="app"))
     assert sources_of(lake) == [("app", "1")]
+
+
+def test_texts_without_ids_are_not_loaded_again_because_their_source_is_read_otherwise(
+    bare_lake: Callable[..., Lake], tmp_path: Path
+) -> None:
+    lake = bare_lake(*TABLES)
+    deliver(tmp_path, "noid", {"content": "好"}, {"content": "不好"})
+
+    def context(zone: str, **options: Any) -> Context:
+        columns = {name: theirs for name, theirs in COLUMNS.items() if name != "source_id"}
+        source = {
+            "path": str(tmp_path / "noid"), "format": "jsonl", "columns": columns, "timezone": zone,
+            "constants": {"scene": "chat", "source": "noid"},
+        }  # fmt: skip
+        return context_of(lake, "ingest", sources={"noid": source}, options=options)
+
+    run(ingest.JOB, context("Asia/Shanghai"))
+    with pytest.raises(RefusedError, match=r"a\.jsonl \(file_changed: its texts have no ids and were loaded by other"):
+        run(ingest.JOB, context("UTC"))
+    assert len(lake.rows(tables.RAW_TEXTS)) == 2
+    assert run(ingest.JOB, context("UTC")) is None  # told once
+    assert run(ingest.JOB, context("Asia/Shanghai")) is None
+    run(ingest.JOB, context("UTC", replace_file=[str(tmp_path / "noid" / "a.jsonl")]))
+    assert len(lake.rows(tables.RAW_TEXTS)) == 4
