@@ -82,7 +82,7 @@ def plan(context: Context) -> Work[Candidates]:
     _check_withheld(found, options)
     changed = [one for one in found if _is_new(one, options)]
     if options.model is None:
-        changed = [one for one in changed if not _rolled_back(context, one, histories)]
+        changed = _not_rolled_back(context, changed, histories, options)
     refusals = {} if options.force else _refusals(lake, changed, context.settings.rounds)
     if refusals and len(refusals) == len(changed):
         raise _gate_error(tuple(refusals.values()))
@@ -100,13 +100,28 @@ def _is_new(one: Candidate, options: Options) -> bool:
     return named_again or not set(one.promotion.withheld) <= set(one.live.withheld)
 
 
-def _rolled_back(context: Context, one: Candidate, histories: Mapping[str, Sequence[Promotion]]) -> bool:
-    """Whether a rollback took a candidate out of force; says so."""
-    barred = promotions.rolled_back(histories.get(one.promotion.task, ()))
-    found = any(name.names(*one.promotion.in_force) for name in barred)
-    if found:
-        context.reporter.say(f"  {_named(one.promotion)} was rolled back; `--model` puts it in force again")
-    return found
+def _not_rolled_back(
+    context: Context, candidates: Sequence[Candidate], histories: Mapping[str, Sequence[Promotion]], options: Options
+) -> list[Candidate]:
+    """The candidates that no rollback took out of force; of the others it says so.
+
+    Raises:
+        GateError: Somebody forces or withholds something, and nothing is left that it could be done to.
+    """
+    left = []
+    for one in candidates:
+        barred = promotions.rolled_back(histories.get(one.promotion.task, ()))
+        if any(name.names(*one.promotion.in_force) for name in barred):
+            context.reporter.say(f"  {_named(one.promotion)} was rolled back; `--model` puts it in force again")
+        else:
+            left.append(one)
+    if candidates and not left and (options.force or options.withhold):
+        names = ", ".join(_named(one.promotion) for one in candidates)
+        raise GateError(
+            f"promote: {names} was rolled back, and nothing else is newer: name by --model what is meant, that or what "
+            "is in force"
+        )
+    return left
 
 
 def _check_withheld(candidates: Sequence[Candidate], options: Options) -> None:
