@@ -37,10 +37,11 @@ class Scoring:
 def plan(context: Context) -> Work[Scoring]:
     """The newest student of each task, and the one in force where that is another, over the days that have news.
 
-    A task without a student yet is told and left out.
+    A task without a student yet is told and left out. With the option `in_force` the students in force alone.
     """
     settings, lake = context.settings, context.lake
-    students = {one.model_id: one for one in serving(lake, tuple(task_models.newest_students(context)))}
+    serve = in_force if context.request.options.get("in_force") else serving
+    students = {one.model_id: one for one in serve(lake, tuple(task_models.newest_students(context)))}
     for student in students.values():
         if student.clean_version != settings.cleaning.version:
             context.reporter.say(f"  {student.model_id} learnt from texts of other cleaning rules; distil again soon")
@@ -77,6 +78,12 @@ def serving(lake: Lake, tasks: tuple[str, ...]) -> tuple[RegisteredModel, ...]:
         if name in live and live[name].model_id not in students:
             students[live[name].model_id] = registry.model(lake, live[name].model_id)
     return tuple(students[model_id] for model_id in sorted(students))
+
+
+def in_force(lake: Lake, tasks: tuple[str, ...]) -> tuple[RegisteredModel, ...]:
+    """The students in force of those of the tasks that have one."""
+    live = registry.live(lake)
+    return tuple(registry.model(lake, live[name].model_id) for name in tasks if name in live)
 
 
 def execute(context: Context, work: Scoring) -> Done | None:
