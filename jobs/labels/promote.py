@@ -66,9 +66,8 @@ class Options:
 def plan(context: Context) -> Work[Candidates]:
     """The newest student of each task with its newest thresholds, or the one that `--model` names.
 
-    Nothing where that is in force already. A task without a student, or with one that must not be put in force, holds
-    up no other. What a
-    rollback took out of force stays out until `--model` names it.
+    Nothing where that is in force already. A task without a student, or with one that must not go in force, holds up no
+    other. What a rollback took out of force stays out until `--model` names it.
 
     Raises:
         DataError: No task has a student, or one has no thresholds.

@@ -30,6 +30,7 @@ from models.errors import DataError
 from models.evaluation.ensemble import in_order
 from models.evaluation.predictions import first_threshold, keep_argmax, probabilities
 from models.evaluation.sliced_metrics import GoldRows, search_label
+from models.evaluation.threshold_search import SEARCHING_VERSION
 from models.rounds.date_layout import Window
 from models.rounds.hash_draw import Draw
 from models.tasks import EVERY_SCENE
@@ -91,9 +92,12 @@ def _fingerprint(context: Context, model: RegisteredModel, window: Window) -> st
     else:
         evidence["gold"] = str(threshold_queries.newest_version(lake, scored_by))
     task = settings.task(model.task).model_dump(mode="json", include={"kind", "scenes", "labels"})
-    return context.fingerprint(
-        model=model.model_id, draw=_draw(context, window), task=task,
-        search=settings.thresholds.model_dump(mode="json"), **evidence,
+    return digests.of_json(
+        {
+            "searching": SEARCHING_VERSION, "model": model.model_id, "draw": _draw(context, window), "task": task,
+            "search": settings.thresholds.model_dump(mode="json"), **evidence,
+        },
+        chars=32,
     )  # fmt: skip
 
 

@@ -17,9 +17,13 @@ from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from jobs.scoring.inference import bucket, teacher_scores
 from jobs.settings import TeacherScoringSettings
+from models import digests
 from models.rounds.date_layout import PARTS, DateLayout
 from models.tasks import TaskSettings
 from udfs.data_files import files_of
+
+SAMPLING_VERSION = "1"
+"""Raised where other texts are drawn of the same days by the same settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,11 @@ def plan(context: Context) -> Work[tuple[Sampling, ...]]:
     versions = context.versions(tables.TEXTS)
     samplings = []
     for teacher in (one for name in task_models.newest_teachers(context) for one in teachers(context.lake, name)):
-        fingerprint = context.fingerprint(
-            **versions, teacher=teacher.model_id, layout=layout, seed=settings.rounds.seed,
-            settings=settings.teacher_scoring.model_dump(mode="json"),
-        )  # fmt: skip
+        decides = {
+            "sampling": SAMPLING_VERSION, **versions, "teacher": teacher.model_id, "layout": layout,
+            "seed": settings.rounds.seed, "settings": settings.teacher_scoring.model_dump(mode="json"),
+        }  # fmt: skip
+        fingerprint = digests.of_json(decides, chars=32)
         sampling = Sampling(teacher, layout, fingerprint)
         if not context.unchanged(tables.TEACHER_SCORES, sampling.scope, fingerprint):
             samplings.append(sampling)
@@ -92,6 +97,9 @@ def _score_pending(context: Context, sampling: Sampling) -> int:
     ).localCheckpoint(eager=True)
     count = pending.count()
     if not count:
+        if lake.catalog.left_to_spark(tables.TEACHER_SCORES) is None:  # so that the next plan need not draw it again
+            stamp = context.stamp(sampling.fingerprint)
+            lake.append_files_after([], tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/")
         return 0
     tasks = context.spark.sparkContext.defaultParallelism
     for group in range(groups):
