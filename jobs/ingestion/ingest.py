@@ -6,7 +6,7 @@ The same files again add nothing, and a record that was delivered before is coun
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
@@ -32,6 +32,7 @@ def execute(context: Context, work: LoadPlan) -> Done | None:
     over: list[str] = []
     did = 0
     for batch in _batches(context, work):
+        left_out: Mapping[str, str] = {}
         if batch.files or batch.done or batch.gone:
             try:
                 counted, left_out = load(context, batch)
@@ -40,14 +41,18 @@ def execute(context: Context, work: LoadPlan) -> Done | None:
                     raise
                 raise type(failure)(f"{failure}. That is of this batch: {did} before it are loaded") from None
             counts += counted
-            over += left_out
-            did += 1
-        surveys = [file.survey for file in batch.files if file.survey.refused]
+            over += left_out.values()
+            did += bool(counted)
+        taken = (file for file in batch.files if file.listed.source_name not in left_out)
+        surveys = [file.survey for file in taken if file.survey.refused]
         refused += [f"{survey.path} ({survey.refused}: {survey.detail})" for survey in surveys]
     told = {name: counts[name] for name in COUNTS}
     reason, error = _problems(refused, over, work.missing)
-    if error is None and not did:
-        return None
+    if not did:
+        if over:
+            raise DataError(_left_out(over))
+        if error is None:
+            return None
     return Done(counts=told, headline="read", reason=reason, error=error)
 
 
@@ -70,7 +75,7 @@ def _problems(
 
 def _left_out(over: Sequence[str]) -> str:
     return (
-        f"ingest: {'; '.join(dict.fromkeys(over))}; nothing of it was loaded: `pingti check` shows the reasons; mend "
+        f"ingest: {'; '.join(dict.fromkeys(over))}; none of these was loaded: `pingti check` shows the reasons; mend "
         "the mapping or the files, or raise the limit"
     )
 
@@ -85,14 +90,15 @@ def _batches(context: Context, work: LoadPlan) -> Iterator[Batch]:
         yield plan_batch(context.lake, settings.sources, work.names[at : at + step], expected)
 
 
-def load(context: Context, batch: Batch) -> tuple[Counter[str], tuple[str, ...]]:
+def load(context: Context, batch: Batch) -> tuple[Counter[str], dict[str, str]]:
     """Load a batch, in a commit of each table, but for the sources too much of which would be rejected.
 
     Returns:
-        What was read, and what became of it; and why sources were left out: their files are looked at again next time.
+        What was read, and what became of it, nothing where nothing was left; and the sources that were left out, with
+        the reason: their files are looked at again next time.
 
     Raises:
-        DataError: Nothing is left to load, or a file changed under way.
+        DataError: A file changed under way.
     """
     arrival = Arrival(datetime.now(UTC), context.settings.session.timezone)
     outcomes: list[tuple[NewFile, Counter[str]]] = []
@@ -101,14 +107,14 @@ def load(context: Context, batch: Batch) -> tuple[Counter[str], tuple[str, ...]]
         load_checks.still_new(context.lake, batch.files)
         outcomes = _load_records(context, batch, arrival, left_out)
         if not (outcomes or batch.done or batch.gone):
-            raise DataError(_left_out(tuple(left_out.values())))
+            return Counter(), left_out
     rows = batch_rows(batch, outcomes, context.run_id, arrival.day)
     # What an earlier run committed and did not come to record is written down, and is not of this run's reading.
     counts = Counter({name: sum(row[name] for row in rows[: len(rows) - len(batch.gone)]) for name in loads.COUNTS})
     counts["read"] = counts.pop("records")
     stamp = context.stamp(counts={name: counts[name] for name in COUNTS})
     context.lake.append_rows_after(tables.LOADS, rows, stamp, batch.versions[tables.LOADS.name])
-    return counts, tuple(left_out.values())
+    return counts, left_out
 
 
 def _load_records(

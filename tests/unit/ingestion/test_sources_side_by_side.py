@@ -50,7 +50,7 @@ def test_a_source_with_too_many_rejected_records_is_left_out_until_it_is_mended(
     context = context_for(lake, tmp_path, bad="bad", good="good")
     deliver(tmp_path, "good", {"id": "1", "content": "好"}, {"id": "2", "content": "不好"})
     deliver(tmp_path, "bad", {"id": "1", "content": 5}, {"id": "2", "content": "好"})
-    told = r"sources\.bad: 1 of 2 records are rejected, over .*nothing of it was loaded.*All else is loaded"
+    told = r"sources\.bad: 1 of 2 records are rejected, over .*none of these was loaded.*All else is loaded"
     with pytest.raises(DataError, match=told):
         run(ingest.JOB, context)
     assert sources_of(lake) == [("good", "1"), ("good", "2")]
@@ -98,3 +98,20 @@ def test_texts_without_ids_are_not_loaded_again_because_their_source_is_read_oth
     assert run(ingest.JOB, context("Asia/Shanghai")) is None
     run(ingest.JOB, context("UTC", replace_file=[str(tmp_path / "noid" / "a.jsonl")]))
     assert len(lake.rows(tables.RAW_TEXTS)) == 4
+
+
+def test_a_refused_file_of_a_source_that_was_left_out_is_told_when_the_source_is_mended(
+    bare_lake: Callable[..., Lake], tmp_path: Path
+) -> None:
+    lake = bare_lake(*TABLES)
+    deliver(tmp_path, "good", {"id": "1", "content": "好"})
+    deliver(tmp_path, "bad", {"id": "1", "content": 5})
+    (tmp_path / "bad" / "b.jsonl.gz").write_bytes(b"")
+    with pytest.raises(DataError, match=r"sources\.bad: 1 of 1 records") as told:
+        run(ingest.JOB, context_for(lake, tmp_path, bad="bad", good="good"))
+    assert not isinstance(told.value, RefusedError)
+    assert "b.jsonl.gz" not in str(told.value)
+    deliver(tmp_path, "bad", {"id": "1", "content": "短"})
+    with pytest.raises(RefusedError, match=r"b\.jsonl\.gz"):
+        run(ingest.JOB, context_for(lake, tmp_path, bad="bad", good="good"))
+    assert sources_of(lake) == [("bad", "1"), ("good", "1")]
