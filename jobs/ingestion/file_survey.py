@@ -30,6 +30,7 @@ class ListedFile(NamedTuple):
         size: Bytes.
         modified: When it was last written; None where its store does not say.
         known: What was loaded under its name before.
+        read_otherwise: Whether texts without ids of their own were loaded of it by other settings of its source.
     """
 
     source_name: str
@@ -37,6 +38,7 @@ class ListedFile(NamedTuple):
     size: int
     modified: datetime | None = None
     known: Content | None = None
+    read_otherwise: bool = False
 
 
 def task_count(files: int, size: int, task_bytes: int = TASK_BYTES) -> int:

@@ -1,4 +1,4 @@
-"""What must hold before a load is committed; each check ends the run with nothing of the batch loaded."""
+"""What must hold before a load is committed; a check that raises ends the run with nothing of the batch loaded."""
 
 from __future__ import annotations
 
@@ -45,14 +45,11 @@ def all_read(outcomes: Outcomes) -> None:
         raise DataError(f"ingest: {'; '.join(differing)}; nothing was loaded: a file changed under way, run it again")
 
 
-def few_rejected(outcomes: Outcomes, share: float) -> None:
-    """Of each source no more than a share of the records is rejected.
+def over_rejected(outcomes: Outcomes, share: float) -> dict[str, str]:
+    """The sources of which more than a share of the records is rejected, each with a sentence that says so.
 
     A file refused whole is told by its name and ends the run with its own error, and a repeated record was weighed when
     it came first: they are no share of anything.
-
-    Raises:
-        DataError: naming the sources of which it does not hold.
     """
     bad: Counter[str] = Counter()
     weighed: Counter[str] = Counter()
@@ -61,16 +58,11 @@ def few_rejected(outcomes: Outcomes, share: float) -> None:
             rejected = file.rejected + counts["rejected"]
             bad[file.listed.source_name] += rejected
             weighed[file.listed.source_name] += rejected + counts["raw"]
-    over = [
-        f"sources.{name}: {bad[name]} of {total} records are rejected"
+    return {
+        name: f"sources.{name}: {bad[name]} of {total} records are rejected, over ingest.max_rejected_share {share}"
         for name, total in sorted(weighed.items())
         if bad[name] > share * max(total, 1)
-    ]
-    if over:
-        raise DataError(
-            f"ingest: {'; '.join(over)}, over ingest.max_rejected_share {share}; nothing was loaded: look at the "
-            "files with --plan and the mapping, or raise the limit"
-        )
+    }
 
 
 def unchanged(lake: Lake, sources: Mapping[str, SourceSettings], files: Sequence[NewFile]) -> None:

@@ -164,24 +164,39 @@ def new_names(
     known = known.filter(pc.invert(asked_again)).select(same)
     fresh = set(names.join(known, same, join_type="left anti")["nth"].to_pylist())
     new = [file for nth, file in enumerate(listed) if nth in fresh]
-    contents = _contents(lake, [file.path for file in new if file.path not in replaced])
-    return [file._replace(known=contents.get((file.path, layouts[file.source_name]))) for file in new]
+    contents, taken_by = _contents(lake, [file.path for file in new if file.path not in replaced])
+    without_ids = {name for name, source in sources.items() if "source_id" not in source.columns}
+    return [
+        file._replace(
+            known=contents.get((file.path, layouts[file.source_name])),
+            read_otherwise=file.source_name in without_ids
+            and bool(taken_by.get((file.path, file.source_name), set()) - {layouts[file.source_name]}),
+        )
+        for file in new
+    ]
 
 
-def _contents(lake: Lake, paths: Sequence[str]) -> dict[tuple[str, str], Content]:
-    """What was last loaded under each name and layout; a file of which nothing was taken may be mended at will."""
-    columns = ("run_id", "file", "layout", "load_id", "size", "sha256", "state", "raw", "repeated")
+def _contents(
+    lake: Lake, paths: Sequence[str]
+) -> tuple[dict[tuple[str, str], Content], dict[tuple[str, str], set[str]]]:
+    """What was last loaded under each name and layout; and the layouts by which anything was taken of a source's file.
+
+    A file of which nothing was taken may be mended at will.
+    """
+    columns = ("run_id", "file", "source_name", "layout", "load_id", "size", "sha256", "state", "raw", "repeated")
     where = pc.field("file").isin(pa.array(paths, pa.string())) & (pc.field("state") != loads.REFUSED)
     newest: dict[tuple[str, str], tuple[str, Content]] = {}
     taken: set[tuple[str, str, str]] = set()
+    taken_by: dict[tuple[str, str], set[str]] = {}
     rows = lake.rows(tables.LOADS, *columns, where=where & pc.field("sha256").is_valid()) if paths else []
     for row in rows:
         if row["state"] == loads.KNOWN or row["raw"] + row["repeated"] > 0:
             taken.add((row["file"], row["layout"], row["load_id"]))
+            taken_by.setdefault((row["file"], row["source_name"]), set()).add(row["layout"])
     for row in sorted(rows, key=lambda row: row["run_id"]):
         if (row["file"], row["layout"], row["load_id"]) in taken:
             newest[row["file"], row["layout"]] = row["run_id"], Content(row["size"], row["sha256"])
-    return {key: content for key, (_, content) in newest.items()}
+    return {key: content for key, (_, content) in newest.items()}, taken_by
 
 
 def plan_batch(
@@ -195,7 +210,8 @@ def plan_batch(
     held: dict[str, list[Held]] = {}
     for one in loads.unrecorded(lake):
         held.setdefault(one.load_id, []).append(one)
-    surveyed = [_named(file, survey, sources[file.source_name]) for file, survey in survey_files(lake, sources, new)]
+    surveys = [(file, _unless_read_otherwise(file, survey)) for file, survey in survey_files(lake, sources, new)]
+    surveyed = [_named(file, survey, sources[file.source_name]) for file, survey in surveys]
     recorded = loads.recorded(lake, sorted({load_id for _, _, ids in surveyed for load_id in ids}))
     files, done = [], []
     for file, survey, ids in surveyed:
@@ -213,6 +229,14 @@ def plan_batch(
         recorded[load_id] = Counter(records=survey.records, repeated=survey.records)
     gone = [one for rows in held.values() for one in rows if one.file not in expected]
     return Batch(tuple(files), tuple(done), tuple(gone), versions)
+
+
+def _unless_read_otherwise(file: ListedFile, survey: Survey) -> Survey:
+    """The survey; a refusal of a file whose texts, which have no ids, would be loaded a second time."""
+    if not file.read_otherwise or survey.refused:
+        return survey
+    why = "its texts have no ids and were loaded by other settings of its source: they would be there twice"
+    return replace(survey, records=1, refused=CHANGED, detail=why)
 
 
 def _named(file: ListedFile, survey: Survey, source: SourceSettings) -> tuple[ListedFile, Survey, list[str]]:

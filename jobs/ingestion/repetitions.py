@@ -16,8 +16,10 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.lake import loads
+
 RAW, REJECTED, REPEATED = "raw", "rejected", "repeated"
-ERASED = "erased"
+ERASED = loads.ERASED
 """What became of records whose text was erased; they are rows of `rejected`, with this as their reason."""
 CONTENT = ("text", "text_b", "scene", "event_time")
 """What a record with the id of another one is compared by."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from pyspark.sql import DataFrame
 
@@ -47,10 +48,7 @@ def plan(context: Context) -> Work[Labelling]:
     for name in decided:
         needed = _needed(tasks, promoted, name)
         reads = [(texts, ""), *((scores, promoted[one].model.model_id) for one in needed)]
-        promotion = promoted[name].promotion
-        told = {"model_id": promotion.model_id, "threshold_version": promotion.threshold_version}
-        about = json.dumps(told | {"withheld": sorted(promotion.withheld)})
-        recipes[name] = PartRecipe(_decides(tasks, promoted, needed), tuple(reads), about)
+        recipes[name] = PartRecipe(_decides(tasks, promoted, needed), tuple(reads), _about(tasks, promoted, name))
     work = daily.plan(context, tables.LABELS, recipes, lambda days, name: f"decide {name} for {days}")
     if work.payload is None:
         return Work(remember=work.remember)
@@ -62,6 +60,24 @@ def plan(context: Context) -> Work[Labelling]:
 def _needed(tasks: Mapping[str, TaskSettings], promoted: Mapping[str, Decider], name: str) -> tuple[str, ...]:
     """The promoted tasks that a task's labels are decided from, itself among them."""
     return tuple(sorted(label_dependencies.dependencies(tasks, name) & promoted.keys()))
+
+
+def _about(tasks: Mapping[str, TaskSettings], promoted: Mapping[str, Decider], name: str) -> str:
+    """What the view `label_days` tells of a day of a task: what decided it, and what it needs of other tasks.
+
+    A task that is needed and has nothing in force has no `model_id`.
+    """
+    needs = sorted(label_dependencies.dependencies(tasks, name) - {name})
+    needed = [{"task": one} | (_in_force(promoted[one]) if one in promoted else {"model_id": None}) for one in needs]
+    return json.dumps(_in_force(promoted[name]) | ({"needs": needed} if needed else {}))
+
+
+def _in_force(decider: Decider) -> dict[str, Any]:
+    promotion = decider.promotion
+    return {
+        "model_id": promotion.model_id, "threshold_version": promotion.threshold_version,
+        "withheld": sorted(promotion.withheld),
+    }  # fmt: skip
 
 
 def _decides(tasks: Mapping[str, TaskSettings], promoted: Mapping[str, Decider], needed: Iterable[str]) -> str:

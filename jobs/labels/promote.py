@@ -12,6 +12,7 @@ from jobs.lake import promotions, registry, tables, threshold_queries
 from jobs.lake.promotions import Action, NamedModel, Promotion
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
+from jobs.runtime import task_models
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from models.errors import DataError, GateError, SettingsError
@@ -65,21 +66,22 @@ class Options:
 def plan(context: Context) -> Work[Candidates]:
     """The newest student of each task with its newest thresholds, or the one that `--model` names.
 
-    Nothing where that is in force already. A student that must not be put in force holds up no other task's. What a
-    rollback took out of force stays out until `--model` names it.
+    Nothing where that is in force already. A task without a student, or with one that must not go in force, holds up no
+    other. What a rollback took out of force stays out until `--model` names it.
 
     Raises:
-        DataError: A task has no student, or one without thresholds.
+        DataError: No task has a student, or one has no thresholds.
         GateError: None that is to be put in force may be.
     """
     lake, options = context.lake, Options.of(context.request.options)
     version = lake.log.version(tables.PROMOTIONS)
     histories = promotions.histories(lake)
-    found = [_candidate(lake, name, histories.get(name, ()), options) for name in _tasks(context, options)]
+    students = _students(context, options)
+    found = [_candidate(lake, student, histories.get(student.task, ()), options) for student in students]
     _check_withheld(found, options)
     changed = [one for one in found if _is_new(one, options)]
     if options.model is None:
-        changed = [one for one in changed if not _rolled_back(context, one, histories)]
+        changed = _not_rolled_back(context, changed, histories, options)
     refusals = {} if options.force else _refusals(lake, changed, context.settings.rounds)
     if refusals and len(refusals) == len(changed):
         raise _gate_error(tuple(refusals.values()))
@@ -97,13 +99,28 @@ def _is_new(one: Candidate, options: Options) -> bool:
     return named_again or not set(one.promotion.withheld) <= set(one.live.withheld)
 
 
-def _rolled_back(context: Context, one: Candidate, histories: Mapping[str, Sequence[Promotion]]) -> bool:
-    """Whether a rollback took a candidate out of force; says so."""
-    barred = promotions.rolled_back(histories.get(one.promotion.task, ()))
-    found = any(name.names(*one.promotion.in_force) for name in barred)
-    if found:
-        context.reporter.say(f"  {_named(one.promotion)} was rolled back; `--model` puts it in force again")
-    return found
+def _not_rolled_back(
+    context: Context, candidates: Sequence[Candidate], histories: Mapping[str, Sequence[Promotion]], options: Options
+) -> list[Candidate]:
+    """The candidates that no rollback took out of force; of the others it says so.
+
+    Raises:
+        GateError: Somebody forces or withholds something, and nothing is left that it could be done to.
+    """
+    left = []
+    for one in candidates:
+        barred = promotions.rolled_back(histories.get(one.promotion.task, ()))
+        if any(name.names(*one.promotion.in_force) for name in barred):
+            context.reporter.say(f"  {_named(one.promotion)} was rolled back; `--model` puts it in force again")
+        else:
+            left.append(one)
+    if candidates and not left and (options.force or options.withhold):
+        names = ", ".join(_named(one.promotion) for one in candidates)
+        raise GateError(
+            f"promote: {names} was rolled back, and nothing else is newer: name by --model what is meant, that or what "
+            "is in force"
+        )
+    return left
 
 
 def _check_withheld(candidates: Sequence[Candidate], options: Options) -> None:
@@ -115,25 +132,25 @@ def _check_withheld(candidates: Sequence[Candidate], options: Options) -> None:
         raise SettingsError(f"--withhold: got {', '.join(unknown)}, expected labels of what is promoted")
 
 
-def _tasks(context: Context, options: Options) -> tuple[str, ...]:
-    """The tasks asked for; the one of the model that is named."""
+def _students(context: Context, options: Options) -> tuple[RegisteredModel, ...]:
+    """The newest student of each task asked for, or the one that is named."""
     if options.model is None:
-        return context.tasks()
-    task = registry.model(context.lake, options.model.model_id).task
+        return tuple(task_models.newest_students(context).values())
+    named = registry.model(context.lake, options.model.model_id)
+    task = named.task
     if context.request.task not in (None, task):
         raise SettingsError(
             f"--model: {options.model.model_id} is of the task {task}, --task says {context.request.task}"
         )
     context.settings.task(task)
-    return (task,)
+    if named.role != "student":
+        raise SettingsError(f"--model: {named.model_id} is a {named.role}, expected a student")
+    return (named,)
 
 
-def _candidate(lake: Lake, name: str, history: Sequence[Promotion], options: Options) -> Candidate:
-    """A task's newest student, or the one that is named, with its newest thresholds or those that are named."""
+def _candidate(lake: Lake, student: RegisteredModel, history: Sequence[Promotion], options: Options) -> Candidate:
+    """A student with its newest thresholds or those that are named, after what was in force for its task."""
     named = options.model
-    student = registry.newest_student(lake, name) if named is None else registry.model(lake, named.model_id)
-    if student.role != "student":
-        raise SettingsError(f"--model: {student.model_id} is a {student.role}, expected a student")
     newest = threshold_queries.newest_version(lake, student.model_id)
     if newest is None:
         raise DataError(f"promote: {student.model_id} has no thresholds; run `pingti thresholds` first")
@@ -142,7 +159,7 @@ def _candidate(lake: Lake, name: str, history: Sequence[Promotion], options: Opt
         raise DataError(f"promote: {student.model_id} has no thresholds of version {version}, the newest is {newest}")
     reason = options.reason or ("named by hand" if named else "newest student and thresholds")
     action: Action = "force" if options.force else "promote"
-    promotion = Promotion(name, student.model_id, version, reason, options.withheld(student), action)
+    promotion = Promotion(student.task, student.model_id, version, reason, options.withheld(student), action)
     return Candidate(promotion, student, history[-1] if history else None)
 
 

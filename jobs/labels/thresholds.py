@@ -22,6 +22,7 @@ from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
 from jobs.lake.threshold_queries import Thresholds
+from jobs.runtime import task_models
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from models import digests
@@ -29,6 +30,7 @@ from models.errors import DataError
 from models.evaluation.ensemble import in_order
 from models.evaluation.predictions import first_threshold, keep_argmax, probabilities
 from models.evaluation.sliced_metrics import GoldRows, search_label
+from models.evaluation.threshold_search import SEARCHING_VERSION
 from models.rounds.date_layout import Window
 from models.rounds.hash_draw import Draw
 from models.tasks import EVERY_SCENE
@@ -48,14 +50,15 @@ class Search:
 def plan(context: Context) -> Work[Search]:
     """The newest student of each task and the teachers of both, unless their thresholds came from the very same.
 
-    With the option `teachers` these alone: what they decide is the gold of the rounds to come.
+    With the option `teachers` these alone: what they decide is the gold of the rounds to come. A task without a student
+    yet is told and left out.
     """
     lake = context.lake
     window = text_queries.date_layout(lake, context.settings.rounds).threshold
     if not window:
         return Work()  # rounds.threshold_days is 0: the first thresholds stay
-    students = () if context.request.options.get("teachers") else context.tasks()
-    models = [registry.newest_student(lake, name) for name in students]
+    only_teachers = context.request.options.get("teachers")
+    models = [] if only_teachers else list(task_models.newest_students(context).values())
     models = [*_teachers(context, models), *models]
     changed = [one for one in models if not _searched(context, one, window)]
     steps = (f"search the thresholds of {one.model_id} over {window.first} to {window.last}" for one in changed)
@@ -89,9 +92,12 @@ def _fingerprint(context: Context, model: RegisteredModel, window: Window) -> st
     else:
         evidence["gold"] = str(threshold_queries.newest_version(lake, scored_by))
     task = settings.task(model.task).model_dump(mode="json", include={"kind", "scenes", "labels"})
-    return context.fingerprint(
-        model=model.model_id, draw=_draw(context, window), task=task,
-        search=settings.thresholds.model_dump(mode="json"), **evidence,
+    return digests.of_json(
+        {
+            "searching": SEARCHING_VERSION, "model": model.model_id, "draw": _draw(context, window), "task": task,
+            "search": settings.thresholds.model_dump(mode="json"), **evidence,
+        },
+        chars=32,
     )  # fmt: skip
 
 

@@ -22,6 +22,10 @@ from jobs.lake.tables import Table
 from udfs.annotation_parsing import REASON_PREFIX
 
 LOADED, KNOWN, REFUSED = "loaded", "known", "refused"
+ERASED = "erased"
+"""Why a record of an erased text is in `rejected`, and the state of rows that tell of raw texts that became such."""
+ERASED_AFTER = "its text was erased after it had been loaded"
+"""The detail of records that had been raw texts: `pingti erase` accounts for them, and nobody else."""
 COUNTS = ("records", "raw", "rejected", "repeated")
 
 
@@ -56,7 +60,10 @@ def totals(lake: Lake) -> dict[str, int]:
 
 
 def unrecorded(lake: Lake) -> list[Held]:
-    """What runs committed and did not come to record: an earlier version's, and those that were killed."""
+    """What loads committed and did not come to record: an earlier version's, and those that were killed.
+
+    What an erasure that was killed left to account for is none of it: erase does so when it is run again.
+    """
     told = lake.arrow(tables.LOADS, "arrived_dt", "raw", "rejected").group_by("arrived_dt")
     by_day = {row["arrived_dt"]: row for row in told.aggregate([("raw", "sum"), ("rejected", "sum")]).to_pylist()}
     rows: dict[tuple[str, str, date], Counter[str]] = {}
@@ -72,10 +79,12 @@ def unrecorded(lake: Lake) -> list[Held]:
 
 
 def _without_recorded(lake: Lake, rows: dict[tuple[str, str, date], Counter[str]]) -> list[Held]:
-    columns = ("load_id", "arrived_dt", "raw", "rejected")
+    columns = ("load_id", "arrived_dt", "state", "raw", "rejected")
     ids = pa.array(sorted({load_id for load_id, _, _ in rows}), pa.string())
     told: dict[tuple[str, date], Counter[str]] = {}
     for row in lake.rows(tables.LOADS, *columns, where=pc.field("load_id").isin(ids)) if rows else ():
+        if row.pop("state") == ERASED:
+            row["rejected"] = 0  # of these `rows` has none; the raw texts that they were are missing there
         told.setdefault((row.pop("load_id"), row.pop("arrived_dt")), Counter()).update(row)
     held = []
     for (load_id, file, day), count in sorted(rows.items()):
@@ -92,13 +101,16 @@ def _counted(lake: Lake, table: Table, days: Sequence[date]) -> Iterator[tuple[t
     if lake.catalog.left_to_spark(table) is not None:
         frame = lake.read(table).where(F.col("arrived_dt").isin(list(days)))
         if of_texts:
-            frame = frame.where(~F.startswith("reason", F.lit(REASON_PREFIX)))
+            after = F.coalesce((F.col("reason") == ERASED) & (F.col("detail") == ERASED_AFTER), F.lit(False))
+            frame = frame.where(~F.startswith("reason", F.lit(REASON_PREFIX)) & ~after)
         for row in frame.groupBy(*columns).count().collect():
             yield (row["load_id"], row["file"], row["arrived_dt"]), row["count"]
         return
     where = pc.field("arrived_dt").isin(pa.array(days, pa.date32()))
     if of_texts:
         where &= ~pc.starts_with(pc.field("reason"), REASON_PREFIX)
+        detail = pc.field("detail")
+        where &= (pc.field("reason") != ERASED) | detail.is_null() | (detail != ERASED_AFTER)
     # Never a day's rows at once.
     for batch in lake.catalog.arrow.dataset(table).to_batches(columns=columns, filter=where):
         for part in pa.Table.from_batches([batch]).group_by(columns).aggregate([([], "count_all")]).to_pylist():

@@ -111,8 +111,13 @@ def newest_student(lake: Lake, task: str) -> RegisteredModel:
 def _required(lake: Lake, task: str, role: str, remedy: str) -> RegisteredModel:
     newest = newest_model(lake, task, role)
     if newest is None:
-        raise DataError(f"{lake.catalog.name(tables.MODELS)}: no {role} of task {task}; {remedy}")
+        raise no_model(lake, role, [task], remedy)
     return newest
+
+
+def no_model(lake: Lake, role: str, tasks: Sequence[str], remedy: str) -> DataError:
+    """What says that none of the tasks has a model of a role, and which job makes one."""
+    return DataError(f"{lake.catalog.name(tables.MODELS)}: no {role} of task {', '.join(tasks)}; {remedy}")
 
 
 def free_name(lake: Lake, task: str, role: str, content_name: str) -> tuple[str, bool]:

@@ -28,6 +28,7 @@ def queries(schema: str, tasks: Mapping[str, TaskSettings]) -> dict[str, str]:
                     SELECT *, row_number() OVER (PARTITION BY task ORDER BY from_ts DESC) AS place
                     FROM {schema}.promotions
                 ) ordered WHERE place = 1) p"""
+    need = "array<struct<task: string, model_id: string, threshold_version: int, withheld: array<string>>>"
     return {
         "student_scores_long": f"""
             SELECT s.text_id, s.dt, s.scene, m.task, s.model_id, one.label, s.probs[one.position] AS score, s.error
@@ -37,20 +38,29 @@ def queries(schema: str, tasks: Mapping[str, TaskSettings]) -> dict[str, str]:
         "label_days": f"""
             SELECT d.dt, d.task, d.model_id, d.threshold_version, d.decided_at,
                    coalesce(p.model_id = d.model_id AND p.threshold_version = d.threshold_version
-                       AND to_json(array_sort(coalesce(p.withheld, array()))) = d.withheld, false) AS in_force
+                       AND to_json(array_sort(coalesce(p.withheld, array()))) = d.withheld, false)
+                   AND forall(coalesce(d.needs, array()), need -> CASE
+                       WHEN need.model_id IS NULL THEN NOT exists(f.promoted, one -> one.task = need.task)
+                       ELSE exists(f.promoted, one -> one = need) END) AS in_force
             FROM (
                 SELECT dt, part AS task, max(made_at) AS decided_at,
                        get_json_object(max_by(about, made_at), '$.model_id') AS model_id,
                        cast(get_json_object(max_by(about, made_at), '$.threshold_version') AS int) AS threshold_version,
-                       coalesce(get_json_object(max_by(about, made_at), '$.withheld'), '[]') AS withheld
+                       coalesce(get_json_object(max_by(about, made_at), '$.withheld'), '[]') AS withheld,
+                       from_json(get_json_object(max_by(about, made_at), '$.needs'), '{need}') AS needs
                 FROM {schema}.made_days WHERE table_name = 'labels' GROUP BY dt, part) d
-            LEFT JOIN {in_force} ON p.task = d.task""",
+            LEFT JOIN {in_force} ON p.task = d.task
+            CROSS JOIN (
+                SELECT collect_list(struct(p.task, p.model_id, p.threshold_version,
+                                           array_sort(coalesce(p.withheld, array())) AS withheld)) AS promoted
+                FROM {in_force}) f""",
         "current_labels": f"""
             SELECT l.text_id, l.dt, l.scene, l.task, l.label, l.score, l.threshold, l.rule, l.model_id,
                    l.threshold_version, t.source, t.source_id, t.event_time, t.text, t.text_b
             FROM {schema}.labels l JOIN {schema}.texts t ON t.text_id = l.text_id AND t.dt = l.dt
             JOIN {in_force}
-                ON p.task = l.task AND p.model_id = l.model_id AND p.threshold_version = l.threshold_version""",
+                ON p.task = l.task AND p.model_id = l.model_id AND p.threshold_version = l.threshold_version
+                    AND NOT coalesce(array_contains(p.withheld, l.label), false)""",
         "label_wide": f"""
             SELECT t.text_id, t.dt, t.scene, t.text, t.text_b, {_columns(tasks)}
             FROM {schema}.texts t

@@ -18,9 +18,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.ingestion.repetitions import ERASED
 from jobs.lake import erasing, tables
 from jobs.lake.commits import Stamp
+from jobs.lake.loads import ERASED, ERASED_AFTER
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
 from jobs.runtime.context import Context
@@ -33,7 +33,6 @@ from udfs.annotation_parsing import REASON_PREFIX
 BY_TEXT = (tables.LABELS, tables.STUDENT_SCORES, tables.ANNOTATIONS, tables.ROUND_SAMPLES, tables.TEXTS)
 """Tables whose rows are of one text, in the order in which they lose them: what tells of others goes last."""
 TOUCHED = (tables.ERASED, tables.TEACHER_SCORES, tables.REJECTED, tables.RAW_TEXTS, tables.LOADS, *BY_TEXT)
-_AFTER = "its text was erased after it had been loaded"
 _ENCODINGS = ("utf-8", "gb18030", "utf-16-le", "utf-16-be")  # that a rejected record's bytes may be in
 _SUFFIX = {"text_id": "--text-id", "source_id": "--source-id"}
 
@@ -192,7 +191,7 @@ def _erase_raw(lake: Lake, ids: pa.Array, context: Context) -> int:
     columns = ["text_id", "file", "position", "arrived_dt", "load_id"]
     rows = erasing.found_rows(lake, tables.RAW_TEXTS, "text_id", ids, columns).to_pylist()
     there = {_place(row) for row in lake.rows(tables.REJECTED, *columns[1:], where=pc.field("reason") == ERASED)}
-    told = {"reason": ERASED, "detail": _AFTER, "length": 0, "sha256": "", "run_id": context.run_id}
+    told = {"reason": ERASED, "detail": ERASED_AFTER, "length": 0, "sha256": "", "run_id": context.run_id}
     new = [{name: row[name] for name in columns[1:]} | told for row in rows if _place(row) not in there]
     if new:
         lake.append_rows(tables.REJECTED, new, context.stamp())
@@ -207,7 +206,7 @@ def _place(row: dict[str, Any]) -> tuple[str, str, int]:
 
 def _account(lake: Lake, context: Context) -> None:
     """Let `loads` tell of each load how many of its raw texts became erased records."""
-    where = (pc.field("reason") == ERASED) & (pc.field("detail") == _AFTER)
+    where = (pc.field("reason") == ERASED) & (pc.field("detail") == ERASED_AFTER)
     key = ("load_id", "file", "arrived_dt")
 
     def keyed(row: dict[str, Any]) -> tuple[str, str, date]:

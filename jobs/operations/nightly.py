@@ -2,12 +2,13 @@
 
 ingest → clean → score → score-teacher, thresholds and promote of tasks that have a new student → label. Each stage
 finds by itself what is left to do. A stage that fails stops those that need it and no other; the night ends with the
-first error.
+first error. Where scoring fails, what is in force is scored alone: a damaged student that nobody promoted yet must not
+keep the labels of those in force.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,15 +27,25 @@ _OF_A_TASK = (score_teacher.JOB, thresholds.JOB, promote.JOB)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A job of the night, over these tasks, and the stages without which it makes no sense."""
+    """A job of the night, over these tasks, and the stages without which it makes no sense.
+
+    Attributes:
+        job: The job.
+        tasks: Its tasks; none where it is of all.
+        needs: Stages by name.
+        in_force: Whether it is about the models in force alone.
+    """
 
     job: Job[Any]
     tasks: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    in_force: bool = False
 
     @property
     def name(self) -> str:
         """The job, and its task where it is of one."""
+        if self.in_force:
+            return f"{self.job.name} what is in force"
         return f"{self.job.name} {self.tasks[0]}" if self.job in _OF_A_TASK else self.job.name
 
 
@@ -55,8 +66,11 @@ def due(lake: Lake, tasks: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def stages(context: Context) -> Iterator[Stage]:
-    """The night's stages in their order; those of a later one are known when the earlier ones have run."""
+def stages(context: Context, failed: Collection[str] = ()) -> Iterator[Stage]:
+    """The night's stages in their order; those of a later one are known when the earlier ones have run.
+
+    `failed` holds the names of those that failed, as they do.
+    """
     if context.settings.sources:
         yield Stage(ingest.JOB)
     yield Stage(clean.JOB)
@@ -64,13 +78,20 @@ def stages(context: Context) -> Iterator[Stage]:
     if not with_students:
         return
     yield Stage(score.JOB, with_students, needs=("clean",))
+    live = registry.live(context.lake)
+    in_force = tuple(name for name in with_students if name in live)
+    scored = score.JOB.name
+    if scored in failed and "clean" not in failed and in_force:
+        alone = Stage(score.JOB, in_force, needs=("clean",), in_force=True)
+        yield alone
+        scored = alone.name
     for name in due(context.lake, with_students):
         yield Stage(score_teacher.JOB, (name,), needs=("clean",))  # the gate days are of now
         yield Stage(thresholds.JOB, (name,), needs=(f"score-teacher {name}",))
-        yield Stage(promote.JOB, (name,), needs=(f"score-teacher {name}", f"thresholds {name}"))
+        yield Stage(promote.JOB, (name,), needs=("score", f"score-teacher {name}", f"thresholds {name}"))
     promoted = tuple(name for name in with_students if name in registry.live(context.lake))
     if promoted:
-        yield Stage(label.JOB, promoted, needs=("clean", "score"))
+        yield Stage(label.JOB, promoted, needs=("clean", scored))
 
 
 @dataclass(slots=True)
@@ -115,7 +136,7 @@ def run(context: Context) -> None:
         PingtiError: The first error, after all that does not need what failed.
     """
     record, night = RunRecord(context), _Night(context)
-    for stage in stages(context):
+    for stage in stages(context, night.failed.keys()):
         night.take(stage)
     for line in night.said:
         context.reporter.say(f"  {line}")
@@ -139,7 +160,8 @@ def plan(context: Context) -> list[str]:
 
 
 def _own(context: Context, stage: Stage) -> Context:
-    request = replace(context.request, task=None, tasks=stage.tasks)
+    options = {**context.request.options, **({"in_force": True} if stage.in_force else {})}
+    request = replace(context.request, task=None, tasks=stage.tasks, options=options)
     return context.for_job(stage.job.name, request)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
@@ -49,7 +52,7 @@ def _nights(lake: Lake, limit: int, console: Console) -> None:
     for name in ("started", "outcome", "seconds", "what was done"):
         table.add_column(name, overflow="fold")
     for row in shown:
-        started = f"{row['started_at'].astimezone():%Y-%m-%d %H:%M}"
+        started = _minute(row["started_at"], lake)
         table.add_row(started, row["outcome"], f"{row['seconds']:.0f}", Text(row["reason"] or ""))
     console.print(table)
 
@@ -58,10 +61,16 @@ def _in_force(lake: Lake, console: Console) -> None:
     rows = {(row["task"], row["from_ts"]): row for row in lake.rows(tables.PROMOTIONS)}
     newest = {task: max(at for own, at in rows if own == task) for task, _ in rows}
     table = Table(show_edge=False, header_style="bold", title="\nin force", title_justify="left")
-    for name in ("task", "model", "thresholds", "since", "why"):
+    for name in ("task", "model", "thresholds", "withheld", "since", "why"):
         table.add_column(name, overflow="fold")
     for task, at in sorted(newest.items()):
         row = rows[task, at]
-        since = f"{at.astimezone():%Y-%m-%d %H:%M}"
-        table.add_row(task, row["model_id"], str(row["threshold_version"]), since, Text(row["reason"]))
+        withheld = ", ".join(sorted(row["withheld"] or ())) or "–"
+        version = str(row["threshold_version"])
+        table.add_row(task, row["model_id"], version, withheld, _minute(at, lake), Text(row["reason"]))
     console.print(table)
+
+
+def _minute(moment: datetime, lake: Lake) -> str:
+    """A time of the tables in their own zone, as `pingti sql` shows it, whatever this machine's is."""
+    return f"{moment.astimezone(ZoneInfo(lake.timezone)):%Y-%m-%d %H:%M}"

@@ -54,6 +54,7 @@ def changes(context: Context, first: str, second: str, examples: int) -> Changes
         raise SettingsError(f"diff: {first} and {second} are of two tasks; name two students of one")
     context.settings.task(name)
     affected = label_dependencies.dependents(tasks, name)
+    context.start_session()  # columns cannot even be written down without one
     decided = [_decided(context, one, affected) for one in pair]
     was, now = (
         frame.select(*_KEY, F.col("score").alias(score), F.lit(True).alias(there))

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from jobs.days import made_days
 from jobs.days.live_files import LiveFiles
-from jobs.labels.label_decisions import Decider, decide_labels, deciders
+from jobs.labels.label_decisions import Decider, count_undecidable, decide_labels, deciders
 from jobs.lake import registry, tables, views
 from jobs.lake.store import Lake
 from jobs.reports import queries_only
@@ -37,7 +37,7 @@ def prepare(lake: Lake, settings: Settings, as_of: str | None) -> None:
     """Register tables and views; `label_as_of` holds the labels by what was in force at that moment (now, if none)."""
     views.register(lake, settings.tasks)
     register_functions(lake, settings)
-    moment = _moment(as_of, settings.session.timezone)
+    moment = _parsed_moment(as_of, settings.session.timezone)
     label_as_of(lake, settings.tasks, moment).createOrReplaceTempView("label_as_of")
 
 
@@ -49,20 +49,26 @@ def register_functions(lake: Lake, settings: Settings) -> None:
     lake.spark.udf.register("student_probs", arrow_udf(function, "array<float>"))  # type: ignore[call-overload]
 
 
-def _moment(text: str | None, zone: str) -> datetime | None:
-    if text is None:
+def _parsed_moment(as_of: str | None, zone: str) -> datetime | None:
+    """The time that `--as-of` says, of the session's zone where it says none; None where nothing was said.
+
+    Raises:
+        SettingsError: It is no time.
+    """
+    if as_of is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(as_of)
     except ValueError:
-        raise SettingsError(f"--as-of: got {text!r}, expected a time such as 2026-03-01T08:00:00") from None
+        raise SettingsError(f"--as-of: got {as_of!r}, expected a time such as 2026-03-01T08:00:00") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
 
 
 def label_as_of(lake: Lake, tasks: Mapping[str, TaskSettings], moment: datetime | None) -> DataFrame:
     """The labels as the promotions in force at a moment decide them, from the stored scores: no inference.
 
-    Days that the model then in force did not score have none (`not_scored` tells them).
+    Days that the model then in force did not score have none (`not_scored` tells them), and so have single texts that
+    it did not (`_texts_not_scored`).
     """
     promoted = deciders(lake, tasks, registry.live(lake, moment))
     if not promoted:
@@ -89,12 +95,32 @@ def not_scored(
     return {name: missing for name, missing in found.items() if missing}
 
 
+def _texts_not_scored(
+    lake: Lake, tasks: Mapping[str, TaskSettings], promoted: Mapping[str, Decider],
+    left_out: Mapping[str, frozenset[date]],
+) -> list[str]:  # fmt: skip
+    """How many texts which model did not score, of the days that are not left out.
+
+    They came late and stand without a label; or they were cleaned anew since, and are decided by the earlier wording.
+    """
+    asked = {name: ~daily.on_days(left_out[name]) if name in left_out else F.lit(True) for name in promoted}
+    texts, scores = lake.read(tables.TEXTS), lake.read(tables.STUDENT_SCORES)
+    found = count_undecidable(texts, scores, tasks, asked, promoted)
+    return [f"{count} texts have {problem} of {model}" for (model, problem), count in sorted(found.items())]
+
+
 def _tell_not_scored(context: Context, as_of: str | None, console: Console) -> None:
+    """Print what `label_as_of` says nothing of: no row of it is no negative."""
     lake, tasks = context.lake, context.settings.tasks
-    promoted = deciders(lake, tasks, registry.live(lake, _moment(as_of, context.settings.session.timezone)))
-    for name, days in sorted(not_scored(lake, tasks, promoted).items()):
-        told = f"label_as_of: not scored for {name}, and left out: {made_days.in_words(days)}"
-        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    moment = _parsed_moment(as_of, context.settings.session.timezone)
+    promoted = deciders(lake, tasks, registry.live(lake, moment))
+    if not promoted:
+        return
+    left_out = not_scored(lake, tasks, promoted)
+    told = [f"not scored for {name}, and left out: {made_days.in_words(left_out[name])}" for name in sorted(left_out)]
+    told += [f"not scored: {one}" for one in _texts_not_scored(lake, tasks, promoted, left_out)]
+    for line in told:
+        console.print(f"label_as_of: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def run(context: Context, statement: str, limit: int, as_of: str | None, console: Console) -> None:
@@ -109,7 +135,7 @@ def run(context: Context, statement: str, limit: int, as_of: str | None, console
     except PySparkException as error:
         raise queries_only.described(error, names) from None
     prepare(context.lake, context.settings, as_of)
-    if "label_as_of" in statement:
+    if "label_as_of" in statement.lower():
         _tell_not_scored(context, as_of, console)
     try:
         frame = context.spark.sql(statement)

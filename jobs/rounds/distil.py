@@ -15,6 +15,7 @@ from jobs.rounds.round_evaluation import RoundEvaluation, decide, evaluate_round
 from jobs.rounds.sampling import sample
 from jobs.rounds.student_training import TrainedRound, remove_checkpoints, train_round
 from jobs.rounds.training_data import training_data
+from jobs.runtime import task_models
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from jobs.teachers import held_out
@@ -31,7 +32,7 @@ def plan(context: Context) -> Work[tuple[Round, ...]]:
 
     A round under a teacher that is known to be weak is refused.
     """
-    rounds = [found for name in context.tasks() if (found := _next(context, name)) is not None]
+    rounds = [found for name in task_models.newest_teachers(context) if (found := _next(context, name)) is not None]
     steps = []
     for one in rounds:
         refusal = _refusal(context, one)

@@ -12,7 +12,7 @@ from jobs.days.live_files import LiveFiles
 from jobs.lake import registry, tables, text_queries
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
-from jobs.runtime import daily
+from jobs.runtime import daily, task_models
 from jobs.runtime.context import Context
 from jobs.runtime.daily import DailyWork, PartRecipe
 from jobs.runtime.job import Done, Job, Work
@@ -35,12 +35,17 @@ class Scoring:
 
 
 def plan(context: Context) -> Work[Scoring]:
-    """The newest student of each task, and the one in force where that is another, over the days that have news."""
-    students, settings = {one.model_id: one for one in serving(context.lake, context.tasks())}, context.settings
+    """The newest student of each task, and the one in force where that is another, over the days that have news.
+
+    A task without a student yet is told and left out. With the option `in_force` the students in force alone.
+    """
+    settings, lake = context.settings, context.lake
+    serve = in_force if context.request.options.get("in_force") else serving
+    students = {one.model_id: one for one in serve(lake, tuple(task_models.newest_students(context)))}
     for student in students.values():
         if student.clean_version != settings.cleaning.version:
             context.reporter.say(f"  {student.model_id} learnt from texts of other cleaning rules; distil again soon")
-    texts = LiveFiles(context.lake, tables.TEXTS)
+    texts = LiveFiles(lake, tables.TEXTS)
     recipes = {
         name: PartRecipe(_decides(student, settings.task(student.task), settings.scoring.engine), ((texts, ""),))
         for name, student in students.items()
@@ -73,6 +78,12 @@ def serving(lake: Lake, tasks: tuple[str, ...]) -> tuple[RegisteredModel, ...]:
         if name in live and live[name].model_id not in students:
             students[live[name].model_id] = registry.model(lake, live[name].model_id)
     return tuple(students[model_id] for model_id in sorted(students))
+
+
+def in_force(lake: Lake, tasks: tuple[str, ...]) -> tuple[RegisteredModel, ...]:
+    """The students in force of those of the tasks that have one."""
+    live = registry.live(lake)
+    return tuple(registry.model(lake, live[name].model_id) for name in tasks if name in live)
 
 
 def execute(context: Context, work: Scoring) -> Done | None:

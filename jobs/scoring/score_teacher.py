@@ -13,14 +13,18 @@ from jobs.lake import registry, tables, text_queries
 from jobs.lake.commits import Scope
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
+from jobs.runtime import task_models
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from jobs.scoring.inference import bucket, teacher_scores
 from jobs.settings import TeacherScoringSettings
+from models import digests
 from models.rounds.date_layout import PARTS, DateLayout, Part
 from models.tasks import TaskSettings
 from udfs.data_files import files_of
 
+SAMPLING_VERSION = "1"
+"""Raised where other texts are drawn of the same days by the same settings."""
 _DAYS: Mapping[Part, str] = {"train": "training", "threshold": "threshold", "test": "test", "gate": "gate"}
 
 
@@ -47,11 +51,12 @@ def plan(context: Context) -> Work[tuple[Sampling, ...]]:
     layout = text_queries.date_layout(context.lake, settings.rounds)
     versions = context.versions(tables.TEXTS)
     samplings = []
-    for teacher in (one for name in context.tasks() for one in teachers(context.lake, name)):
-        fingerprint = context.fingerprint(
-            **versions, teacher=teacher.model_id, layout=layout, seed=settings.rounds.seed,
-            settings=settings.teacher_scoring.model_dump(mode="json"),
-        )  # fmt: skip
+    for teacher in (one for name in task_models.newest_teachers(context) for one in teachers(context.lake, name)):
+        decides = {
+            "sampling": SAMPLING_VERSION, **versions, "teacher": teacher.model_id, "layout": layout,
+            "seed": settings.rounds.seed, "settings": settings.teacher_scoring.model_dump(mode="json"),
+        }  # fmt: skip
+        fingerprint = digests.of_json(decides, chars=32)
         sampling = Sampling(teacher, layout, fingerprint)
         if not context.unchanged(tables.TEACHER_SCORES, sampling.scope, fingerprint):
             samplings.append(sampling)
@@ -95,6 +100,9 @@ def _score_pending(context: Context, sampling: Sampling) -> int:
     )
     count = pending.count()
     if not count:
+        if lake.catalog.left_to_spark(tables.TEACHER_SCORES) is None:  # so that the next plan need not draw it again
+            stamp = context.stamp(sampling.fingerprint)
+            lake.append_files_after([], tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/")
         return 0
     for line in left_out(pools(lake, teacher, task, sampling.layout), settings.teacher_scoring):
         context.reporter.say(f"  {teacher.task}: {line}")

@@ -17,6 +17,9 @@ from models.evaluation.predictions import FIRST_THRESHOLD
 from models.settings_base import Frozen, Share
 from models.tasks import Target
 
+SEARCHING_VERSION = "1"
+"""Raised where the search finds other thresholds in the same evidence: what was searched is searched again then."""
+
 
 class ThresholdSettings(Frozen):
     """How much evidence a threshold needs, and how far it must move to be a new one. Evidence is distinct texts."""

@@ -17,6 +17,7 @@ from models.errors import DataError, SettingsError
 from tests.support import (
     DAY,
     NEW_YEAR,
+    add,
     context_of,
     day,
     fill,
@@ -107,3 +108,15 @@ def test_labels_as_of_a_moment_tell_the_days_that_were_not_scored(house: Lake) -
     assert f"label_as_of: not scored for praise, and left out: {day(1)}" in shown
     assert f"label_as_of: not scored for mood, and left out: {day(1)}" in shown, "its labels need the other's"
     assert str(day(1)) not in shown.split("left out")[-1].replace(f": {day(1)}", "")
+
+
+def test_labels_as_of_a_moment_tell_texts_that_came_after_their_day_was_scored(house: Lake) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    late, anew = text_row("late"), text_row("anew", dt=day(1))
+    add(house, tables.TEXTS, late, anew)
+    add(house, tables.STUDENT_SCORES, score_row("anew", OLD, [0.75, 0.25], dt=day(1), clean_version="earlier"))
+    sql.run(context_of(house, "sql", tasks=TASKS), "SELECT count(*) FROM LABEL_AS_OF", 9, "2026-01-02", console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"label_as_of: not scored: 1 texts have no score of {OLD}" in shown
+    assert f"label_as_of: not scored: 1 texts have only a score of an earlier cleaning of {OLD}" in shown
+    assert f"label_as_of: not scored: 2 texts have no score of {MOOD}" in shown

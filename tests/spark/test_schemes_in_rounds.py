@@ -27,7 +27,7 @@ from jobs.teachers import train_teacher
 from models import digests
 from models.errors import DataError, GateError, SettingsError
 from models.serving.bundle import open_bundle
-from tests.support import add, context_of, day, do, fill, model_row, text_row, threshold_row
+from tests.support import STAMP, add, context_of, day, do, fill, model_row, text_row, threshold_row
 
 pytestmark = pytest.mark.spark
 
@@ -116,6 +116,14 @@ def test_pairs_go_through_the_whole_pipeline(own: Lake) -> None:
     scores = own.read(tables.STUDENT_SCORES)
     assert scores.count() == 120
     assert scores.where("probs IS NULL OR error IS NOT NULL").isEmpty()
+
+
+def test_a_sample_that_was_scored_whole_is_drawn_once_for_the_same_texts(own: Lake) -> None:
+    asked = context(own)
+    own.append_files_after([], tables.TEXTS, STAMP, own.log.version(tables.TEXTS))
+    assert score_teacher.plan(asked).steps, "the texts may be others"
+    assert do(score_teacher.JOB, asked) is None
+    assert score_teacher.plan(asked).steps == ()
 
 
 def test_a_round_that_ended_leaves_no_state_of_its_trainings(own: Lake) -> None:

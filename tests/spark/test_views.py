@@ -14,7 +14,7 @@ from rich.console import Console
 from jobs.days import made_days
 from jobs.days.made_days import Made, Recipe
 from jobs.days.signatures import Cell
-from jobs.lake import tables
+from jobs.lake import tables, views
 from jobs.lake.store import Lake
 from jobs.reports import sql
 from jobs.runtime.context import Context
@@ -124,6 +124,42 @@ def test_days_tell_which_promotion_decided_them(house: Lake) -> None:
     made = {Cell(day(1), "praise"): Made(Recipe("1", about=json.dumps({"model_id": OLD, "threshold_version": 1})), "")}
     made_days.write(house, tables.LABELS, made, STAMP)
     assert asked(house, f"{days} WHERE NOT in_force") == [(day(1), "praise", OLD, 1, False)]
+
+
+def test_a_label_that_is_withheld_is_no_current_one_even_before_its_days_are_decided_again(
+    lake: Callable[..., Lake],
+) -> None:
+    own = lake(*tables.ALL)
+    withheld = promotion_row(NEW, FIRST) | {"withheld": ["asks"]}
+    fill(own, {
+        tables.TEXTS: [text_row("a")], tables.PROMOTIONS: [promotion_row(NEW, FIRST.replace(day=1)), withheld],
+        tables.LABELS: [label_row("a", "asks"), label_row("a", "got")],
+    })  # fmt: skip
+    views.register(own, context_for(own).settings.tasks)
+    assert rows_of(own.spark.sql("SELECT label FROM current_labels")) == [("got",)]
+
+
+def test_a_day_is_not_in_force_where_a_task_that_it_needs_was_promoted_since(lake: Callable[..., Lake]) -> None:
+    own = lake(*tables.ALL)
+    needed = "feedback/textcnn/old"
+    add(own, tables.PROMOTIONS, promotion_row(NEW, FIRST), promotion_row(needed, FIRST))
+    mine = {"model_id": NEW, "threshold_version": 1}
+    needs = [
+        {"task": "feedback", "model_id": needed, "threshold_version": 1, "withheld": []},
+        {"task": "feedback", "model_id": needed, "threshold_version": 1, "withheld": ["complaint"]},
+        {"task": "feedback", "model_id": None},
+        {"task": "mood", "model_id": None},
+    ]
+    recipes = [Recipe("1", about=json.dumps(mine | {"needs": [one]})) for one in needs] + [
+        Recipe("1", about=json.dumps(mine))
+    ]
+    made = {Cell(day(number), "praise"): Made(recipe, "") for number, recipe in enumerate(recipes)}
+    made_days.write(own, tables.LABELS, made, STAMP)
+    query = "SELECT in_force FROM label_days ORDER BY dt"
+    views.register(own, context_for(own).settings.tasks)
+    assert [row[0] for row in own.spark.sql(query).collect()] == [True, False, False, True, True]
+    add(own, tables.PROMOTIONS, promotion_row("feedback/textcnn/new", SECOND))
+    assert [row[0] for row in own.spark.sql(query).collect()] == [False, False, False, True, True]
 
 
 def test_a_day_that_was_decided_with_other_labels_withheld_is_not_in_force(lake: Callable[..., Lake]) -> None:

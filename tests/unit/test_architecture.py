@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -19,6 +20,10 @@ MODULES = sorted(
     for package in PACKAGES
     for path in (ROOT / package).rglob("*.py")
 )
+CHAINS = (
+    "jobs.cli", "jobs.demo.", "jobs.operations.nightly", "jobs.operations.status",
+    "jobs.operations.check_annotations",  # which says what an import would do
+)  # fmt: skip
 TORCH_FREE = (
     "udfs.student_scoring", "udfs.cleaning", "udfs.readers.reading", "udfs.readers.sources", "udfs.readers.survey",
 )  # fmt: skip
@@ -73,6 +78,31 @@ def test_imports_keep_to_the_contracts() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     assert ended.returncode == 0, ended.stdout
     assert f"{len(contracts)} kept, 0 broken" in ended.stdout
+
+
+def test_a_job_is_imported_by_the_command_line_chains_of_jobs_and_its_own_room_alone() -> None:
+    sources = {name: (ROOT / Path(*name.split("."))).with_suffix(".py") for name in MODULES if name.startswith("jobs.")}
+    texts = {name: path.read_text("utf-8") for name, path in sources.items() if path.is_file()}
+    jobs = {name for name, text in texts.items() if "\nJOB = Job(" in text}
+    assert len(jobs) > 15
+    arrows = {
+        (name, job)
+        for name, text in texts.items()
+        for job in _imported(text) & jobs
+        if name.split(".")[1] != job.split(".")[1] and not name.startswith(CHAINS)
+    }
+    assert arrows == set(), "what two rooms share lives in a library below them"
+
+
+def _imported(text: str) -> set[str]:
+    """The modules that a module imports, wherever in it; of `from a import b` both `a` and `a.b`."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
 
 
 def test_the_wheel_holds_exactly_the_three_packages() -> None:

@@ -142,8 +142,8 @@ class IngestSettings(Frozen):
     )
     max_rejected_share: float = Field(
         0.02,
-        description="Above this share of a source's records nothing is loaded and the job ends with code 4; records "
-        "that were delivered before count neither way.",
+        description="Above this share of a source's records nothing of it is loaded, and the job ends with code 4 when "
+        "all else is in; records that were delivered before count neither way.",
     )
     earliest: date = Field(
         date(2000, 1, 1),

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from jobs.labels import promote
+from jobs.labels import promote, thresholds
 from jobs.lake import registry, tables
 from jobs.lake.store import Lake
 from jobs.reports import report, summary
 from jobs.runtime.context import Context
+from jobs.scoring import score, score_teacher
 from models.errors import DataError, GateError, SettingsError
 from tests.killing import kill_and_repeat
 from tests.sealed import seal_by_first_letter
@@ -39,7 +40,7 @@ from tests.support import (
 TEACHER, OTHER_TEACHER, OTHER = "praise/teacher/t", "feedback/teacher/t", "feedback/bow/a"
 TABLES = (
     tables.TEXTS, tables.TEACHER_SCORES, tables.ANNOTATIONS, tables.ROUND_SAMPLES, tables.MODELS, tables.ROUNDS,
-    tables.THRESHOLDS, tables.PROMOTIONS, tables.EVALUATIONS,
+    tables.THRESHOLDS, tables.PROMOTIONS, tables.EVALUATIONS, tables.STUDENT_SCORES, tables.MADE_DAYS,
 )  # fmt: skip
 LABELS = ("asks", "got")
 DAYS = {"threshold_days": 1, "test_days": 1, "gate_days": 2, "min_train_days": 1}
@@ -393,6 +394,19 @@ def test_a_student_without_thresholds_is_not_promoted(lake: Lake) -> None:
     add(lake, tables.MODELS, model_row(name("good"), LABELS))
     with pytest.raises(DataError, match="praise/bow/good has no thresholds; run `pingti thresholds` first"):
         promote.plan(context_for(lake))
+
+
+def test_a_task_of_a_later_phase_holds_up_no_other(lake: Lake, enter: Callable[..., str]) -> None:
+    student = enter("good")
+    settings = {"tasks": TASKS | {"mood": TASKS["praise"]}}
+    (step,) = promote.plan(context_of(lake, "promote", rounds=DAYS, **settings)).steps
+    assert student in step
+    (step, *_) = thresholds.plan(context_of(lake, "thresholds", rounds=DAYS, **settings)).steps
+    assert step.startswith("search the thresholds of praise/")
+    assert score.plan(context_of(lake, "score", **settings)).steps
+    assert score_teacher.plan(context_of(lake, "score-teacher", rounds=DAYS, **settings)).steps
+    with pytest.raises(DataError, match="no student of task mood; run `pingti distil` first"):
+        promote.plan(context_of(lake, "promote", task="mood", rounds=DAYS, **settings))
 
 
 def test_what_was_in_force_at_a_moment_is_told_to_the_moment(bare_lake: Callable[..., Lake]) -> None:

@@ -14,7 +14,7 @@ from jobs.lake import registry, tables
 from jobs.lake.promotions import NamedModel, Promotion, rolled_back
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
-from models.errors import ConflictError, DataError, SettingsError
+from models.errors import ConflictError, DataError, GateError, SettingsError
 from tests.killing import kill_and_repeat
 from tests.support import (
     NEW_YEAR,
@@ -98,6 +98,13 @@ def test_nightly_promotions_do_not_undo_a_rollback(lived: Lake) -> None:
     assert in_force(lived) == (SECOND, 1)
 
 
+@pytest.mark.parametrize("asked", [{"force": True, "reason": "now"}, {"withhold": ["asks"]}])
+def test_who_forces_or_withholds_after_a_rollback_is_told_to_name_a_model(lived: Lake, asked: dict[str, Any]) -> None:
+    do(rollback.JOB, context_for(lived, to=SECOND))
+    with pytest.raises(GateError, match=rf"{THIRD}@2 was rolled back, .*name by --model"):
+        promote.plan(context_for(lived, **asked))
+
+
 def test_a_model_that_was_rolled_back_is_put_in_force_by_its_name_and_then_goes_on(lived: Lake) -> None:
     do(rollback.JOB, context_for(lived, to=SECOND))
     do(promote.JOB, context_for(lived, model=f"{THIRD}@1", force=True, reason="it was the microphone"))
@@ -113,7 +120,7 @@ def test_force_needs_a_reason(lived: Lake) -> None:
 
 def test_a_version_that_was_rolled_back_stays_out_and_the_next_one_does_not(lived: Lake) -> None:
     do(rollback.JOB, context_for(lived, to=f"{THIRD}@1"))
-    assert do(promote.JOB, context_for(lived, force=True, reason="again")) is None
+    assert do(promote.JOB, context_for(lived)) is None
     add(lived, tables.THRESHOLDS, threshold_row(THIRD, "asks", 0.6, version=3))
     do(promote.JOB, context_for(lived, force=True, reason="newer"))
     assert in_force(lived) == (THIRD, 3)

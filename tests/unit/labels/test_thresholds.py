@@ -153,12 +153,14 @@ def test_with_too_few_positives_a_label_keeps_the_threshold_it_has(lake: Lake) -
     assert found(lake, STUDENT, "version", "value") == [(1, 0.7), (1, 0.7)]
 
 
-def test_the_very_same_evidence_is_looked_at_once(lake: Lake) -> None:
+def test_the_very_same_evidence_is_looked_at_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     do(thresholds.JOB, context_for(lake))
     before = versions(lake, tables.THRESHOLDS)
     assert do(thresholds.JOB, context_for(lake)) is None
     add(lake, tables.TEXTS, text_row("elsewhere", dt=day(0)), text_row("later", dt=day(4)))
     assert do(thresholds.JOB, context_for(lake)) is None
+    monkeypatch.setattr("jobs.runtime.context.code_version", lambda: "of a later release")
+    assert thresholds.plan(context_for(lake)).steps == (), "the bytes of the code decide nothing"
     assert versions(lake, tables.THRESHOLDS) == before
 
 

@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
 from jobs.days.raw_days import RawDays
-from jobs.lake import file_care, loads, tables
+from jobs.ingestion.load_rows import gone_rows
+from jobs.lake import erasing, file_care, loads, tables
+from jobs.lake.commits import Scope
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
 from jobs.operations import erase
@@ -22,6 +25,7 @@ from models.errors import DataError, SettingsError
 from tests.killing import kill_and_repeat
 from tests.support import (
     NEW_YEAR,
+    STAMP,
     add,
     annotation_row,
     context_of,
@@ -168,6 +172,32 @@ def test_loads_still_add_up(house: Lake, tmp_path: Path) -> None:
     after = loads.totals(house)
     assert (after["records"], after["raw"], after["rejected"]) == (before["records"], 2, before["rejected"] + 2)
     assert after["raw"] == len(house.rows(tables.RAW_TEXTS))
+
+
+@pytest.mark.parametrize("raw_is_gone", [False, True])
+def test_a_load_between_an_erasure_that_was_killed_and_its_end_counts_nothing_twice(
+    house: Lake, tmp_path: Path, raw_is_gone: bool
+) -> None:
+    before = loads.totals(house)
+    half_way = {"reason": "erased", "detail": loads.ERASED_AFTER, "length": 0, "sha256": "", "raw": None}
+    add(house, tables.REJECTED, *[rejected_row(list(WORDS).index(one), b"") | half_way for one in ANN])
+    if raw_is_gone:
+        erasing.remove_rows(house, tables.RAW_TEXTS, "text_id", pa.array([own(one) for one in ANN]), STAMP)
+    assert loads.unrecorded(house) == [], "a load would record them as its own"
+    assert loads.totals(house) == before
+    do(erase.JOB, asked(house, tmp_path, *ANN))
+    assert loads.unrecorded(house) == []
+    after = loads.totals(house)
+    assert (after["records"], after["raw"], after["rejected"]) == (before["records"], 2, before["rejected"] + 2)
+
+
+def test_a_load_that_was_not_recorded_before_its_texts_were_erased_adds_up(house: Lake, tmp_path: Path) -> None:
+    house.replace_rows(tables.LOADS, [], STAMP, Scope())
+    do(erase.JOB, asked(house, tmp_path, *ANN))
+    add(house, tables.LOADS, *gone_rows(loads.unrecorded(house), "next"))
+    assert loads.unrecorded(house) == []
+    after = loads.totals(house)
+    assert (after["records"], after["raw"], after["rejected"]) == (8, 2, 6)
 
 
 def test_only_the_days_of_the_texts_have_news(house: Lake, tmp_path: Path) -> None:

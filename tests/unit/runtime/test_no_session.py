@@ -16,7 +16,7 @@ from jobs.labels import label, promote, rollback, thresholds
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.operations import init, maintain, runs
-from jobs.reports import report
+from jobs.reports import diff, report
 from jobs.rounds import distil
 from jobs.runtime.job import Job
 from jobs.scoring import score, score_teacher
@@ -99,3 +99,9 @@ def test_a_command_of_bookkeeping_loads_no_heavy_library(tmp_path: Path) -> None
     )
     ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_diff_starts_a_session_before_it_writes_its_first_column_down(lived_in: Lake) -> None:
+    context = context_of(lived_in, "diff", tasks={"praise": {"scenes": ["live_chat"], "labels": {"asks": {}}}})
+    with pytest.raises(AssertionError, match="a session was asked for"):
+        diff.changes(context, STUDENT, STUDENT, 1)
