@@ -125,13 +125,16 @@ def annotate_import(
     file: Annotated[
         str, typer.Option("--file", help="A CSV, TSV, JSONL or Parquet file, a folder of them, a glob, or a URI.")
     ],
+    more: Annotated[
+        list[str] | None, typer.Argument(help="More files: what a shell makes of a glob.", metavar="[FILE]...")
+    ] = None,
     settings: SettingsOption = None,
     plan: PlanOption = False,
 ) -> None:
     """Files of human labels -> annotations."""
     from jobs.ingestion.import_annotations import JOB
 
-    launch(JOB, settings, plan, options={"file": file})
+    launch(JOB, settings, plan, options={"file": [file, *(more or ())]})
 
 
 @annotate_app.command("export", epilog=EXIT_CODES)

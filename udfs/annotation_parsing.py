@@ -169,7 +169,7 @@ def _told(answer: Answer, rules: AnnotationRules, cleaner: Cleaner, surrogate_re
         theirs = rules.settings.columns.get("annotator", "annotator")
         raise RejectedError("incomplete", f"no annotator, by a column {theirs} or annotations.constants.annotator")
     by_text = strings["text"] and not strings["source_id"]
-    if not (strings["text_id"] or strings["source"] or by_text):
+    if not (strings["text_id"] or (strings["source"] and strings["source_id"]) or by_text):
         raise RejectedError("incomplete", "neither text_id, nor source with source_id, nor text")
     text, other = (cleaner.clean(raw) if raw else None for raw in (strings["text"], strings["text_b"]))
     form = rules.settings.time_format

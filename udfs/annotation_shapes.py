@@ -188,7 +188,7 @@ def _person(completed_by: Any) -> Any:
 
 
 def _choices(result: Any, shaping: Shaping) -> Iterator[Said]:
-    """The choices of an annotation; of one control alone, where `columns.label` names it.
+    """The choices of an annotation, and the leaves of a taxonomy; of one control, where `columns.label` names it.
 
     A control that is called as a task is of that task.
     """
@@ -203,7 +203,8 @@ def _choices(result: Any, shaping: Shaping) -> Iterator[Said]:
         if "labels" in str(region.get("type")).lower() or ("choices" in value and "start" in value):
             refuse_parts([[value]])
         choices = value.get("choices", ())  # ratings, comments and the like say nothing of labels
-        for label in [choices] if isinstance(choices, str) else choices:
+        leaves = [path[-1] if isinstance(path, list) and path else path for path in value.get("taxonomy") or ()]
+        for label in [*([choices] if isinstance(choices, str) else choices), *leaves]:
             yield Said(label, True, name if isinstance(name, str) and name in shaping.labels else None)
 
 

@@ -15,8 +15,8 @@ from udfs.readers.record_spans import RejectedError
 from udfs.readers.sources import RecordLimits
 from udfs.readers.times import moment
 
-_TRUE = ("1", "true", "t", "yes", "y", "是", "对", "有", "√", "✓", "✔", "☑")
-_FALSE = ("0", "false", "f", "no", "n", "否", "错", "无", "×", "✗", "✘")
+_TRUE = ("1", "true", "t", "yes", "y", "是", "对", "有", "√", "✓", "✔", "☑", "✅")
+_FALSE = ("0", "false", "f", "no", "n", "否", "错", "无", "×", "✗", "✘", "❌")
 _VALUES = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
 _WHOLE = re.compile(r"(-?\d+)\.0*", re.ASCII)
 _SEPARATORS = "|,;#、，；"

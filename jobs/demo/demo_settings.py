@@ -62,7 +62,7 @@ DEMO_RULES: list[dict[str, Any]] = [
 ]
 
 _TARGET = {"precision": 0.80, "recall": 0.80}
-_TEACHER = {"pretrain_steps": 1500}
+_TEACHER = {"pretrain_steps": 4000}
 _STUDENT = {"epochs": 4}
 TASKS: dict[str, Any] = {
     "praise": {
@@ -115,7 +115,9 @@ def demo_settings(folder: Path) -> dict[str, Any]:
         "sources": sources,
         "cleaning": {"rules": DEMO_RULES},
         "tasks": TASKS,
-        # A BERT of two layers, pretrained in a minute: it may be no better than who learns from annotators alone. The
+        # A BERT of two layers, pretrained in minutes: it may be no better than who learns from annotators alone. The
         # demo shows the way of a round all the same, and each round says so where it is.
-        "rounds": {"accept_weak_teacher": True},
+        "rounds": {"accept_weak_teacher": True, "random_texts": 48_000},
+        # As many as it takes to follow such a teacher past the gate.
+        "teacher_scoring": {"train_texts": 48_000},
     }

@@ -29,7 +29,7 @@ from udfs.annotation_parsing import (
     AnnotationRules,
     annotation_parser,
 )
-from udfs.readers.files import is_gzip, sized_files
+from udfs.readers.files import SizedFile, is_gzip, sized_files
 from udfs.readers.formats import FORMATS
 from udfs.readers.survey import Survey
 
@@ -53,11 +53,9 @@ class Import:
 
 
 def plan(context: Context) -> Work[Import]:
-    """Survey the files that `--file` names: one, a folder's, or those of a glob."""
-    given = str(context.request.options["file"])
-    listed = [ListedFile(format_of(file.path), *file) for file in sized_files(given)]
-    if not listed:
-        raise DataError(f"--file: no file at {given}; give a {_suffixes()} file, a folder of them, or a glob")
+    """Survey the files that `--file` names: one or several, each a file, a folder's, or those of a glob."""
+    given = context.request.options["file"]
+    listed = listed_at([str(place) for place in given] if isinstance(given, list) else [str(given)])
     files = _surveyed(context.lake, context.settings, listed)
     fingerprint = context.fingerprint(
         files=sorted((PurePosixPath(file.survey.path).name, file.survey.sha256) for file in files),
@@ -118,6 +116,17 @@ def rules_of(settings: Settings) -> AnnotationRules:
     labels = {name: frozenset(task.labels) for name, task in settings.tasks.items()}
     limits = settings.ingest.limits(datetime.now(UTC))
     return AnnotationRules(settings.annotations, labels, settings.session.timezone, limits)
+
+
+def listed_at(places: Sequence[str]) -> list[ListedFile]:
+    """The files at all places, each once; every place has to have some."""
+    files: dict[str, SizedFile] = {}
+    for place in places:
+        here = sized_files(place)
+        if not here:
+            raise DataError(f"--file: no file at {place}; give a {_suffixes()} file, a folder of them, or a glob")
+        files |= {file.path: file for file in here}
+    return [ListedFile(format_of(file.path), *file) for file in files.values()]
 
 
 def format_of(path: str) -> str:

@@ -165,8 +165,9 @@ def _shown(row: dict[str, Any], zone: str) -> str:
 
 
 def masked(text: str) -> str:
-    """A text's first characters and its length."""
-    return f"{text[:_CHARS]}… ({len(text)} characters)"
+    """A text's first characters and its length; what would steer a terminal is shown as an escape."""
+    shown = "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text[:_CHARS])
+    return f"{shown}… ({len(text)} characters)"
 
 
 def _weigh(found: Findings, title: str, rows: list[dict[str, Any]], settings: Settings) -> None:

@@ -73,7 +73,7 @@ class Reporter:
 
     @contextmanager
     def stage(self, title: str, session: Session | None = None, following: str = "") -> Iterator[Stage]:
-        """A stage from start to end; on a terminal its rows are read from Spark while it runs.
+        """A stage from start to end; its rows and tasks are read from Spark while it runs.
 
         `session` gives the session, None while none was started.
         """
@@ -87,7 +87,8 @@ class Reporter:
         else:
             self.say(f"… {title}{then}")
             stage = Stage(None, None, self.say)
-            yield stage
+            with _watching(session, stage):
+                yield stage
         seconds = time.monotonic() - started
         speed = f"  {stage.rows / seconds:,.0f} rows/s" if stage.rows and seconds > 0 else ""
         rows = f"{stage.rows:,} rows" if stage.rows else ""
@@ -130,7 +131,7 @@ def _watch(session: Session, stage: Stage, ended: threading.Event) -> None:
             rows = max((max(s.inputRecords(), s.shuffleReadRecords()) for s in stages), default=0)
         except Exception:
             return  # watching must never end a run
-        if rows:
+        if tasks[0]:
             before = stage.rows
             stage.update(rows, note=f"tasks {tasks[1]}/{tasks[0]}")
             stage.rows = before  # the closing line shows what the job counted, not what was seen in passing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -18,12 +19,13 @@ from jobs.runtime.job import Done, Job, Work
 from jobs.scoring.inference import bucket, teacher_scores
 from jobs.settings import TeacherScoringSettings
 from models import digests
-from models.rounds.date_layout import PARTS, DateLayout
+from models.rounds.date_layout import PARTS, DateLayout, Part
 from models.tasks import TaskSettings
 from udfs.data_files import files_of
 
 SAMPLING_VERSION = "1"
 """Raised where other texts are drawn of the same days by the same settings."""
+_DAYS: Mapping[Part, str] = {"train": "training", "threshold": "threshold", "test": "test", "gate": "gate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +94,18 @@ def _score_pending(context: Context, sampling: Sampling) -> int:
     lake, settings, teacher = context.lake, context.settings, sampling.teacher
     task, groups = settings.task(teacher.task), settings.teacher_scoring.commits
     version = lake.log.version(tables.TEACHER_SCORES)
-    pending = unscored(
-        lake, teacher, sample(lake, teacher, task, sampling.layout, settings.teacher_scoring, settings.rounds.seed)
-    ).localCheckpoint(eager=True)
+    drawn_of = settings.teacher_scoring, settings.rounds.seed
+    pending = unscored(lake, teacher, sample(lake, teacher, task, sampling.layout, *drawn_of)).localCheckpoint(
+        eager=True
+    )
     count = pending.count()
     if not count:
         if lake.catalog.left_to_spark(tables.TEACHER_SCORES) is None:  # so that the next plan need not draw it again
             stamp = context.stamp(sampling.fingerprint)
             lake.append_files_after([], tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/")
         return 0
+    for line in left_out(pools(lake, teacher, task, sampling.layout), settings.teacher_scoring):
+        context.reporter.say(f"  {teacher.task}: {line}")
     tasks = context.spark.sparkContext.defaultParallelism
     for group in range(groups):
         own = pending.where(F.pmod("bucket", F.lit(groups)) == group)
@@ -131,6 +136,21 @@ def sample(
         parts.append(drawn.limit(settings.texts(part)).select("text_hash", "text", "text_b"))
     first = [F.first(name).alias(name) for name in ("text", "text_b")]
     return reduce(DataFrame.unionByName, parts).groupBy("text_hash").agg(*first)
+
+
+def pools(lake: Lake, teacher: RegisteredModel, task: TaskSettings, layout: DateLayout) -> dict[Part, int]:
+    """Of how many distinct texts each part is drawn."""
+    return {part: text_queries.distinct_texts(lake, teacher.task, task, layout, part).count() for part in PARTS}
+
+
+def left_out(pools: Mapping[Part, int], settings: TeacherScoringSettings) -> list[str]:
+    """In words, of which parts the draw is not the whole, and the setting that says so."""
+    return [
+        f"{settings.texts(part):,} of {count:,} distinct texts of the {_DAYS[part]} days are drawn "
+        f"(teacher_scoring.{part}_texts)"
+        for part, count in pools.items()
+        if count > settings.texts(part)
+    ]
 
 
 def unscored(lake: Lake, teacher: RegisteredModel, texts: DataFrame) -> DataFrame:

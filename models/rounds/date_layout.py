@@ -17,6 +17,7 @@ Part = Literal["train", "threshold", "test", "gate"]
 PARTS: tuple[Part, ...] = ("train", "threshold", "test", "gate")
 Sampling = Literal["annotated", "random"]
 """The strategies that draw a round's rows (`jobs/rounds/sampling.py`)."""
+_WEEK, _WEEKS = 7, 14
 
 
 class RoundSettings(Frozen):
@@ -29,18 +30,28 @@ class RoundSettings(Frozen):
         description="How the rows of round 1, of round 2 and so on are drawn; the last one draws those of later rounds "
         "too. `annotated`: the teacher's fine-tuning rows. `random`: these, and texts that the teacher scored.",
     )
-    threshold_days: NonNegativeInt = Field(
-        7, description="Days of the threshold search; 0: nothing is searched, every label keeps its first threshold."
+    threshold_days: NonNegativeInt | None = Field(
+        None,
+        description="Days of the threshold search; 0: nothing is searched, every label keeps its first threshold. "
+        "`null`: a fifth of the days with texts, rounded down, at most 7.",
     )
-    test_days: PositiveInt = Field(7, description="Days of the test.")
-    gate_days: NonNegativeInt = Field(7, description="The most recent days, which promotion looks at.")
+    test_days: PositiveInt | None = Field(
+        None, description="Days of the test. `null`: a fifth of the days with texts, at least 1 and at most 7."
+    )
+    gate_days: NonNegativeInt | None = Field(
+        None,
+        description="The most recent days, which promotion looks at; 0: it looks at the test days. `null`: as for "
+        "`threshold_days`. So of a training and a test file, each one day, the later is the test.",
+    )
     accept_weak_teacher: bool = Field(
         False,
         description="Whether rounds go on under a teacher that annotators agree with less than with a student that "
         "learnt from them alone: whoever learns from it copies its mistakes.",
     )
-    min_train_days: PositiveInt = Field(
-        14, description="The fewest days of training: two weeks, so that the week's rhythm repeats."
+    min_train_days: PositiveInt | None = Field(
+        None,
+        description="The fewest days of training. `null`: two fifths of the days with texts, at least 1, at most 14, "
+        "so that the week's rhythm repeats.",
     )
     train_days: PositiveInt | None = Field(
         None, description="The most days of training, the latest ones; `null`: all that there are."
@@ -112,27 +123,36 @@ def lay_out(texts: Mapping[date, int | None], settings: RoundSettings) -> DateLa
         DataError: where fewer days are there than the four windows need.
     """
     known = _full_days(texts, settings.min_day_share)
-    held_out = settings.threshold_days + settings.test_days + settings.gate_days
-    needed = settings.min_train_days + held_out
-    if len(known) < needed:
+    sizes = _sizes(len(known), settings)
+    held_out = sum(sizes.values())
+    least = min(_WEEKS, max(1, 2 * len(known) // 5)) if settings.min_train_days is None else settings.min_train_days
+    if len(known) < least + held_out:
         raise DataError(
-            f"date layout: got {len(known)} days with texts, expected at least {needed} "
-            f"(rounds.min_train_days {settings.min_train_days} + threshold, test and gate {held_out}); "
+            f"date layout: got {len(known)} days with texts, expected at least {least + held_out} "
+            f"(rounds.min_train_days {least} + threshold, test and gate {held_out}); "
             "ingest more days or shorten the windows in the settings"
         )
     windows: dict[str, Window] = {}
     end = len(known)
-    for part, days_of_part in (
-        ("gate", settings.gate_days),
-        ("test", settings.test_days),
-        ("threshold", settings.threshold_days),
-    ):
+    for part, days_of_part in sizes.items():
         start = end - days_of_part
         after = known[end - 1] + timedelta(1)
         windows[part] = Window(known[start], known[end - 1]) if days_of_part else Window(after, known[end - 1])
         end = start
     start = 0 if settings.train_days is None else max(0, end - settings.train_days)
     return DateLayout(train=Window(known[start], known[end - 1]), **windows)
+
+
+def _sizes(days: int, settings: RoundSettings) -> dict[str, int]:
+    """The days of the gate, test and threshold windows, the most recent first.
+
+    What the settings leave open grows with the days that there are, up to a week each: a labelled set of a training and
+    a test day has its test, and a platform its windows, before there are five weeks.
+    """
+    fifth = min(_WEEK, days // 5)
+    wanted = {"gate": settings.gate_days, "test": settings.test_days, "threshold": settings.threshold_days}
+    open_sizes = {"gate": fifth, "test": max(1, fifth), "threshold": fifth}
+    return {part: open_sizes[part] if size is None else size for part, size in wanted.items()}
 
 
 def _full_days(texts: Mapping[date, int | None], least_share: float) -> list[date]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from models.errors import SettingsError
 from models.teachers.tokenisation import Tokens
@@ -58,12 +59,22 @@ def check_weights(base: object, model: Any, info: Mapping[str, Any]) -> None:
             f"teacher.from: {base}: {len(other)} weights have other shapes than config.json says, such as {name} with "
             f"{list(got)} for {list(expected)}; give the config.json that belongs to these weights"
         )
+    broken = [name for name, weight in model.state_dict().items() if name in body and not _is_finite(weight)]
+    if broken:
+        raise SettingsError(
+            f"teacher.from: {base}: {len(broken)} weights hold NaN or infinity, such as {broken[0]}: its training "
+            "came to nothing, or it was saved in a type too small for it; give another checkpoint"
+        )
     beyond = _layers_beyond(model, info["unexpected_keys"])
     if beyond:
         raise SettingsError(
             f"teacher.from: {base}: the files have layers that config.json leaves out, such as {beyond[0]}; give the "
             "config.json that belongs to these weights, or save the shorter model as one of its own"
         )
+
+
+def _is_finite(weight: torch.Tensor) -> bool:
+    return not weight.is_floating_point() or bool(torch.isfinite(weight).all())
 
 
 def check_vocabulary(base: object, tokenizer: Any, model: Any) -> None:

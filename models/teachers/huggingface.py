@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertTokenizer
 from transformers.utils import logging
 
@@ -61,7 +62,7 @@ def _model(name: str, options: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any
 def _base_tokenizer(name: str, options: Mapping[str, Any]) -> Any:
     """A base's tokenizer: the one that its kind of model has, or BERT's, which Chinese ALBERTs and others come with."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+        tokenizer = _tokenizer(name, options)
     except ValueError:  # it has none of the files that its kind of model reads
         tokenizer = BertTokenizer.from_pretrained(name, **options)
         if knows_nothing(tokenizer):
@@ -71,6 +72,18 @@ def _base_tokenizer(name: str, options: Mapping[str, Any]) -> Any:
             plain = BertTokenizer.from_pretrained(name, **options)
             return tokenizer if knows_nothing(plain) else plain
     return tokenizer
+
+
+def _tokenizer(name: str, options: Mapping[str, Any]) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(name, **options)
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        # As `tokenizers` raises what it cannot read: a vocabulary in GBK, a tokenizer.json cut short.
+        raise SettingsError(
+            f"teacher.from: {name}: its vocabulary cannot be read ({_line(error)}); copy the tokenizer's files again"
+        ) from error
 
 
 def with_revision(source: str, model: Any) -> str:
@@ -98,8 +111,8 @@ _PROBLEMS: dict[TaskKind, str] = {
 def load_base(base: str | Path, labels: tuple[str, ...], kind: TaskKind = "multi_label") -> tuple[Any, Any]:
     """Tokenizer and model of a pretrained base with a new last layer for these labels.
 
-    What was loaded is checked: nothing but the new last layer and the pooler may begin at random. Names of weights with
-    a prefix (`module.` of DataParallel) are read without it.
+    What was loaded is checked: nothing but the new last layer and the pooler may be missing, and only the last layer
+    begins at random. Names of weights with a prefix (`module.` of DataParallel) are read without it.
 
     Raises:
         SettingsError: `base` has no whole safetensors weights, is no base of a text classifier, or its weights, its
@@ -145,7 +158,23 @@ def load_base(base: str | Path, labels: tuple[str, ...], kind: TaskKind = "multi
         ) from error
     check_weights(base, model, info)
     check_vocabulary(base, tokenizer, model)
+    _begin_between_as_identity(model, set(info["missing_keys"]))
     return tokenizer, model
+
+
+def _begin_between_as_identity(model: Any, new: Collection[str]) -> None:
+    """Let new square layers between the base and the last layer pass on what comes: a pooler, or a head's `dense`.
+
+    Bases that were pretrained by masking alone, and sentence encoders, bring none. A random one scrambles what the base
+    knows, and few rows do not teach it back.
+    """
+    *between, _ = (entry for entry in model.named_modules() if isinstance(entry[1], nn.Linear))
+    with torch.no_grad():
+        for name, layer in between:
+            if f"{name}.weight" in new and layer.in_features == layer.out_features:
+                nn.init.eye_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
 
 def _line(error: Exception) -> str:

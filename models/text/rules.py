@@ -14,6 +14,7 @@ from models.settings_base import Frozen, Name
 from models.tasks import EVERY_TASK
 from models.text.characters import UNICODE_VERSION
 from models.text.normalisation import CLEANER_VERSION, clean
+from models.text.patterns import by_pinned_unicode
 from models.text.speech import Step, bracket_stripper, repeat_folder, tag_stripper
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[^\[\](){}<>]*\S[^\[\](){}<>]*$")]
@@ -27,7 +28,10 @@ class RuleSettings(Frozen):
     """
 
     name: Name = Field(description="What settled texts name as their reason.")
-    pattern: str = Field(description="A regular expression over the whole clean text.")
+    pattern: str = Field(
+        description="A regular expression over the whole clean text. `\\w` and `\\d` are those of the pinned version "
+        "of Unicode; `\\b`, and `\\W` within brackets, those of the running Python."
+    )
     outcome: Literal["useless", "negative", "positive"] = Field(description="What it settles.")
     task: str = Field(EVERY_TASK, description="The task it settles; `*` for every task.")
     label: str | None = Field(None, description="The label that holds, of a positive rule.")
@@ -70,6 +74,8 @@ class CleaningSettings(Frozen):
     def version(self) -> str:
         """The `clean_version`: names the cleaner and the rules that made a clean text."""
         made_by = {"cleaner": CLEANER_VERSION, "unicode": UNICODE_VERSION, "settings": self.model_dump(mode="json")}
+        if pinned := [rule.name for rule in self.rules if by_pinned_unicode(rule.pattern) != rule.pattern]:
+            made_by["pinned"] = pinned
         return digests.of_json(made_by, chars=12)
 
     @property
@@ -106,7 +112,7 @@ class Cleaner:
         self._max_chars = settings.max_chars
         self._steps = settings.steps
         self._rules = [
-            (re.compile(rule.pattern), Settled(rule.task, rule.label, rule.outcome, rule.name))
+            (re.compile(by_pinned_unicode(rule.pattern)), Settled(rule.task, rule.label, rule.outcome, rule.name))
             for rule in settings.rules
         ]
         self._sieves = _sieves([pattern for pattern, _ in self._rules])

@@ -1,4 +1,7 @@
-"""The main job at a small size: once undisturbed, once killed at six places and finished."""
+"""The main job at a small size: once undisturbed, once killed at four places and finished.
+
+Places of the jobs that a night runs are the fortnight's (`test_fortnight.py`).
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,9 @@ if TYPE_CHECKING:
 
 STOPS = (
     "ingest:raw_texts:after_commit",
-    "clean:texts:before_commit",
     "train-teacher:models:after_commit",
     "score-teacher:teacher_scores:after_commit",
     "distil:evaluations:after_commit",
-    "label:labels:before_commit",
 )
 
 

@@ -28,6 +28,7 @@ from jobs.operations import nightly, status
 from jobs.runtime.context import Context, Request, make_context, quiet_reporter
 from jobs.runtime.job import run
 from jobs.settings import Settings
+from jobs.teachers import train_teacher
 from models.export.exporter import export_student
 from models.serving.bundle import open_bundle
 from models.student_settings import TextCNNSettings
@@ -48,6 +49,16 @@ WORDS = ("老师", "好", "夸我", "听不见", "作业", "谢谢", "哈", "声
 MADE = (tables.TEXTS, tables.STUDENT_SCORES, tables.LABELS)
 ALL = frozenset(range(14))
 TEACHER = "praise/teacher/1"
+SMALL_TEACHER = {
+    "layers": 1, "hidden": 16, "heads": 2, "max_tokens": 16, "vocabulary_size": 60, "pretrain_steps": 2, "epochs": 1,
+    "projection": 4,
+}  # fmt: skip
+# The commits of a teacher that is trained on its own: of what it begins as, and of itself.
+FOR_A_TEACHER = tuple(
+    f"train-teacher:{table}:{place}_commit"
+    for table in ("round_samples", "thresholds", "models")
+    for place in ("before", "after")
+)
 # The commits that a night makes for a new student; one that is drawn anew each time is where it dies.
 FOR_A_STUDENT = tuple(
     f"{job}:{place}_commit"
@@ -64,6 +75,11 @@ def day(number: int) -> date:
 def one_of(*places: str) -> str:
     """A place by `PINGTI_TEST_SEED`, or by chance."""
     return random.Random(f"{SEED} {places[0]}").choice(places)
+
+
+def around(commit: str) -> str:
+    """Before a commit, or after it."""
+    return one_of(f"{commit}:before_commit", f"{commit}:after_commit")
 
 
 def records(number: int, name: str, count: int = 12) -> list[dict[str, str]]:
@@ -106,7 +122,7 @@ class House:
                 }
             },
             "ingest": {"max_rejected_share": 0.5},
-            "tasks": {"praise": {"scenes": ["live_chat"], "labels": labels, "teacher": {"projection": 4}}},
+            "tasks": {"praise": {"scenes": ["live_chat"], "labels": labels, "teacher": SMALL_TEACHER}},
             "rounds": {"threshold_days": 1, "test_days": 1, "gate_days": 1, "min_train_days": 1},
             "gate": {"rare": "accept", "margin": 1, "min_positives": self.changes.get("min_positives", 20)},
             "thresholds": {"hysteresis": 1},
@@ -251,7 +267,7 @@ def test_fourteen_nights_make_what_came_and_end_as_if_it_had_come_at_once(houses
     arrives(0)
     assert house.night() == wrote({0})
     arrives(1)
-    assert house.night("clean:texts:after_commit") == wrote({1})
+    assert house.night(around("clean:texts")) == wrote({1}), by
     arrives(2)
     house.deliver(f"{day(2)}.jsonl", records(0, "late", 3))
     assert house.night() == wrote({2, 0})
@@ -272,20 +288,24 @@ def test_fourteen_nights_make_what_came_and_end_as_if_it_had_come_at_once(houses
     (aside,) = house.context("look").lake.rows(tables.REJECTED, "reason")
     assert aside["reason"] == "event_time_out_of_range"
     arrives(6)
-    assert house.night("score:student_scores:before_commit") == wrote({6}, {6}, {6})
+    assert house.night(around("score:student_scores")) == wrote({6}, {6}, {6}), by
 
     # The second week: people.
     arrives(7)
     answers = house.folder / "answers.jsonl"
-    ids = [row["text_id"] for row in house.context("look").lake.rows(tables.TEXTS)][:6]
+    ids = sorted(row["text_id"] for row in house.context("look").lake.rows(tables.TEXTS) if row["dt"] <= day(3))[:6]
     answers.write_text("".join(
         json.dumps({"task": "praise", "label": "asks", "text_id": one, "annotator": "a", "value": at % 2 == 0}) + "\n"
-        for at, one in enumerate(sorted(ids))
+        for at, one in enumerate(ids)
     ), "utf-8")  # fmt: skip
-    stop = one_of("annotate import:annotations:before_commit", "annotate import:annotations:after_commit")
-    house.killed(stop, "annotate", "import", "--file", str(answers))
+    house.killed(around("annotate import:annotations"), "annotate", "import", "--file", str(answers))
     run(import_annotations.JOB, house.context("annotate import", file=str(answers)))
     assert len(house.rows(tables.ANNOTATIONS)) == len(ids), by
+    house.killed(one_of(*FOR_A_TEACHER), "train-teacher")
+    run(train_teacher.JOB, house.context("train-teacher"))
+    kinds = [row["role"] for row in house.context("look").lake.rows(tables.MODELS, "role")]
+    assert sorted(kinds) == ["base", "student", "teacher", "teacher"], by
+    assert train_teacher.plan(house.context("train-teacher")).payload == (), by
     assert house.night() == wrote({7}, {7}, {7}), "answers change no text, score or label"
     house.changes["labels"] = ("thanks",)
     arrives(8)
@@ -295,7 +315,7 @@ def test_fourteen_nights_make_what_came_and_end_as_if_it_had_come_at_once(houses
     house.changes |= {"target": 0.999, "min_positives": 1}
     second = house.enter_student(2)
     arrives(9)
-    assert house.night("label:labels:after_commit") == wrote({9}, before(9), {9})
+    assert house.night(around("label:labels")) == wrote({9}, before(9), {9}), by
     assert house.in_force() == first
     house.changes |= {"target": 0, "min_positives": 20}
     arrives(10)

@@ -196,9 +196,7 @@ def test_no_text_is_printed(undisturbed: Ran, open_lake: Open) -> None:
     assert not [text for text in texts if text in undisturbed.printed]
 
 
-def test_killed_at_six_places_and_finished_equals_undisturbed(
-    undisturbed: Ran, disturbed: Ran, open_lake: Open
-) -> None:
+def test_killed_on_its_way_and_finished_equals_undisturbed(undisturbed: Ran, disturbed: Ran, open_lake: Open) -> None:
     from jobs.lake import tables
 
     lakes = open_lake(undisturbed, "undisturbed"), open_lake(disturbed, "disturbed")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
@@ -15,8 +14,10 @@ from udfs.readers.counting import BYTE_ORDER_MARK, CsvCounter
 from udfs.readers.dialect_readings import check_readings
 from udfs.readers.dialect_records import DialectCounter, Record, read_records
 from udfs.readers.dialects import EXCEL, Dialect
+from udfs.readers.file_begins import BEGIN
 from udfs.readers.file_format import FileLayout, Format, RecordCounter, TextFormat
 from udfs.readers.files import SMALL_BLOCK
+from udfs.readers.header_hints import hint
 from udfs.readers.record_spans import MAX_RECORD_BYTES, LongRecord, RecordSpan, RejectedError
 
 
@@ -72,34 +73,27 @@ def check_header(file: BufferedReader, layout: FileLayout, *, delimiter: str) ->
     """
     dialect = layout.dialect or EXCEL
     own = dialect.delimiter or delimiter
+    start = bytes(file.peek(BEGIN)[:BEGIN])
     plain = dialect.is_plain
-    _check(_opened(file, own.encode())[2] if plain else _header(read_records(file, dialect, own), dialect), layout)
+    header = _opened(file, own.encode())[2] if plain else _header(read_records(file, dialect, own), dialect)
+    _check(header, layout, start)
 
 
 def _opened(file: BufferedReader, delimiter: bytes) -> tuple[_Lines, Iterator[list[str]], list[str]]:
     lines = _Lines(file, delimiter)
     csv.field_size_limit(MAX_RECORD_BYTES)
     reader = csv.reader(lines, delimiter=delimiter.decode())
-    return lines, reader, next(_fields(reader), None) or []
+    header = next((fields for fields in _fields(reader) if fields != []), None)  # empty lines above it are none
+    return lines, reader, header or []
 
 
-def _check(header: list[str], layout: FileLayout) -> None:
+def _check(header: list[str], layout: FileLayout, start: bytes = b"") -> None:
     times = Counter(header)
     required, optional = set(layout.required_columns), set(layout.optional_columns)
     if missing := [name for name in sorted(required) if not times[name]]:
-        raise RejectedError("file_header", f"no column {', '.join(missing)}{_other_reading(header, required, layout)}")
+        raise RejectedError("file_header", f"no column {', '.join(missing)}{hint(header, required, layout, start)}")
     if twice := [name for name in sorted(required | optional) if times[name] > 1]:
         raise RejectedError("file_header", f"more than one column {', '.join(twice)}")
-
-
-def _other_reading(header: list[str], required: Set[str], layout: FileLayout) -> str:
-    """How the header had to be read to have all columns, in words; empty where nothing is known to help."""
-    if any("\udc80" <= character <= "\udcff" for name in header for character in name):
-        return f"; its bytes are not {layout.encoding}: encoding: gb18030 reads what Chinese Excel saves"
-    for delimiter in (",", ";", "\t", "|"):
-        if len(header) == 1 and required <= set(header[0].split(delimiter)):
-            return f"; split at {delimiter!r} the header has them: dialect: {{delimiter: {json.dumps(delimiter)}}}"
-    return ""
 
 
 def _fields(reader: Iterator[list[str]]) -> Iterator[list[str] | None]:

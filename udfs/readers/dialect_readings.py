@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from io import BufferedReader
 
 from udfs.readers.dialect_records import read_records
-from udfs.readers.dialects import NAMED
+from udfs.readers.dialects import EXCEL, NAMED, Dialect
 from udfs.readers.file_format import FileLayout
 from udfs.readers.files import SMALL_BLOCK
 from udfs.readers.record_spans import RejectedError
 
 AMBIGUOUS = "file_ambiguous"
+_SINGLE = '{quote: "\'"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,13 @@ class Evidence:
         quote: A quote.
         escaped_quote: A backslash before one.
         c_style: A backslash before a delimiter or a line's end, or a field that is `\N`.
+        single_quote: A field that begins with a single quote.
     """
 
     quote: bool = False
     escaped_quote: bool = False
     c_style: bool = False
+    single_quote: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,13 @@ class Reading:
     Attributes:
         records: How many.
         digest: Of all fields.
+        all_quoted: Whether all fields of a column that are there are in quotes.
         some_needless: Whether some fields of a column are in quotes that nothing in them asks for, and others are not.
     """
 
     records: int
     digest: str
+    all_quoted: bool
     some_needless: bool
 
 
@@ -57,11 +62,15 @@ def check_readings(again: Callable[[], BufferedReader], layout: FileLayout, *, d
     if layout.dialect is not None:
         return
     evidence = _evidence(again(), delimiter.encode())
-    candidates = {"unquoted": evidence.quote, "spark": evidence.escaped_quote, "mysql": evidence.c_style}
+    candidates = {
+        "unquoted": evidence.quote, "spark": evidence.escaped_quote, "mysql": evidence.c_style,
+        _SINGLE: evidence.single_quote,
+    }  # fmt: skip
     if not any(candidates.values()):
         return
-    excel = _reading(again(), layout, "excel", delimiter)
-    others = {name: _reading(again(), layout, name, delimiter) for name, asked in candidates.items() if asked}
+    excel = _reading(again(), layout, EXCEL, delimiter)
+    dialects = {**NAMED, _SINGLE: Dialect(quote="'")}
+    others = {name: _reading(again(), layout, dialects[name], delimiter) for name, asked in candidates.items() if asked}
     found = {
         name: reading
         for name, reading in others.items()
@@ -78,6 +87,8 @@ def check_readings(again: Callable[[], BufferedReader], layout: FileLayout, *, d
 
 
 def _differs(name: str, other: Reading, excel: Reading | None, delimiter: str) -> bool:
+    if name == _SINGLE:  # one that begins a word is no dialect's; those about all fields of a column are
+        return other.all_quoted
     if excel is None:
         return True
     if name != "unquoted":
@@ -96,13 +107,16 @@ def _evidence(content: BufferedReader, delimiter: bytes) -> Evidence:
         if b"\\" in joined:
             signs = (b"\\" + delimiter, b"\\\n", b"\\\r\n", delimiter + b"\\N", b"\n\\N")
             found = replace(found, c_style=found.c_style or any(sign in joined for sign in signs))
+        if b"'" in block:
+            begins = any(sign + b"'" in joined for sign in (delimiter, b"\n"))
+            found = replace(found, single_quote=found.single_quote or begins)
         before = block[-4:]
     return found
 
 
-def _reading(content: BufferedReader, layout: FileLayout, name: str, delimiter: str) -> Reading | None:
+def _reading(content: BufferedReader, layout: FileLayout, dialect: Dialect, delimiter: str) -> Reading | None:
     """What a dialect makes of the content; None where a record has another width than the header, or a stray quote."""
-    records = read_records(content, NAMED[name], delimiter)
+    records = read_records(content, dialect, delimiter)
     header = next(records, None)
     names = [] if header is None or header.fields is None else header.fields
     if header is None or len(names) < 2 or not set(layout.required_columns) <= set(names) or not header.scanner.sound:
@@ -110,6 +124,7 @@ def _reading(content: BufferedReader, layout: FileLayout, name: str, delimiter: 
     digest = hashlib.sha256()
     count = 0
     needless: set[int] = set()
+    quoted: set[int] = set()
     plain: set[int] = set()
     for record in records:
         fields = record.fields
@@ -120,7 +135,7 @@ def _reading(content: BufferedReader, layout: FileLayout, name: str, delimiter: 
             return None
         count += 1
         digest.update(repr(fields).encode("utf-8", "surrogatepass"))
-        quoted = record.scanner.quoted
-        needless.update(at for at, without_need in quoted.items() if without_need)
-        plain.update(at for at, field in enumerate(fields) if field and at not in quoted)
-    return Reading(count, digest.hexdigest(), bool(needless & plain))
+        needless.update(at for at, without_need in record.scanner.quoted.items() if without_need)
+        quoted.update(record.scanner.quoted)
+        plain.update(at for at, field in enumerate(fields) if field and at not in record.scanner.quoted)
+    return Reading(count, digest.hexdigest(), bool(quoted - plain), bool(needless & plain))

@@ -12,9 +12,10 @@ from io import BufferedReader
 from typing import Protocol
 
 from udfs.readers.dialects import Dialect
+from udfs.readers.file_begins import BEGIN, check_begin
 from udfs.readers.files import SMALL_BLOCK, decompressed, is_gzip
 from udfs.readers.record_spans import RecordSpan, RejectedError
-from udfs.readers.text_encoding import UTF_8, Encoding, check_mark, converted, undecodable
+from udfs.readers.text_encoding import UTF_8, Encoding, converted, undecodable
 
 LONE_SURROGATE = "lone_surrogate"
 
@@ -122,12 +123,12 @@ class TextFormat:
         return LONE_SURROGATE if self.escapes_characters else undecodable(encoding)
 
     def check(self, file: BufferedReader, path: str, layout: FileLayout) -> None:
-        """Refuse a file without any bytes, with another encoding's byte order mark, or with a wrong header."""
+        """Refuse a file without any bytes, with those of no text in its encoding, or with a wrong header."""
         if self.check_header or is_gzip(path):
             check_not_empty(file)
         with _refusing_broken_gzip():
             plain = decompressed(file, path)
-            check_mark(plain.peek(3)[:3], layout.encoding)
+            check_begin(plain.peek(BEGIN)[:BEGIN], layout.encoding)
             if self.check_header:
                 self.check_header(converted(plain, layout.encoding), layout)
             if self.check_readings:

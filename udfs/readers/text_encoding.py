@@ -1,4 +1,4 @@
-"""Encodings of text files: their content as UTF-8, and files whose byte order mark speaks of another one."""
+"""Encodings of text files: their content as UTF-8."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import io
 from io import BufferedReader
 from typing import Final, Literal
 
-from udfs.readers.counting import BYTE_ORDER_MARK
 from udfs.readers.files import BLOCK, SMALL_BLOCK
-from udfs.readers.record_spans import RejectedError
 
 Encoding = Literal["utf-8", "gbk", "gb18030", "utf-16"]
 UTF_8: Final = "utf-8"
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_FIRST_BYTES, _ZEROS = 64, 4
 
 
 def undecodable(encoding: Encoding) -> str:
@@ -21,15 +20,12 @@ def undecodable(encoding: Encoding) -> str:
     return f"not_{encoding.replace('-', '')}"
 
 
-def check_mark(start: bytes, encoding: Encoding) -> None:
-    """Refuse a file whose byte order mark, in its first three bytes, speaks against the encoding.
-
-    Raises:
-        RejectedError: with `file_encoding`.
-    """
-    marked = "utf-16" if start[:2] in UTF_16_MARKS else UTF_8 if start == BYTE_ORDER_MARK else encoding
-    if marked != encoding:
-        raise RejectedError("file_encoding", f"its byte order mark says {marked}, the settings say {encoding}")
+def order_of_utf16(start: bytes) -> str | None:
+    """The order of UTF-16 without a byte order mark, by the zeros of its ASCII characters; None where it is none."""
+    zeros = [at % 2 for at, byte in enumerate(start[:_FIRST_BYTES]) if not byte]
+    if len(zeros) < _ZEROS or len(set(zeros)) > 1:
+        return None
+    return "utf-16-le" if zeros[0] else "utf-16-be"
 
 
 def converted(file: BufferedReader, encoding: str) -> BufferedReader:
@@ -77,7 +73,8 @@ class _Converted(io.RawIOBase):
     def __init__(self, file: BufferedReader, encoding: str) -> None:
         self._file = file
         if encoding == "utf-16" and file.peek(2)[:2] not in UTF_16_MARKS:
-            encoding = "utf-16-le"  # the order of nearly every file that does not say its own
+            # Of a file that does not say its order the ASCII characters tell it; else that of nearly every such file.
+            encoding = order_of_utf16(file.peek(_FIRST_BYTES)) or "utf-16-le"
         # GBK as Windows and the web have it: GB 18030 reads every pair, also those that Python's GBK does not know.
         self._chinese = encoding in ("gbk", "gb18030")
         codec, errors = ("gb18030", "pingti.gbk") if encoding == "gbk" else (encoding, "pingti.marked")

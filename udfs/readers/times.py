@@ -27,7 +27,7 @@ _HALF = "|".join(_NOON)
 _YEAR_FIRST = re.compile(
     r"(?P<year>\d{4})\s*[-/.年]\s*(?P<month>\d{1,2})\s*[-/.月]\s*(?P<day>\d{1,2})\s*日?"
     rf"(?:[T\s]*(?:星期.|周.)?\s*(?P<before>{_HALF})?\s*"
-    r"(?P<hour>\d{1,2})\s*[:时点]\s*(?P<minute>\d{1,2})\s*(?:分|[:]\s*|(?=$|\s|[ap+zZ-]))"
+    r"(?P<hour>\d{1,2})\s*(?:[时点]整?(?=$)|[:时点]\s*(?P<minute>\d{1,2})\s*(?:分|[:]\s*|(?=$|\s|[ap+zZ-])))"
     r"(?:(?P<second>\d{1,2})(?P<fraction>\.\d+)?\s*秒?)?\s*(?P<after>am|pm)?"
     r"\s*(?P<offset>z|[+-]\d{2}:?\d{2})?)?",
     re.ASCII | re.IGNORECASE,

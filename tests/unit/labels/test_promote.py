@@ -104,8 +104,8 @@ def enter(lake: Lake, bundles: Mapping[str, str]) -> Callable[..., str]:
 
 
 def context_for(lake: Lake, tasks: Any = TASKS, gate: Any = None, **options: Any) -> Context:
-    return context_of(lake, "promote", tasks=tasks, rounds=DAYS, gate={"min_positives": 3} | (gate or {}),
-                      options=options)  # fmt: skip
+    gate = {"min_positives": 3, "min_day_positives": 3} | (gate or {})
+    return context_of(lake, "promote", tasks=tasks, rounds=DAYS, gate=gate, options=options)
 
 
 def in_force(lake: Lake, at: datetime | None = None) -> dict[str, tuple[str, int, tuple[str, ...]]]:
@@ -258,7 +258,13 @@ def test_the_candidate_and_the_student_in_force_are_judged_on_texts_that_are_new
 
 def test_the_gate_counts_the_texts_of_its_own_draw_alone(lake: Lake, enter: Callable[..., str]) -> None:
     enter("good")
-    own = context_of(lake, tasks=TASKS, rounds=DAYS, gate={"min_positives": 1}, teacher_scoring={"gate_texts": 9})
+    own = context_of(
+        lake,
+        tasks=TASKS,
+        rounds=DAYS,
+        gate={"min_positives": 1, "min_day_positives": 1},
+        teacher_scoring={"gate_texts": 9},
+    )
     do(promote.JOB, own)
     assert sum(counted(lake, "gate").values()) == 9
 
@@ -315,7 +321,7 @@ def test_a_refusal_that_is_repeated_writes_nothing_more(lake: Lake, enter: Calla
 def test_killed_and_run_again_it_is_done_once(lake: Lake, enter: Callable[..., str], tmp_path: Path, stop: str) -> None:
     enter("no_got")
     lake.catalog.make([tables.RUNS])
-    gate = {"min_positives": 3}
+    gate = {"min_positives": 3, "min_day_positives": 3}
     kill_and_repeat(lake, tmp_path, f"promote:{stop}", "promote", tasks=TASKS, rounds=DAYS, gate=gate)
     seen = context_for(lake).lake
     assert in_force(seen) == {"praise": (name("no_got"), 1, ("got",))}

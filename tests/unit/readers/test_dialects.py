@@ -117,6 +117,32 @@ def test_a_header_that_another_delimiter_would_split_is_refused_with_it(tmp_path
     assert 'dialect: {delimiter: ";"}' in str(found.detail)
 
 
+HINTS = [
+    (f"id,text,at\r1,一,{AT}\r", "dialect: {line_end: cr}"),
+    (f"# made by a tool\n#\nid,text,at\n1,一,{AT}\n", 'its line 3 has them: dialect: {comment: "#"}'),
+    (f"\ufeffsep=;\nid;text;at\n1;一;{AT}\n", 'dialect: {comment: "sep=", delimiter: ";"}'),
+    (f"表一\n\nid,text,at\n1,一,{AT}\n", "its line 3 has them: take the lines above it away"),
+    (f"ID, Text,at\n1,一,{AT}\n", 'the header has them as "ID", " Text": name them so in columns'),
+    (f"'id','text','at'\n'1','一','{AT}'\n", 'dialect: {quote: "\'"}'),
+    (f"1,一,{AT}\n2,二,{AT}\n", "where its first line is a record, dialect: {header: [...]}"),
+]
+
+
+@pytest.mark.parametrize(("content", "told"), HINTS)
+def test_a_header_that_lacks_columns_is_refused_with_the_setting_that_has_them(
+    tmp_path: Path, content: str, told: str
+) -> None:
+    found = looked_at(tmp_path, content, "csv")
+    assert found.refused == "file_header"
+    assert told in str(found.detail)
+    assert "一" not in str(found.detail)  # never what is in it
+
+
+def test_empty_lines_above_a_header_are_none(tmp_path: Path) -> None:
+    content = f"\n\r\nid,text,at\n\n1,一,{AT}\n"
+    assert texts(tmp_path, content, "csv") == texts(tmp_path, content, "csv", dialect="spark") == ["一"]
+
+
 # --- two readings --------------------------------------------------------------------------------------------------
 
 AMBIGUOUS = [
@@ -128,6 +154,8 @@ AMBIGUOUS = [
     ("csv", f"id,text,at\n1,逗\\,号,{AT}\n", "mysql"),
     ("tsv", f'id\ttext\tat\n1\t"谢谢"\t{AT}\n2\t好\t{AT}\n', "unquoted"),
     ("tsv", f'id\ttext\tat\n1\t"谢谢"老师\t{AT}\n2\t好\t{AT}\n', "unquoted"),
+    ("csv", f"id,text,at\n1,'一',{AT}\n2,'三',{AT}\n", '{quote: "\'"}'),
+    ("csv", f"id,text,at\n1,'一, 二',{AT}\n2,'三',{AT}\n", '{quote: "\'"}'),
     ("tsv", f'id\ttext\tat\n1\t"没有结束\t{AT}\n2\t好\t{AT}\n', "unquoted"),
 ]
 
@@ -144,8 +172,13 @@ def test_a_file_that_two_dialects_read_otherwise_is_refused_with_both(
     assert found.detail is not None
     assert "excel" in found.detail
     assert not set(found.detail) & set("谢好题"), "never what is in it"
-    for name in (other, "excel"):
+    for name in ({"quote": "'"} if other.startswith("{") else other, "excel"):
         assert survey(str(tmp_path / "file"), source(kind, encoding=encoding, dialect=name)).refused is None
+
+
+def test_single_quotes_about_some_texts_are_theirs(tmp_path: Path) -> None:
+    content = f"id,text,at\n1,'一',{AT}\n2,二,{AT}\n3,'三,{AT}\n"
+    assert texts(tmp_path, content, "csv") == ["'一'", "二", "'三"]
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv"])

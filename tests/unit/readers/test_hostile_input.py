@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from models.text.normalisation import clean
@@ -166,6 +166,7 @@ def test_bytes_wrong_in_the_declared_encoding_spoil_their_own_record(tmp_path: P
 def test_any_bytes_of_a_declared_encoding_are_as_many_records_as_were_counted(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, encoding: str, kind: str
 ) -> None:
+    assume(content.isascii() or "\ufffd" in content.decode("utf-8", "replace"))  # UTF-8 is refused as a whole
     units = "utf-16-le" if encoding == "utf-16" else encoding
     head = (HEADER if kind == "csv" else line("a").decode() + "\n").encode(units)
     given = {"encoding": encoding} | ({"dialect": "excel"} if kind == "csv" else {})

@@ -107,6 +107,16 @@ REFUSED = [
     ("utf-16 undeclared", "f.jsonl", "\ufeff{}".encode("utf-16-le"), "jsonl", {}, "file_encoding"),
     ("utf-16 undeclared, big end first", "f.csv", "\ufefft,e\n".encode("utf-16-be"), "csv", {}, "file_encoding"),
     ("utf-8 declared as gbk", "f.csv", b"\xef\xbb\xbf" + HEADER, "csv", {"encoding": "gbk"}, "file_encoding"),
+    ("utf-8 without mark declared as gb18030", "f.csv", HEADER + "老师好,1\n再见,2\n".encode() * 9, "csv",
+     {"encoding": "gb18030"}, "file_encoding"),
+    ("utf-16 without mark undeclared", "f.jsonl", '{"t": "好"}\n'.encode("utf-16-le"), "jsonl", {}, "file_encoding"),
+    ("utf-16 without mark as gbk", "f.csv", b"t,e\n".decode().encode("utf-16-be") * 2, "csv", {"encoding": "gbk"},
+     "file_encoding"),
+    ("a spreadsheet called csv", "f.csv", b"PK\x03\x04\x14\0", "csv", {}, "file_not_text"),
+    ("an old spreadsheet in lines", "f.jsonl", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\n", "jsonl", {}, "file_not_text"),
+    ("gzip without its suffix", "f.jsonl", gzip.compress(b'{"t": "a"}\n'), "jsonl", {}, "file_not_text"),
+    ("gzip twice", "f.csv.gz", gzip.compress(gzip.compress(HEADER)), "csv", {}, "file_not_text"),
+    ("parquet called csv", "f.csv", b"PAR1 and so on", "csv", {}, "file_not_text"),
 ]  # fmt: skip
 
 

@@ -45,6 +45,29 @@ def test_the_gate_is_the_most_recent_week() -> None:
     assert len(members(layout, days)["train"]) == 42
 
 
+@pytest.mark.parametrize(
+    ("days", "sizes"),
+    [(2, (1, 0, 1, 0)), (3, (2, 0, 1, 0)), (5, (2, 1, 1, 1)), (34, (16, 6, 6, 6)), (35, (14, 7, 7, 7))],
+)
+def test_windows_that_nobody_set_grow_with_the_days(days: int, sizes: tuple[int, ...]) -> None:
+    every = [FIRST + timedelta(days=at) for at in range(days)]
+    parts = members(lay_out(dict.fromkeys(every, 100), RoundSettings()), every)
+    assert tuple(len(parts[part]) for part in PARTS) == sizes
+    assert [day for part in PARTS for day in parts[part]] == every
+
+
+def test_windows_that_are_set_stay_as_they_are() -> None:
+    days = dict.fromkeys([FIRST + timedelta(days=at) for at in range(6)], 100)
+    with pytest.raises(DataError, match=r"got 6 days with texts, expected at least 9 \(rounds.min_train_days 2"):
+        lay_out(days, RoundSettings(test_days=5))
+    assert lay_out(days, RoundSettings(gate_days=0)).test.last == FIRST + timedelta(days=5)
+
+
+def test_one_day_is_no_labelled_set() -> None:
+    with pytest.raises(DataError, match="got 1 days"):
+        lay_out({FIRST: 100}, RoundSettings())
+
+
 def test_a_window_of_no_days_holds_none_and_takes_none() -> None:
     one_and_one = RoundSettings(threshold_days=0, test_days=1, gate_days=0, min_train_days=1)
     days = [FIRST, FIRST + timedelta(days=5)]

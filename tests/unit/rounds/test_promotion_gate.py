@@ -21,7 +21,7 @@ from models.rounds.promotion_gate import (
 from models.tasks import Target
 
 TARGET = Target(precision=0.8, recall=0.7)
-SETTINGS = GateSettings(min_positives=10)
+SETTINGS = GateSettings(min_positives=10, min_day_positives=10)
 GOOD, BAD = (90, 10, 10), (90, 60, 10)
 MARCH_2 = 20514  # as a number of days
 
@@ -58,6 +58,13 @@ def test_days_with_too_few_positives_are_judged_together() -> None:
     assert judged(agreement(few_good, few_bad, few_good, few_good)).outcome == "reached"
     verdict = judged(agreement(few_bad, few_bad))
     assert (verdict.outcome, "over the gate days together" in verdict.reason) == ("missed", True)
+
+
+def test_a_day_needs_more_positives_than_all_days_together() -> None:
+    poor = (9, 0, 6)  # recall 0.6 of 15 texts
+    assert judged(agreement(poor, GOOD), min_day_positives=20).outcome == "reached", "99 of 115 together"
+    assert judged(agreement(poor, GOOD), min_day_positives=15).outcome == "missed"
+    assert judged(agreement((8, 0, 2)), min_day_positives=20).outcome == "reached", "ten are enough together"
 
 
 def test_evidence_is_distinct_texts() -> None:

@@ -13,12 +13,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
     AlbertConfig,
+    AlbertForMaskedLM,
     AlbertModel,
     BertConfig,
     BertForMaskedLM,
     BertForPreTraining,
     BertForSequenceClassification,
     BertModel,
+    ElectraConfig,
+    ElectraForPreTraining,
+    ErnieConfig,
+    ErnieForMaskedLM,
+    RobertaConfig,
+    RobertaForMaskedLM,
 )
 
 from models.errors import BundleError, SettingsError
@@ -173,6 +180,17 @@ def broken_config(base: Path) -> None:
     (base / "config.json").write_text("{")
 
 
+def vocabulary_in_gbk(base: Path) -> None:
+    (base / "vocab.txt").write_bytes((base / "vocab.txt").read_text("utf-8").encode("gbk"))
+
+
+def diverged(base: Path) -> None:
+    weights = load_file(base / "model.safetensors")
+    name = next(name for name in weights if name.endswith("layer.1.output.dense.weight"))
+    weights[name] = torch.full_like(weights[name], float("nan"))
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -196,6 +214,8 @@ def broken_config(base: Path) -> None:
         (under_another_file_name, r"holds weights.safetensors but no model.safetensors"),
         (without_config, r"base: holds no config.json"),
         (broken_config, r"cannot be read as a model"),
+        (vocabulary_in_gbk, r"its vocabulary cannot be read \("),
+        (diverged, r"1 weights hold NaN or infinity, such as bert.encoder.layer.1.output.dense.weight"),
     ],
 )
 def test_what_is_no_whole_base_is_refused_in_a_sentence(
@@ -208,6 +228,37 @@ def test_what_is_no_whole_base_is_refused_in_a_sentence(
     assert str(base) in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not any(text in str(refused.value) for text in TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "between"),
+    [
+        (BertForMaskedLM, BertConfig, "bert.pooler.dense"),
+        (AlbertForMaskedLM, AlbertConfig, "albert.pooler"),
+        (ElectraForPreTraining, ElectraConfig, "classifier.dense"),
+        (RobertaForMaskedLM, RobertaConfig, "classifier.dense"),
+        (ErnieForMaskedLM, ErnieConfig, "ernie.pooler.dense"),
+    ],
+)
+def test_a_layer_that_the_base_does_not_bring_begins_as_the_identity(
+    kind: Any, config: Any, between: str, tmp_path: Path
+) -> None:
+    kind(config(**{"embedding_size": 16} | SIZES)).save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", "utf-8")
+    labels = tuple(f"label {at}" for at in range(16))  # as many as the base is wide: the last layer stays random
+    _, model = load_base(tmp_path, labels)
+    layer = model.get_submodule(between)
+    assert torch.equal(layer.weight, torch.eye(16))
+    assert not layer.bias.any()
+    *_, last = (one for one in model.modules() if isinstance(one, torch.nn.Linear))
+    assert last.out_features == 16
+    assert not torch.equal(last.weight, torch.eye(16))
+
+
+def test_a_pooler_that_the_base_brings_is_taken(tmp_path: Path) -> None:
+    stored = load_file(make(tmp_path, BertForPreTraining) / "model.safetensors")
+    _, model = load_base(tmp_path, LABELS)
+    assert torch.equal(model.bert.pooler.dense.weight, stored["bert.pooler.dense.weight"])
 
 
 def test_some_unknown_symbols_are_no_reason_to_refuse(tmp_path: Path) -> None:

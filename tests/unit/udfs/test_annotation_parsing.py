@@ -267,7 +267,7 @@ def test_a_file_needs_the_columns_of_the_mapping_and_no_others(parsed: Parse, tm
     (row,) = parsed("says,more\n好,1\n".encode(), "a.csv", **mapping)
     assert (row["reason"], row["annotated_at"]) == (None, None)
     layout = AnnotationFiles("csv", AnnotationSettings.model_validate(mapping))
-    (tmp_path / "b.csv").write_text("spoken\n好\n")
+    (tmp_path / "b.csv").write_text("spoken,source_id\n好,1\n")
     assert survey(str(tmp_path / "b.csv"), layout).detail == "no column says"
     (tmp_path / "b.csv").write_text("says,source_id,source_id\n好,1,2\n")
     twice = survey(str(tmp_path / "b.csv"), AnnotationFiles("csv", AnnotationSettings()))

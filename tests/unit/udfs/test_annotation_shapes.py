@@ -410,3 +410,20 @@ def test_what_a_record_lacks_is_said(tmp_path: Path) -> None:
     assert (row["reason"], "column annotator" in row["detail"]) == ("annotation_incomplete", True)
     (row,) = imported(tmp_path / "c.jsonl", lines({"text": "好", "label": "got"}), **WHO)
     assert (row["reason"], "shape: list" in row["detail"]) == ("annotation_wrong_value", True)
+
+
+def test_a_taxonomy_names_its_leaves(tmp_path: Path) -> None:
+    tree = {"from_name": "tree", "type": "taxonomy", "value": {"taxonomy": [["praise", "got"], ["asks"]]}}
+    task = {"id": 1, "data": {"text": "好"}, "annotations": [{"completed_by": 7, "result": [tree]}]}
+    found = imported(tmp_path / "a.json", json.dumps([task]), constants={"source": "chat"})
+    assert said(found) == [("got", True), ("asks", True)]
+
+
+def test_a_record_without_its_text_is_incomplete_and_not_merely_unmatched(tmp_path: Path) -> None:
+    task = {"id": 1, "data": {"spoken": "好"}, "annotations": [{"completed_by": 7, "result": [
+        {"from_name": "a", "type": "choices", "value": {"choices": ["got"]}}]}]}  # fmt: skip
+    (row,) = imported(tmp_path / "a.json", json.dumps([task]), constants={"source": "chat"})
+    assert (row["reason"], row["detail"]) == (
+        "annotation_incomplete",
+        "neither text_id, nor source with source_id, nor text",
+    )
