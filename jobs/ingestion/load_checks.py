@@ -68,8 +68,8 @@ def few_rejected(outcomes: Outcomes, share: float) -> None:
     ]
     if over:
         raise DataError(
-            f"ingest: {'; '.join(over)}, over ingest.max_rejected_share {share}; nothing was loaded: look at the "
-            "files with --plan and the mapping, or raise the limit"
+            f"ingest: {'; '.join(over)}, over ingest.max_rejected_share {share}; nothing was loaded: `pingti check` "
+            "shows why; mend the source's settings or the files, or raise the limit"
         )
 
 
