@@ -26,6 +26,7 @@ from udfs.readers.reading import read_range
 from udfs.readers.record_spans import RejectedError
 from udfs.readers.sources import RecordLimits, SourceSettings
 from udfs.readers.survey import survey
+from udfs.readers.text_encoding import UTF_8, undecodable
 from udfs.storage import is_uri, without_file_scheme
 
 FIRST_RECORDS = 1000
@@ -124,9 +125,7 @@ def _look_at_source(found: Findings, name: str, source: SourceSettings, settings
     rows = list(islice(_records(newest, source, settings), FIRST_RECORDS))
     for row in rows[:_SHOWN]:
         found.say(f"  {_shown(row, settings.session.timezone)}")
-    reasons = Counter(f"{row['reason']} ({row['detail']})" for row in rows if row["reason"])
-    for reason, count in reasons.most_common():
-        found.say(f"  {count:,} of the first {len(rows):,} records would be rejected: {reason}")
+    _tell_reasons(found, rows)
     _weigh(found, title, rows, settings)
     _tell_scenes(found, rows, settings)
 
@@ -168,6 +167,14 @@ def masked(text: str) -> str:
     """A text's first characters and its length; what would steer a terminal is shown as an escape."""
     shown = "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text[:_CHARS])
     return f"{shown}… ({len(text)} characters)"
+
+
+def _tell_reasons(found: Findings, rows: list[dict[str, Any]]) -> None:
+    if 2 * sum(row["reason"] == undecodable(UTF_8) for row in rows) > len(rows):
+        found.say("  most are not utf-8: encoding: gb18030 reads what Chinese Excel saves")
+    reasons = Counter(f"{row['reason']} ({row['detail']})" for row in rows if row["reason"])
+    for reason, count in reasons.most_common():
+        found.say(f"  {count:,} of the first {len(rows):,} records would be rejected: {reason}")
 
 
 def _weigh(found: Findings, title: str, rows: list[dict[str, Any]], settings: Settings) -> None:

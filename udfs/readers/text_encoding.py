@@ -13,6 +13,7 @@ Encoding = Literal["utf-8", "gbk", "gb18030", "utf-16"]
 UTF_8: Final = "utf-8"
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _FIRST_BYTES, _ZEROS = 64, 4
+_LAYOUT = b',\t;"\r\n'
 
 
 def undecodable(encoding: Encoding) -> str:
@@ -21,11 +22,19 @@ def undecodable(encoding: Encoding) -> str:
 
 
 def order_of_utf16(start: bytes) -> str | None:
-    """The order of UTF-16 without a byte order mark, by the zeros of its ASCII characters; None where it is none."""
-    zeros = [at % 2 for at, byte in enumerate(start[:_FIRST_BYTES]) if not byte]
-    if len(zeros) < _ZEROS or len(set(zeros)) > 1:
+    """The order of UTF-16 without a byte order mark, by the zeros of its ASCII characters; None where it is none.
+
+    Zeros that strayed into a file of another encoding make none: the first mark of its layout has its zero beside it.
+    """
+    start = start[:_FIRST_BYTES]
+    zeros = {at % 2 for at, byte in enumerate(start) if not byte}
+    if start.count(0) < _ZEROS or len(zeros) > 1:
         return None
-    return "utf-16-le" if zeros[0] else "utf-16-be"
+    (of_zeros,) = zeros
+    mark = next((at for at, byte in enumerate(start) if byte in _LAYOUT), None)
+    if mark is not None and (mark % 2 == of_zeros or start[mark ^ 1 : (mark ^ 1) + 1] != b"\0"):
+        return None
+    return "utf-16-le" if of_zeros else "utf-16-be"
 
 
 def converted(file: BufferedReader, encoding: str) -> BufferedReader:

@@ -97,8 +97,18 @@ def test_a_base_that_is_no_whole_model_is_told(tmp_path: Path) -> None:
     assert "hfl/rbt3@main, no folder of this machine" in "\n".join(found.lines)
 
 
-def test_a_short_text_is_masked_as_far_as_it_goes() -> None:
+def test_a_short_text_is_masked_as_far_as_it_goes_and_steers_no_terminal() -> None:
     assert masked("好") == "好… (1 characters)"
+    assert masked("\x1b[31m红") == "\\u001b[… (6 characters)"
+    assert masked("\u2028好") == "\\u2028好… (2 characters)"
+
+
+def test_texts_in_gbk_are_told_with_the_encoding_that_reads_them(tmp_path: Path) -> None:
+    put(tmp_path)
+    (tmp_path / "in" / "a.jsonl").write_bytes(line("老师好").encode("gbk") + b"\n")
+    found = check(load(None, settings(tmp_path)))
+    assert any("encoding: gb18030" in told for told in found.lines)
+    assert found.problems
 
 
 def test_files_of_annotations_are_told_by_label(tmp_path: Path) -> None:
