@@ -145,11 +145,11 @@ def show(figures: dict[str, Any], folder: Path, console: Console) -> None:
     console.print(line, highlight=False)
     table = Table(show_edge=False, header_style="bold", title_justify="left")
     figures_shown = {
-        "unseen F1": "unseen", "by text": "unseen_by_text", "undistilled F1": "undistilled", "human F1": "human",
+        "unseen F1": "unseen", "by text": "unseen_by_text", "undistilled": "undistilled", "human F1": "human",
         "truth F1": "truth",
     }  # fmt: skip
-    for name in ("task", "round", "sampling", "rows", "F1 of", *figures_shown, "seen + unseen F1"):
-        table.add_column(name, justify="left" if name in ("task", "sampling", "F1 of") else "right")
+    for name in ("task", "round", "sampling", "rows", "labels", *figures_shown, "with seen"):
+        table.add_column(name, justify="left" if name in ("task", "sampling") else "right")
     for entry in figures["rounds"]:
         values = [(entry[key] or {}).get("f1") for key in figures_shown.values()]
         table.add_row(
@@ -157,7 +157,7 @@ def show(figures: dict[str, Any], folder: Path, console: Console) -> None:
             str(entry["round"]),
             entry["sampling"],
             f"{entry['rows']:,}",
-            f"{entry['of_labels'] or '–'} labels",
+            entry["of_labels"] or "–",
             *[_shown(value) for value in (*values, entry["f1"])],
         )
     console.print(table)
