@@ -21,6 +21,7 @@ from jobs.runtime.context import Context
 from jobs.runtime.executors import map_batches
 from jobs.runtime.job import Done, Job, Work
 from jobs.settings import Settings
+from models import digests
 from models.errors import DataError
 from udfs.annotation_parsing import (
     ANNOTATION_FILES_DDL,
@@ -33,6 +34,8 @@ from udfs.readers.files import SizedFile, is_gzip, sized_files
 from udfs.readers.formats import FORMATS
 from udfs.readers.survey import Survey
 
+IMPORTING_VERSION = "1"
+"""Raised where the same files, settings and texts give other annotations."""
 _NOT_GZIP = ("file_empty", "file_truncated", "file_not_gzip")
 
 
@@ -57,13 +60,14 @@ def plan(context: Context) -> Work[Import]:
     given = context.request.options["file"]
     listed = listed_at([str(place) for place in given] if isinstance(given, list) else [str(given)])
     files = _surveyed(context.lake, context.settings, listed)
-    fingerprint = context.fingerprint(
-        files=sorted((PurePosixPath(file.survey.path).name, file.survey.sha256) for file in files),
-        mapping=context.settings.annotations.model_dump(mode="json"),
-        **context.versions(tables.TEXTS),
-        labels={name: sorted(task.labels) for name, task in context.settings.tasks.items()},
-        rules=context.settings.cleaning.version,
-    )
+    decides = {
+        "importing": IMPORTING_VERSION,
+        "files": sorted((PurePosixPath(file.survey.path).name, file.survey.sha256) for file in files),
+        "mapping": context.settings.annotations.model_dump(mode="json"),
+        "labels": {name: sorted(task.labels) for name, task in context.settings.tasks.items()},
+        "rules": context.settings.cleaning.version, **context.versions(tables.TEXTS),
+    }  # fmt: skip
+    fingerprint = digests.of_json(decides, chars=32)
     if context.unchanged(tables.ANNOTATIONS, Scope(), fingerprint):
         return Work()
     return Work(tuple(f"import the annotations of {file.survey.path}" for file in files), Import(files, fingerprint))

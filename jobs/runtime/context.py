@@ -18,9 +18,7 @@ from jobs.lake.tables import Table
 from jobs.runtime import liveness
 from jobs.runtime.progress import Reporter, Stage, TrainingProgress
 from jobs.settings import Settings
-from models import digests
 from models.errors import SettingsError
-from udfs.build import code_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +91,6 @@ class Context:
     def training_progress(self, title: str) -> TrainingProgress:
         """What a trainer calls to tell how far it is, on the line of the stage under way."""
         return TrainingProgress(self.stage, title)
-
-    def fingerprint(self, **decides: Any) -> str:
-        """A digest of all that decides what this run would write."""
-        return digests.of_json({"job": self.job, "code": code_version(), **decides}, chars=32)
 
     def unchanged(self, table: Table, scope: Scope, fingerprint: str) -> bool:
         """Whether the newest commit over the scope made all of it, whole, and from the very same things."""
