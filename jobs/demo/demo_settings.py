@@ -62,7 +62,7 @@ DEMO_RULES: list[dict[str, Any]] = [
 ]
 
 _TARGET = {"precision": 0.80, "recall": 0.80}
-_TEACHER = {"pretrain_steps": 3000}
+_TEACHER = {"pretrain_steps": 4000}
 _STUDENT = {"epochs": 4}
 TASKS: dict[str, Any] = {
     "praise": {
@@ -117,7 +117,7 @@ def demo_settings(folder: Path) -> dict[str, Any]:
         "tasks": TASKS,
         # A BERT of two layers, pretrained in minutes: it may be no better than who learns from annotators alone. The
         # demo shows the way of a round all the same, and each round says so where it is.
-        "rounds": {"accept_weak_teacher": True, "random_texts": 36_000},
+        "rounds": {"accept_weak_teacher": True, "random_texts": 48_000},
         # As many as it takes to follow such a teacher past the gate.
-        "teacher_scoring": {"train_texts": 36_000},
+        "teacher_scoring": {"train_texts": 48_000},
     }

@@ -159,7 +159,7 @@ def test_the_very_same_evidence_is_looked_at_once(lake: Lake, monkeypatch: pytes
     assert do(thresholds.JOB, context_for(lake)) is None
     add(lake, tables.TEXTS, text_row("elsewhere", dt=day(0)), text_row("later", dt=day(4)))
     assert do(thresholds.JOB, context_for(lake)) is None
-    monkeypatch.setattr("jobs.runtime.context.code_version", lambda: "of a later release")
+    monkeypatch.setattr("jobs.runtime.job.code_version", lambda: "of a later release")
     assert thresholds.plan(context_for(lake)).steps == (), "the bytes of the code decide nothing"
     assert versions(lake, tables.THRESHOLDS) == before
 
