@@ -120,8 +120,8 @@ class _Night:
             self.counts[stage.name.replace(" ", "_")] = done.counts.get(done.headline, 0)
 
     def _end(self, stage: Stage, error: Exception) -> None:
-        told = error if isinstance(error, PingtiError) else type(error).__name__  # another's may quote a text
-        self.said.append(f"{stage.name}: {told}")
+        told = str(error) if isinstance(error, PingtiError) else type(error).__name__  # another's may quote a text
+        self.said.append(f"{stage.name}: {told.removeprefix(f'{stage.job.name}: ')}")
         if isinstance(error, GateError) and stage.tasks[0] in registry.live(self.context.lake):
             return  # what is in force stays, and labels
         # Of refused files the others are loaded: nothing that follows is left out for them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from jobs.lake.store import Lake
 from jobs.operations import nightly
 from jobs.runtime.context import Context
 from jobs.scoring import score
+from models.errors import DataError
 from tests.support import DAY, NEW_YEAR, context_of, fill, model_row, promotion_row, text_row, threshold_row
 
 OLD, NEW, OTHER = "praise/textcnn/old", "praise/textcnn/new", "mood/textcnn/new"
@@ -62,3 +64,17 @@ def test_where_scoring_fails_what_is_in_force_is_scored_and_labelled_and_nothing
     assert all("score" in stage.needs for stage in stages if stage.job.name == "promote")
     (step,) = score.plan(context_of(lake, "score", tasks=TASKS, options={"in_force": True})).steps
     assert step == f"score {DAY} with {OLD}: new"
+
+
+def test_an_error_is_told_once_by_the_stage_that_it_ends(bare_lake: Callable[..., Lake], tmp_path: Path) -> None:
+    (tmp_path / "chat.jsonl").write_text("no record\n" * 3, "utf-8")
+    source = {
+        "path": str(tmp_path / "chat.jsonl"), "format": "jsonl", "constants": {"scene": "live_chat", "source": "chat"},
+        "columns": {"source_id": "id", "text": "text", "event_time": "time"},
+    }  # fmt: skip
+    context = context_of(bare_lake(*tables.ALL), "nightly", tasks=TASKS, sources={"chat": source})
+    with pytest.raises(DataError, match=r"3 of 3 records are rejected"):
+        nightly.run(context)
+    (night,) = (row for row in context.lake.rows(tables.RUNS) if row["job"] == "nightly")
+    assert night["outcome"] == "DataError"
+    assert night["reason"].startswith("ingest: sources.chat: 3 of 3 records")
