@@ -43,7 +43,7 @@ demo: preflight jars ## The main job end to end on the demo corpus, under 10 min
 	@.venv/bin/pingti demo
 
 # Side by side: the session of the one ring waits for its disk while the other rings compute.
-test: preflight jars ## Every test but the long ones, under 5 minutes
+test: preflight jars ## Every test but the long ones, some 8 minutes
 	@mkdir -p build
 	@$(RUN) -m pytest tests/unit tests/contract -m "not faults" > build/test-unit.log 2>&1 & unit=$$!; \
 	$(RUN) -m pytest tests/spark -m "not faults"; spark=$$?; \
