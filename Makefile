@@ -59,7 +59,7 @@ test-spark: jars ## Tests with the shared local session
 test-contract: jars ## torch = ONNX, Spark = plain
 	@$(RUN) -m pytest tests/contract
 
-e2e: preflight jars ## The long tests, under 8 minutes
+e2e: preflight jars ## The long tests, some 9 minutes
 	@$(RUN) -m pytest tests/e2e -m "not faults"
 
 faults: preflight jars ## Files larger than memory; streams, loads and a small cluster with processes killed under way
