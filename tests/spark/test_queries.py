@@ -83,7 +83,7 @@ def test_the_layout_comes_from_the_days_that_have_texts(asked: Lake) -> None:
     settings = RoundSettings(threshold_days=1, test_days=1, gate_days=1, min_train_days=1)
     assert text_queries.date_layout(asked, settings) == LAYOUT
     with pytest.raises(DataError, match="got 4 days"):
-        text_queries.date_layout(asked, RoundSettings())
+        text_queries.date_layout(asked, RoundSettings(min_train_days=14))
 
 
 def test_a_draw_by_hash_does_not_depend_on_the_partitioning(spark: SparkSession) -> None:
