@@ -70,13 +70,8 @@ def _decides(student: RegisteredModel, task: TaskSettings, engine: EngineKind) -
 
 def serving(lake: Lake, tasks: tuple[str, ...]) -> tuple[RegisteredModel, ...]:
     """The students that score: each task's newest, and the promoted one."""
-    students: dict[str, RegisteredModel] = {}
-    live = registry.live(lake)
-    for name in tasks:
-        newest = registry.newest_student(lake, name)
-        students[newest.model_id] = newest
-        if name in live and live[name].model_id not in students:
-            students[live[name].model_id] = registry.model(lake, live[name].model_id)
+    newest = (registry.newest_student(lake, name) for name in tasks)
+    students = {one.model_id: one for one in (*newest, *in_force(lake, tasks))}
     return tuple(students[model_id] for model_id in sorted(students))
 
 

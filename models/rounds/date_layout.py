@@ -17,7 +17,7 @@ Part = Literal["train", "threshold", "test", "gate"]
 PARTS: tuple[Part, ...] = ("train", "threshold", "test", "gate")
 Sampling = Literal["annotated", "random"]
 """The strategies that draw a round's rows (`jobs/rounds/sampling.py`)."""
-_WEEK, _WEEKS = 7, 14
+_WEEK, _TWO_WEEKS = 7, 14
 
 
 class RoundSettings(Frozen):
@@ -125,7 +125,7 @@ def lay_out(texts: Mapping[date, int | None], settings: RoundSettings) -> DateLa
     known = _full_days(texts, settings.min_day_share)
     sizes = _sizes(len(known), settings)
     held_out = sum(sizes.values())
-    least = min(_WEEKS, max(1, 2 * len(known) // 5)) if settings.min_train_days is None else settings.min_train_days
+    least = min(_TWO_WEEKS, max(1, 2 * len(known) // 5)) if settings.min_train_days is None else settings.min_train_days
     if len(known) < least + held_out:
         raise DataError(
             f"date layout: got {len(known)} days with texts, expected at least {least + held_out} "
