@@ -153,11 +153,11 @@ def _train(
 
     lake, settings = context.lake, context.settings
     seal = _Sealing(lake, model_id)
-    teacher = fine_tune(
+    tuned = fine_tune(
         opened(lake, base), rows.fine_tuning_rows(task), task.teacher, seed=settings.rounds.seed,
         progress=context.training_progress(f"{one.task}: fine-tuning"), keep=seal.intermediate,
     )  # fmt: skip
-    path = seal.folder(teacher, CONTENT)
+    path = seal.folder(tuned.teacher, CONTENT)
     scope = Scope(column="round_id", values=(model_id,))
     samples = lake.frame(tables.ROUND_SAMPLES, rows.round_samples(model_id))
     lake.replace(samples, tables.ROUND_SAMPLES, context.stamp(), scope)
@@ -168,7 +168,7 @@ def _train(
     )
     model = RegisteredModel(
         model_id, one.task, "bert", "teacher", rows.labels, None, None, path, settings.cleaning.version,
-        seal.contents, with_revision(base.place, teacher.model),
+        seal.contents, with_revision(base.place, tuned.teacher.model),
     )  # fmt: skip
     registry.register(lake, model, settings=task.teacher.model_dump_json(), stamp=stamp)
 

@@ -13,13 +13,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from models import digests
 from models.errors import BundleError
 from models.folders import publish
 from models.teachers.huggingface import load, save
-from models.teachers.tokenisation import forward, tokenise
+from models.teachers.pooling import logits_and_states
+from models.teachers.tokenisation import inputs_of, on_device, tokenise
 from models.training.devices import device
 
 
@@ -74,7 +74,7 @@ class Teacher:
     def score(
         self, texts: Sequence[str], *, second: Sequence[str] | None = None, batch: int = 64
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits and [CLS] states of some texts.
+        """Logits and pooled states of some texts.
 
         Batches are consecutive slices of the texts as given, never re-ordered: the same texts in the same
         order and batch size give the same bits. Callers that sort by length first save the padding.
@@ -85,7 +85,8 @@ class Teacher:
             batch: Texts per forward pass.
 
         Returns:
-            Logits (texts, labels) and the last hidden state at position 0 (texts, hidden), both float32.
+            Logits (texts, labels), and the state that stands for a text (texts, hidden): [CLS], or the mean of its
+            tokens where the teacher pools so. Both float32.
         """
         tokens = tokenise(self.tokenizer, texts, self.max_tokens, second)
         logits = np.empty((len(texts), len(self.labels)), np.float32)
@@ -94,13 +95,7 @@ class Teacher:
         with torch.inference_mode():
             for start in range(0, len(texts), batch):
                 rows = np.arange(start, min(start + batch, len(texts)))
-                output = forward(self.model, self.tokenizer, tokens, rows, output_hidden_states=True)
-                logits[rows] = output.logits.float().cpu().numpy()
-                states[rows] = pooled(output).cpu().numpy()
+                inputs = on_device(inputs_of(self.tokenizer, self.model.config, tokens, rows), self.model.device)
+                batch_logits, batch_states = logits_and_states(self.model, inputs)
+                logits[rows], states[rows] = batch_logits.cpu().numpy(), batch_states.cpu().numpy()
         return logits, states
-
-
-def pooled(output: Any, layer: int = -1) -> Tensor:
-    """One state a text (texts, hidden), float32: that of its first token, [CLS] (Devlin et al. 2019), in a layer."""
-    state: Tensor = output.hidden_states[layer][:, 0].float()
-    return state
