@@ -90,6 +90,11 @@ class TeacherSettings(Frozen):
         description="How much more a positive of a rare label may weigh than a negative, at most; the probabilities "
         "are corrected for it. 1 weighs all alike.",
     )
+    processes: PositiveInt = Field(
+        1,
+        description="Processes that fine-tune together (data parallelism by Spark's `TorchDistributor`), each with a "
+        "GPU of its own where there are some; each step reads a batch for each.",
+    )
     projection: PositiveInt = Field(32, description="Width of the stored [CLS] projection.")
     checkpoints: int = Field(
         0, ge=0, description="Intermediate checkpoints that are kept, for a student's `curriculum`."

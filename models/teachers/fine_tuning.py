@@ -6,6 +6,7 @@ with many labels a handful of epochs leaves a teacher that never says a rare lab
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,16 +21,14 @@ from numpy.typing import NDArray
 
 from models.tasks import TeacherSettings
 from models.teachers.calibration import Calibration, calibrate, start_of
+from models.teachers.fine_tuning_loss import LogitsOf, LossOf, judged
 from models.teachers.fine_tuning_rows import FineTuningRows
 from models.teachers.fine_tuning_trainer import (
     EarlyStopping,
     FineTuningTrainer,
-    LogitsOf,
-    LossOf,
     OnStep,
     arguments,
     global_random_state,
-    judged,
     train,
 )
 from models.teachers.joint_teacher import TeacherInTraining
@@ -62,6 +61,21 @@ class FineTuned:
     best: int
     held: int
     gain: float | None
+
+    @property
+    def sentence(self) -> str:
+        """How it went, in words."""
+        steps = f"{self.steps:,} of {self.planned:,} steps"
+        if self.gain is None:
+            return f"{steps}, no rows kept back"
+        measure = (
+            "macro F1"
+            if self.teacher.model.config.problem_type == "single_label_classification"
+            else "average precision"
+        )
+        return (
+            f"{steps}, the best at {self.best:,}: {measure} {self.gain:.3f} on {self.held:,} annotated rows kept back"
+        )
 
 
 def fine_tune(
@@ -99,20 +113,22 @@ def fine_tune(
     resumes = keep is None or not settings.checkpoints  # what an interrupted run kept is known to that run alone
     with reproducible(seed), global_random_state(), _folder(checkpoints if resumes else None) as folder:
         learner = TeacherInTraining.of(base, rows, settings)
+        world = int(os.environ.get("WORLD_SIZE", "1"))  # processes that fine-tune together, each a batch a step
         learnt, held = kept_back(len(rows.texts), settings.validation_share, seed)
         plan = planned_batches(learner.tokens.encoded.lengths, learnt, settings, seed)[:max_steps]
         loss = LossOf(rows, learnt, settings.positive_weight)
         callbacks = [EarlyStopping(settings)] if len(held) else []
         cpu = device().type == "cpu"
-        trainer = FineTuningTrainer(
-            LogitsOf(learner.module), learner.tokenizer, learner.tokens, rows, loss, plan, held,
-            arguments(
-                folder, settings, rate=learner.learning_rate, steps=len(plan), judge=bool(len(held)), seed=seed, cpu=cpu
-            ),
-            callbacks,
+        how = arguments(
+            folder, settings, rate=learner.learning_rate, steps=-(-len(plan) // world), judge=bool(len(held)),
+            seed=seed, cpu=cpu,
         )  # fmt: skip
+        trainer = FineTuningTrainer(
+            LogitsOf(learner.module), learner.tokenizer, learner.tokens, rows, loss, plan, held, how, callbacks
+        )
         start = start_of(loss.positive_weights)
-        trainer.add_callback(OnStep(_Told(trainer, learner, plan, settings.checkpoints, start, progress, keep)))
+        told = _Told(trainer, learner, plan[::world], settings.checkpoints, start, progress, keep)
+        trainer.add_callback(OnStep(told))
         train(trainer, folder)
         calibration, gain = start, None
         if len(held):
@@ -122,7 +138,7 @@ def fine_tune(
         calibration.into(learner.module)
         steps = trainer.state.global_step
         best = trainer.state.best_global_step or steps
-    return FineTuned(learner.teacher(), steps, len(plan), best, len(held), gain)
+    return FineTuned(learner.teacher(), steps, trainer.args.max_steps, best, len(held), gain)
 
 
 def kept_back(rows: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -180,4 +196,5 @@ def _folder(wanted: Path | None) -> Iterator[Path]:
         if wanted is None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    if os.environ.get("RANK", "0") == "0":
+        shutil.rmtree(folder, ignore_errors=True)

@@ -14,19 +14,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from models.evaluation.metrics import average_precision, count
-from models.evaluation.predictions import first_threshold, keep_argmax, probabilities
-from models.tasks import TaskKind, TeacherSettings
-from models.teachers.calibration import start_of
+from models.tasks import TeacherSettings
+from models.teachers.fine_tuning_loss import LogitsOf, LossOf, judged_with_loss
 from models.teachers.fine_tuning_rows import FineTuningRows
 from models.teachers.huggingface import quiet
-from models.teachers.pooling import logits_and_states, parameters_read
 from models.teachers.tokenisation import Tokens, inputs_of, on_device
-from models.training.losses import hard_loss
 
 Batches: TypeAlias = Sequence[NDArray[np.int64]]
 WEIGHT_DECAY, MAX_GRADIENT, WARM_UP = 0.01, 1.0, 0.1
@@ -36,48 +32,6 @@ GAIN = "gain"
 LEAST_GAIN = 1e-3
 """What is less does not count as one."""
 _STATE = "trainer_state.json"  # the last file of a checkpoint that Transformers writes
-
-
-class LogitsOf(nn.Module):
-    """A classifier as a network from a batch's inputs to logits (rows, labels), pooled as its config says."""
-
-    def __init__(self, classifier: Any) -> None:
-        super().__init__()
-        self.classifier = classifier
-        read = {id(one) for one in parameters_read(classifier)}
-        for parameter in classifier.parameters():
-            parameter.requires_grad_(id(parameter) in read)  # several processes wait for each gradient of the others
-
-    def forward(self, **inputs: Tensor) -> Tensor:
-        """Logits of one batch."""
-        return logits_and_states(self.classifier, inputs)[0]
-
-
-class LossOf:
-    """The loss of masked targets, the positives of rare labels weighed.
-
-    Attributes:
-        positive_weights: (labels,): how much more a label's positive weighs than its negative; ones of classes.
-    """
-
-    def __init__(self, rows: FineTuningRows, learnt: NDArray[np.int64], limit: float) -> None:
-        self.kind: TaskKind = rows.kind
-        known, targets = rows.mask[learnt], np.where(rows.mask[learnt], rows.targets[learnt], 0)
-        positives = targets.sum(0)
-        # The square root: the full ratio would let a handful of positives drown all else.
-        ratio = np.sqrt((known.sum(0) - positives + 1) / (positives + 1))
-        weights = np.ones(len(rows.labels)) if rows.kind == "multi_class" else np.clip(ratio, 1, limit)
-        self.positive_weights: NDArray[np.float32] = weights.astype(np.float32)
-
-    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss of logits (rows, labels) against targets of the same shape, NaN where nothing is known."""
-        mask = ~torch.isnan(targets)
-        known = torch.where(mask, targets, 0.0)
-        if self.kind == "multi_class":
-            return hard_loss(logits, known, mask, kind=self.kind)
-        weights = torch.from_numpy(self.positive_weights).to(logits.device)
-        losses = nn.functional.binary_cross_entropy_with_logits(logits, known, reduction="none", pos_weight=weights)
-        return torch.where(mask, losses, 0.0).sum() / mask.sum().clamp_min(1)
 
 
 class FineTuningTrainer(Trainer):  # type: ignore[misc]
@@ -127,11 +81,8 @@ class FineTuningTrainer(Trainer):  # type: ignore[misc]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """What the rows kept back say of the network as it is."""
-        logits, held = self.held_logits(), self._held
-        targets, mask = (torch.from_numpy(part[held]) for part in (self._rows.targets, self._rows.mask))
-        shifted = torch.from_numpy(start_of(self._loss_of.positive_weights).apply(logits))
-        loss = float(hard_loss(shifted, targets, mask, kind=self._rows.kind))
-        metrics = {f"eval_{GAIN}": judged(logits, self._rows, held) - LOSS_WEIGHT * loss}
+        weights = self._loss_of.positive_weights
+        metrics = {f"eval_{GAIN}": judged_with_loss(self.held_logits(), self._rows, self._held, weights)}
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self._control(), metrics)
         return metrics
@@ -151,30 +102,6 @@ class FineTuningTrainer(Trainer):  # type: ignore[misc]
                 logits[chosen] = network(**on_device(inputs, network.classifier.device)).cpu().numpy()
         network.train()
         return logits
-
-
-LOSS_WEIGHT = 0.1
-"""What the log loss counts beside average precision: of two weights that rank alike the surer ones are the better."""
-
-
-def judged(logits: NDArray[np.float32], rows: FineTuningRows, held: NDArray[np.int64]) -> float:
-    """One figure for how well logits tell the labels of the rows kept back, whatever the thresholds.
-
-    The mean of the labels' average precision; of classes, where the likeliest decides, macro F1.
-    """
-    scores = probabilities(logits, rows.kind)
-    targets, mask = rows.targets[held] >= 0.5, rows.mask[held]
-    found = []
-    kept = keep_argmax(scores, rows.kind) >= first_threshold(rows.kind, len(rows.labels))
-    for label in range(len(rows.labels)):
-        known = mask[:, label]
-        if rows.kind == "multi_class":
-            quality = count(kept[known, label], targets[known, label]).quality
-            found.append(None if quality is None else quality.f1)
-        else:
-            found.append(average_precision(scores[known, label], targets[known, label]))
-    told = [one for one in found if one is not None]
-    return float(np.mean(told)) if told else 0.0
 
 
 def arguments(
@@ -242,6 +169,7 @@ def train(trainer: FineTuningTrainer, folder: Path) -> None:
     """Run the loop, from the newest checkpoint in the folder on."""
     with _without_noise():
         trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
+        trainer.accelerator.wait_for_everyone()  # before the first process removes what the others still read
 
 
 @contextmanager
