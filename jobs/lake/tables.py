@@ -253,6 +253,7 @@ LABEL_TRUST = Table(
         texts=LONG, positives=LONG, run_id=STRING,
     ),
     key=("model_id", "label"),
+    partition=("model_id",),
     comment="How far a teacher teaches a label: 0 to 1, by how surely it beats the student that learnt from the same "
     "annotations without it, on annotated texts that neither has seen; low and high: the 90% interval of their F1s' "
     "difference.",
