@@ -24,7 +24,7 @@ from jobs.teachers.held_out import HeldOutTest, TeacherVerdict
 from models import digests
 from models.evaluation.predictions import first_threshold
 from models.rounds.date_layout import DateLayout
-from models.tasks import EVERY_SCENE, TaskSettings
+from models.tasks import TaskSettings
 
 if TYPE_CHECKING:
     from models.teachers.teacher import Teacher
@@ -162,7 +162,7 @@ def _train(
     samples = lake.frame(tables.ROUND_SAMPLES, rows.round_samples(model_id))
     lake.replace(samples, tables.ROUND_SAMPLES, context.stamp(), scope)
     stamp = context.stamp()
-    thresholds = first_thresholds(model_id, rows.labels, first_threshold(task.kind, len(rows.labels)))
+    thresholds = threshold_queries.first_rows(model_id, rows.labels, first_threshold(task.kind, len(rows.labels)))
     lake.append_rows(
         tables.THRESHOLDS, threshold_queries.signed(thresholds, stamp), stamp, once=f"{model_id}/thresholds/1"
     )
@@ -210,17 +210,6 @@ class _Sealing:
     def intermediate(self, teacher: Teacher) -> None:
         """Write the next intermediate checkpoint."""
         self.folder(teacher, registry.checkpoint_name(len(self.contents) + 1))
-
-
-def first_thresholds(model_id: str, labels: tuple[str, ...], value: float) -> list[dict[str, Any]]:
-    """A teacher's first thresholds, which nothing was searched for."""
-    return [
-        {
-            "model_id": model_id, "label": label, "scene": EVERY_SCENE, "version": 1, "value": value,
-            "method": "default", "gold": "none",
-        }
-        for label in labels
-    ]  # fmt: skip
 
 
 JOB = Job(
