@@ -13,6 +13,7 @@ from jobs.lake.registry import RegisteredModel
 from jobs.rounds.round import DecidingSettings, Round, layout_row, next_round
 from jobs.rounds.round_evaluation import RoundEvaluation, decide, evaluate_round, summary, told_weak
 from jobs.rounds.sampling import sample
+from jobs.rounds.soft_targets import expect_network
 from jobs.rounds.student_training import TrainedRound, remove_checkpoints, train_round
 from jobs.rounds.training_data import training_data
 from jobs.runtime import task_models
@@ -35,6 +36,7 @@ def plan(context: Context) -> Work[tuple[Round, ...]]:
     rounds = [found for name in task_models.newest_teachers(context) if (found := _next(context, name)) is not None]
     steps = []
     for one in rounds:
+        expect_network(one, one.student)
         refusal = _refusal(context, one)
         runs = f"{one.round_id}: {one.sampling} sampling, teacher {one.teacher.model_id}"
         steps.append(runs if refusal is None else f"refuse {one.round_id}: {refusal}")

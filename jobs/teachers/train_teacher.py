@@ -58,6 +58,9 @@ def plan(context: Context) -> Work[tuple[TeacherPlan, ...]]:
     layout = text_queries.date_layout(context.lake, settings.rounds)
     plans, steps = [], []
     for name in context.tasks():
+        if not again and (outside := _from_outside(context, name)) is not None:
+            context.reporter.say(f"  {name}: left out, the scores of {outside} come from outside; --again trains one")
+            continue
         base = known_base(context.lake, settings.task(name).teacher, settings.rounds.seed)
         one = TeacherPlan(name, layout, _decides(context, name))
         if base is None:
@@ -66,6 +69,12 @@ def plan(context: Context) -> Work[tuple[TeacherPlan, ...]]:
             steps.append(f"train a teacher of {name}, if its rows are new, and compare it with its student")
             plans.append(one)
     return Work(tuple(steps), tuple(plans))
+
+
+def _from_outside(context: Context, name: str) -> str | None:
+    """The task's newest teacher, where its scores come from outside: only a person puts a trained one in its place."""
+    newest = registry.newest_model(context.lake, name, "teacher")
+    return newest.model_id if newest is not None and newest.is_external else None
 
 
 def _decides(context: Context, name: str) -> dict[str, Any]:
