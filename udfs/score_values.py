@@ -17,6 +17,7 @@ from udfs.readers.record_spans import RejectedError
 from udfs.score_settings import COLUMNS, OutsideScoreSettings, Scale, ScoreColumn
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII)
+_LARGEST = 3.4e38
 _UNKNOWN = "no such label is in the settings of the task; outside_scores.labels maps it, to null where it says nothing"
 Record = Mapping[str, Any]
 Scored = dict[str, float]
@@ -170,12 +171,11 @@ def number(value: Any, scale: Scale) -> float:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, or one that is spelt; None for all else."""
-    if isinstance(value, int | float | Decimal):
-        return float(value) if math.isfinite(value) else None
-    if not isinstance(value, str):
+    """A number, or one that is spelt, that a column of float32 holds as a finite one; None for all else."""
+    if isinstance(value, str):
+        text = unicodedata.normalize("NFKC", value).strip().lower()
+        value = float(text) if _NUMBER.fullmatch(text) else None
+    if not isinstance(value, int | float | Decimal) or not math.isfinite(value):
         return None
-    text = unicodedata.normalize("NFKC", value).strip().lower()
-    if not _NUMBER.fullmatch(text):
-        return None
-    return found if math.isfinite(found := float(text)) else None
+    found = float(value)
+    return found if abs(found) <= _LARGEST else None

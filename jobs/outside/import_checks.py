@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -73,25 +73,22 @@ def outcomes(records: pa.Table, found: Gathered, sources: Sequence[ScoreSource])
         found: What they come to.
         sources: In the order in which they are told.
     """
-    places = np.array(records.column("file").to_pylist(), object)
-    details = np.array(records.column("detail").to_pylist(), object)
-    silent = records.column("scores").is_null().to_numpy()
-    told = []
-    for source in sources:
-        here = places == source.place
-        reasons = [one for one in found.reasons[here] if one is not None]
-        others = int((silent[here] & np.array([one is None for one in found.reasons[here]], np.bool_)).sum())
-        of_reason = {
-            reason: str(detail)
-            for reason, detail in zip(found.reasons[here], details[here], strict=True)
-            if detail is not None
-        }
-        known = {f"{SCORE}{name}": detail for name, detail in DETAILS.items()}
-        if found.missing:
-            lacking = ", ".join(f"{label} of {count:,} texts" for label, count in sorted(found.missing.items()))
-            known[_INCOMPLETE] = f"{known[_INCOMPLETE]}: no score of {lacking}"
-        told.append(SourceOutcome(source.place, len(here[here]), others, Counter(reasons), known | of_reason))
-    return told
+    known = {f"{SCORE}{name}": detail for name, detail in DETAILS.items()}
+    if found.missing:
+        lacking = ", ".join(f"{label} of {count:,} texts" for label, count in sorted(found.missing.items()))
+        known[_INCOMPLETE] = f"{known[_INCOMPLETE]}: no score of {lacking}"
+    of = {source.place: SourceOutcome(source.place, source.records, 0, Counter(), dict(known)) for source in sources}
+    others = Counter[str]()
+    columns = (records.column(name).to_pylist() for name in ("file", "detail"))
+    silent = records.column("scores").is_null().to_pylist()
+    for place, detail, says_nothing, reason in zip(*columns, silent, found.reasons, strict=True):
+        if reason is not None:
+            of[place].reasons[reason] += 1
+            if detail is not None:
+                of[place].details[reason] = detail
+        elif says_nothing:
+            others[place] += 1
+    return [replace(outcome, others=others[place]) for place, outcome in of.items()]
 
 
 def set_aside(lake: Lake, records: pa.Table, reasons: Reasons, stamp: Stamp, once: str) -> int:

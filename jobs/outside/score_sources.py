@@ -132,9 +132,7 @@ def _files(lake: Lake, places: Sequence[str], rules: ScoreRules) -> list[ScoreSo
 def _table(lake: Lake, place: str, rules: ScoreRules, options: Options) -> TableSource | None:
     """The table at a place; None where files are meant."""
     if is_uri(place):
-        if _is_of_files(place) or not DeltaTable.is_deltatable(place, dict(options())):
-            return None
-        return _opened(lake, place, place, rules, options)
+        return _opened(lake, place, place, rules, options) if _is_table(place, options) else None
     if (Path(place) / "_delta_log").is_dir():
         return _opened(lake, place, str(Path(place).resolve()), rules, options)
     if not _NAME.fullmatch(place) or _is_of_files(place) or Path(place).exists():
@@ -146,6 +144,15 @@ def _is_of_files(place: str) -> bool:
     """Whether a name is a file's of a known format, or a pattern."""
     name = place[:-3] if is_gzip(place) else place
     return any(sign in name for sign in "*?[{") or PurePosixPath(name).suffix.lower().removeprefix(".") in FORMATS
+
+
+def _is_table(uri: str, options: Options) -> bool:
+    if _is_of_files(uri):
+        return False
+    try:
+        return bool(DeltaTable.is_deltatable(uri, dict(options())))
+    except (DeltaError, OSError, ValueError):  # a store that delta-rs does not know
+        return False
 
 
 def _by_name(lake: Lake, name: str, rules: ScoreRules, options: Options) -> TableSource:

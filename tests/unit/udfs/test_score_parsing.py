@@ -39,7 +39,7 @@ def test_a_probability_is_a_number_or_yes_or_no(value: Any, score: float) -> Non
     [("often", "probability", "wrong_score"), (float("inf"), "probability", "wrong_score"),
      ("1_0", "probability", "wrong_score"), ("1e999", "logit", "wrong_score"), ({}, "probability", "wrong_score"),
      (1.2, "probability", "out_of_range"), (-3, "probability", "out_of_range"), ("yes", "logit", "wrong_score"),
-     (True, "logit", "wrong_score"), ("nan", "probability", "wrong_score")],
+     (1e39, "logit", "wrong_score"), (True, "logit", "wrong_score"), ("nan", "probability", "wrong_score")],
 )  # fmt: skip
 def test_all_else_is_set_aside_by_its_reason(value: Any, scale: Any, reason: str) -> None:
     with pytest.raises(RejectedError) as rejected:
