@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from jobs.teachers import held_out
 from jobs.teachers.annotated_texts import AnnotatedTexts, annotations_signature, answered_texts, answers
 from jobs.teachers.held_out import HeldOutTest, TeacherVerdict
 from models import digests
+from models.errors import DataError
 from models.evaluation.predictions import complete_class_labels
 from models.rounds.date_layout import DateLayout
 from models.rounds.hash_draw import buckets
@@ -153,6 +154,12 @@ def compare(context: Context, teacher: OutsideTeacher) -> TeacherVerdict | None:
         lake.append_rows(tables.EVALUATIONS, [], stamp, scope=held_out.scope_of(teacher.model_id))
         return None
     context.start_session()
+
+    def no_network() -> NoReturn:
+        raise DataError(f"{teacher.model_id}: its scores come from outside, it has no network")
+
     test = HeldOutTest(model, teacher.declared, teacher.layout, settings.rounds.seed, settings.thresholds)
-    verdict, _ = held_out.verdict(lake, test, None, settings.teacher_scoring.batch, stamp, context.training_progress)
+    verdict, _ = held_out.verdict(
+        lake, test, no_network, settings.teacher_scoring.batch, stamp, context.training_progress
+    )
     return verdict

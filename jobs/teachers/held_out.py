@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
@@ -21,16 +22,17 @@ from jobs.lake.commits import Scope, Stamp
 from jobs.lake.evaluation_rows import EPOCH, evaluation_row
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
+from jobs.teachers.annotated_texts import answered_texts, answers
 from jobs.teachers.base_model import MakeProgress
-from jobs.teachers.held_out_texts import HeldOutTexts, held_out_texts, stored_logits
+from jobs.teachers.stored_scores import can_tell, logits_of
 from jobs.training.encoded_rows import build_vocabulary, encoded_column, training_rows
 from models import digests
 from models.evaluation.held_out import HeldOutComparison, compare, cross_fitted_decisions
 from models.evaluation.metrics import Counts
-from models.evaluation.predictions import probabilities
-from models.evaluation.sliced_metrics import SliceCounts, count_by_slice
+from models.evaluation.predictions import complete_class_labels, probabilities
+from models.evaluation.sliced_metrics import GoldRows, SliceCounts, count_by_slice
 from models.evaluation.threshold_search import ThresholdSettings
-from models.rounds.date_layout import DateLayout
+from models.rounds.date_layout import DateLayout, Window
 from models.student_settings import StudentSettings
 from models.tasks import TaskSettings
 
@@ -38,6 +40,30 @@ if TYPE_CHECKING:
     from models.teachers.teacher import Teacher
 
 PURPOSE = "held_out"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutTexts:
+    """Annotated texts that a teacher has not learnt from, ordered by hash.
+
+    Attributes:
+        table: text_hash, text and text_b.
+        evidence: A row a distinct text with the annotators' answers, in the order of the teacher's labels.
+    """
+
+    table: pa.Table
+    evidence: GoldRows
+
+    @property
+    def positives(self) -> int:
+        """Labels that hold, over all texts."""
+        return int((self.evidence.gold & self.evidence.known).sum())
+
+    @property
+    def digest(self) -> str:
+        """Names the texts and what annotators say of them."""
+        said = np.where(self.evidence.known, self.evidence.gold.astype(np.int8), -1).tolist()
+        return digests.of_json([self.table.column("text_hash").to_pylist(), said])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +119,7 @@ def recorded(lake: Lake, teacher: RegisteredModel) -> HeldOutComparison | None:
 
 
 def verdict(
-    lake: Lake,
-    test: HeldOutTest,
-    trained: Callable[[], Teacher] | None,
-    batch: int,
-    stamp: Stamp,
-    progress: MakeProgress,
+    lake: Lake, test: HeldOutTest, trained: Callable[[], Teacher], batch: int, stamp: Stamp, progress: MakeProgress
 ) -> tuple[TeacherVerdict, bool]:
     """Compare a teacher with its undistilled student, unless the very same comparison is kept already.
 
@@ -107,7 +128,7 @@ def verdict(
     Args:
         lake: The tables; the teacher's rows are among `round_samples`.
         test: Whom, by what.
-        trained: Gives the teacher, where it must score; None of one whose scores come from outside.
+        trained: Gives the teacher, where it must score; never asked of one whose scores come from outside.
         batch: Texts of one forward pass of the teacher's.
         stamp: Of the run, with the fingerprint of all that decides it.
         progress: Makes what tells how far the student's training is.
@@ -116,7 +137,7 @@ def verdict(
         What is known, and whether a student was trained for it.
     """
     model_id, scope = test.teacher.model_id, scope_of(test.teacher.model_id)
-    texts = held_out_texts(lake, test.teacher, test.declared, test.layout)
+    texts = held_out_texts(lake, test)
     decides = [without_scheme(test.declared.student), test.seed, texts.digest]
     decides += [test.thresholds.min_positives_all_scenes, test.task.model_dump(mode="json", include={"labels", "kind"})]
     student_id = f"{model_id}/undistilled/{digests.of_json(decides, chars=12)}"
@@ -127,17 +148,35 @@ def verdict(
     rows: list[dict[str, Any]] = []
     enough = texts.positives >= test.thresholds.min_positives
     if enough:
-        if trained is None:
-            logits = stored_logits(lake, test.teacher, texts.table, test.task.label_names)
-        else:
-            second = texts.table.column("text_b").to_pylist() if test.task.kind == "pair" else None
-            logits, _ = trained().score(texts.table.column("text").to_pylist(), second=second, batch=batch)
+        labels, pairs = test.task.label_names, test.task.kind == "pair"
+        logits = logits_of(lake, test.teacher, trained, texts.table, labels, pairs=pairs, batch=batch)
         rows = [
             *_counted(test, texts, logits, model_id, stamp.run_id),
             *_counted(test, texts, _undistilled_logits(lake, test, texts, progress), student_id, stamp.run_id),
         ]
     lake.replace_rows(tables.EVALUATIONS, rows, stamp, scope)
     return _told(test, texts, _compared(rows, model_id)), enough
+
+
+def held_out_texts(lake: Lake, test: HeldOutTest) -> HeldOutTexts:
+    """The annotated texts of the threshold, test and gate days that are not among the teacher's own rows."""
+    window = Window(test.layout.threshold.first, test.layout.gate.last)
+    table = can_tell(lake, test.teacher, answered_texts(lake, test.teacher.task, test.declared, window))
+    own = lake.arrow(tables.ROUND_SAMPLES, "text_hash", where=pc.field("round_id") == test.teacher.model_id)
+    table = table.filter(pc.invert(pc.is_in(table.column("text_hash"), own.column("text_hash").combine_chunks())))
+    declared, labels = test.declared.label_names, test.task.label_names
+    # All labels of the task: a class that the teacher does not know denies those that it knows.
+    values = complete_class_labels(answers(table, declared), test.declared.kind)
+    values = values[:, [declared.index(label) for label in labels]]
+    answered = ~np.isnan(values).all(axis=1)
+    table, values = table.filter(pa.array(answered)), values[answered]
+    count = len(values)
+    days: NDArray[np.int32] = table.column("first_day").cast(pa.int32()).to_numpy()
+    scenes = np.array(table.column("first_scene").to_pylist(), np.str_)
+    evidence = GoldRows(
+        days, scenes, np.ones(count, np.int64), values == 1, ~np.isnan(values), np.arange(count, dtype=np.int64)
+    )
+    return HeldOutTexts(table.select(["text_hash", "text", "text_b"]), evidence)
 
 
 def _undistilled_logits(
