@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from jobs.lake import erasing, tables
 from jobs.lake.commits import Stamp
 from jobs.lake.store import Lake
-from jobs.outside.gathering import DETAILS, Gathered, Reasons
+from jobs.outside.gathering import DETAILS, Reasons
 from jobs.outside.score_sources import SECTION, ScoreSource
 from models.errors import RefusedError
 from udfs.set_aside import SCORE
@@ -65,23 +65,26 @@ class SourceOutcome:
         return f"{self.place}: {self.reasons.total()} of {self.records} records set aside: {', '.join(parts)}{hint}"
 
 
-def outcomes(records: pa.Table, found: Gathered, sources: Sequence[ScoreSource]) -> list[SourceOutcome]:
+def outcomes(
+    records: pa.Table, reasons: Reasons, missing: Mapping[str, int], sources: Sequence[ScoreSource]
+) -> list[SourceOutcome]:
     """What became of each source.
 
     Args:
         records: All of their records (`udfs.score_parsing.PARSED`).
-        found: What they come to.
+        reasons: Why each gives nothing, (records,).
+        missing: How many texts lack a score of each label.
         sources: In the order in which they are told.
     """
     known = {f"{SCORE}{name}": detail for name, detail in DETAILS.items()}
-    if found.missing:
-        lacking = ", ".join(f"{label} of {count:,} texts" for label, count in sorted(found.missing.items()))
+    if missing:
+        lacking = ", ".join(f"{label} of {count:,} texts" for label, count in sorted(missing.items()))
         known[_INCOMPLETE] = f"{known[_INCOMPLETE]}: no score of {lacking}"
     of = {source.place: SourceOutcome(source.place, source.records, 0, Counter(), dict(known)) for source in sources}
     others = Counter[str]()
     columns = (records.column(name).to_pylist() for name in ("file", "detail"))
     silent = records.column("scores").is_null().to_pylist()
-    for place, detail, says_nothing, reason in zip(*columns, silent, found.reasons, strict=True):
+    for place, detail, says_nothing, reason in zip(*columns, silent, reasons, strict=True):
         if reason is not None:
             of[place].reasons[reason] += 1
             if detail is not None:

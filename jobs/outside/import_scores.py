@@ -122,18 +122,18 @@ def execute(context: Context, work: ScoreImport) -> Done | None:
     texts = teacher_of_scores.known_texts(lake, records)
     before = teacher_of_scores.scored_before(lake, teacher.registered) if teacher.registered else None
     found = gather(records, texts, work.rules, before)
-    outcomes = import_checks.outcomes(records, found, work.sources)
+    reasons = found.reasons
+    outcomes = import_checks.outcomes(records, reasons, found.missing, work.sources)
     left_out = [one for one in outcomes if one.is_refused(share)]
-    every, reasons = records, found.reasons
-    if left_out:
-        places = pa.array([one.place for one in left_out], pa.string())
-        records = records.filter(pc.invert(pc.is_in(records.column("file"), places)))
-        found = gather(records, texts, work.rules, before)
-    _check_labels(work, records, found)
+    kept = pc.invert(pc.is_in(records.column("file"), pa.array([one.place for one in left_out], pa.string())))
+    if left_out:  # what is left of a text may be less than all
+        found = gather(records.filter(kept), texts, work.rules, before)
+        reasons[kept.to_numpy()] = found.reasons
+        outcomes = import_checks.outcomes(records, reasons, found.missing, work.sources)
+    _check_labels(work, records.filter(kept), found)
     once = f"{context.job}/{work.fingerprint}"
-    set_aside = import_checks.set_aside(lake, every, reasons, context.stamp(), once)
-    if len(found.fresh.hashes):
-        _warn_of_scale(context, work, found)
+    set_aside = import_checks.set_aside(lake, records, reasons, context.stamp(), once)
+    _warn_of_scale(context, work, found)
     counts = {"read": sum(one.records for one in outcomes), "texts": len(found.fresh.hashes), "known": found.known}
     told = import_checks.counts(outcomes, left_out)
     for name, number in sorted(told.items()):

@@ -162,6 +162,19 @@ def test_a_bad_file_is_left_out_and_the_others_are_in(lake: Lake, tmp_path: Path
     assert len(stored(lake)) == 1
 
 
+def test_a_text_that_a_bad_file_has_a_part_of_is_incomplete(lake: Lake, tmp_path: Path) -> None:
+    both = [{"text_id": "0-1", "asks": 1}, {"text_id": "0-2", "asks": 1, "got": 1}]
+    answers(tmp_path / "a.jsonl", both)
+    answers(
+        tmp_path / "b.jsonl", [{"text_id": "0-1", "got": 1}, *({"text_id": f"no{at}", "got": 1} for at in range(3))]
+    )
+    with pytest.raises(RefusedError, match=r"b\.jsonl: 3 of 4"):
+        imported(lake, tmp_path)
+    assert stored(lake) == {digests.of_text("老师02"): [1.0, 1.0]}
+    reasons = sorted(row["reason"] for row in lake.rows(tables.REJECTED))
+    assert reasons == ["score_incomplete", *["score_unknown_text"] * 3]
+
+
 def test_labels_that_the_teacher_does_not_know_need_another_name(lake: Lake, tmp_path: Path) -> None:
     imported(lake, answers(tmp_path / "a.jsonl", [{"text_id": "0-1", "asks": 1}]))
     assert registry.newest_teacher(lake, "praise").labels == ("asks",)
