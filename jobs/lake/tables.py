@@ -137,7 +137,8 @@ TEACHER_SCORES = Table(
     ),
     key=("model_id", "text_hash"),
     partition=("model_id", "bucket"),
-    comment="A teacher's logits and its projected [CLS], once for each distinct text.",
+    comment="A teacher's logits and its projected [CLS], once for each distinct text. Of scores from outside cls "
+    "is empty.",
 )  # fmt: skip
 ROUND_SAMPLES = Table(
     "round_samples",
@@ -186,7 +187,8 @@ MODELS = Table(
     ),
     key=("model_id",),
     comment="Students, teachers, and the small BERTs that teachers begin as (role base, of the task *, no labels). "
-    "labels is the only order of any score array of the model. base: what a teacher began as.",
+    "labels is the only order of any score array of the model. base: what a teacher began as. A teacher of the kind "
+    "external has scores from outside, and no path.",
 )  # fmt: skip
 STUDENT_SCORES = Table(
     "student_scores",

@@ -60,7 +60,10 @@ def plan(context: Context) -> Work[tuple[Sampling, ...]]:
         sampling = Sampling(teacher, layout, fingerprint)
         if not context.unchanged(tables.TEACHER_SCORES, sampling.scope, fingerprint):
             samplings.append(sampling)
-    steps = tuple(f"score what {one.teacher.model_id} has not scored of its sample" for one in samplings)
+    steps = tuple(
+        f"{'count' if one.teacher.is_external else 'score'} what {one.teacher.model_id} has not scored of its sample"
+        for one in samplings
+    )
     return Work(steps, tuple(samplings))
 
 
@@ -76,21 +79,31 @@ def teachers(lake: Lake, name: str) -> list[RegisteredModel]:
 
 
 def execute(context: Context, work: tuple[Sampling, ...]) -> Done | None:
-    """Score group of buckets by group, a commit each; a restart finds the committed groups done."""
+    """Score group of buckets by group, a commit each; a restart finds the committed groups done.
+
+    Of a teacher whose scores come from outside it tells how many are to be asked for.
+    """
     counts: dict[str, int] = {}
+    to_ask: dict[str, int] = {}
+    told = []
     for sampling in work:
-        count = _score_pending(context, sampling)
-        if count:
-            name = f"{sampling.teacher.task}_texts"
-            counts[name] = counts.get(name, 0) + count
-    if not counts:
+        count, teacher = _score_pending(context, sampling), sampling.teacher
+        if not count:
+            continue
+        name = f"{teacher.task}_{'to_ask' if teacher.is_external else 'texts'}"
+        of_kind = to_ask if teacher.is_external else counts
+        of_kind[name] = of_kind.get(name, 0) + count
+        if teacher.is_external:
+            told.append(f"{teacher.model_id} has not scored {count:,} texts of its sample: {teacher.how_to_score}")
+            context.reporter.say(f"  {told[-1]}")
+    if not counts and not to_ask:
         return None
     counts["texts"] = sum(counts.values())
-    return Done(counts=counts, headline="texts")
+    return Done(counts=counts | to_ask, headline="texts", reason="; ".join(told) or None)
 
 
 def _score_pending(context: Context, sampling: Sampling) -> int:
-    """Score what is left of a teacher's sample; how many texts that were."""
+    """Score what is left of a teacher's sample, where it can be asked here; how many texts that were."""
     lake, settings, teacher = context.lake, context.settings, sampling.teacher
     task, groups = settings.task(teacher.task), settings.teacher_scoring.commits
     version = lake.log.version(tables.TEACHER_SCORES)
@@ -104,6 +117,8 @@ def _score_pending(context: Context, sampling: Sampling) -> int:
             stamp = context.stamp(sampling.fingerprint)
             lake.append_files_after([], tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/")
         return 0
+    if teacher.is_external:
+        return count
     for line in left_out(pools(lake, teacher, task, sampling.layout), settings.teacher_scoring):
         context.reporter.say(f"  {teacher.task}: {line}")
     tasks = context.spark.sparkContext.defaultParallelism

@@ -22,6 +22,7 @@ from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.teachers.base_model import MakeProgress
 from jobs.teachers.held_out_texts import HeldOutTest, HeldOutTexts, decided, held_out_texts, undistilled_logits
+from jobs.teachers.stored_scores import logits_of
 from models import digests
 from models.evaluation.held_out import HeldOutComparison, compare
 from models.evaluation.label_trust import TRUST_VERSION, LabelTrust, trust_labels
@@ -87,7 +88,7 @@ def verdict(
     Args:
         lake: The tables; the teacher's rows are among `round_samples`.
         test: Whom, by what.
-        trained: Gives the teacher, where it must score.
+        trained: Gives the teacher, where it must score; never asked of one whose scores come from outside.
         batch: Texts of one forward pass of the teacher's.
         stamp: Of the run, with the fingerprint of all that decides it.
         progress: Makes what tells how far the student's training is.
@@ -113,8 +114,8 @@ def verdict(
     trusted: tuple[LabelTrust, ...] = ()
     enough = texts.positives >= test.thresholds.min_positives
     if enough:
-        second = texts.table.column("text_b").to_pylist() if test.task.kind == "pair" else None
-        logits, _ = trained().score(texts.table.column("text").to_pylist(), second=second, batch=batch)
+        labels, pairs = test.task.label_names, test.task.kind == "pair"
+        logits = logits_of(lake, test.teacher, trained, texts.table, labels, pairs=pairs, batch=batch)
         of_teacher = decided(test, texts, logits)
         of_student = decided(test, texts, undistilled_logits(lake, test, texts, progress))
         rows = [
