@@ -144,9 +144,8 @@ def execute(context: Context, work: ScoreImport) -> Done | None:
     # Where files are left out the work is not done: the same command ends the same way again.
     _commit(context, work, found, version, None if left_out else work.fingerprint)
     verdict = None if teacher_of_scores.is_compared(context, teacher) else teacher_of_scores.compare(context, teacher)
-    if verdict is not None:
-        warning = "[yellow]warning[/yellow] " if verdict.weak else ""
-        context.reporter.say(f"  {warning}{verdict.sentence}")
+    for line in verdict.lines if verdict is not None else ():
+        context.reporter.say(line)
     if not (len(found.fresh.hashes) or set_aside or verdict or error):
         return None
     sentences = [verdict.sentence] if verdict else []
@@ -234,7 +233,7 @@ JOB = Job(
     "teacher import-scores", plan, execute, reads=(tables.TEXTS, tables.ANNOTATIONS, tables.MODELS),
     writes=(
         tables.REJECTED, tables.ROUND_SAMPLES, tables.THRESHOLDS, tables.TEACHER_SCORES, tables.MODELS,
-        tables.EVALUATIONS,
+        tables.EVALUATIONS, tables.LABEL_TRUST,
     ),
     needs_session=False,
 )  # fmt: skip

@@ -20,7 +20,8 @@ from jobs.outside.gathering import KnownTexts, ScoredTexts
 from jobs.runtime.context import Context
 from jobs.teachers import held_out
 from jobs.teachers.annotated_texts import AnnotatedTexts, annotations_signature, answered_texts, answers
-from jobs.teachers.held_out import HeldOutTest, TeacherVerdict
+from jobs.teachers.held_out import TeacherVerdict
+from jobs.teachers.held_out_texts import HeldOutTest
 from models import digests
 from models.errors import DataError
 from models.evaluation.predictions import complete_class_labels

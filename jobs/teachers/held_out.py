@@ -51,9 +51,12 @@ class TeacherVerdict:
         return self.comparison is not None and self.comparison.weak
 
     @property
-    def untrusted(self) -> tuple[str, ...]:
-        """The labels that it does not teach, in words."""
-        return tuple(one.words for one in self.trust if one.trust <= 0)
+    def lines(self) -> list[str]:
+        """What the user is told: the figures, with a warning where it is weak, and labels that it does not teach."""
+        warning = "[yellow]warning[/yellow] " if self.weak else ""
+        apart = [one.words for one in self.trust if one.trust <= 0]
+        without = [f"    not trusted with {words}: students learn it from annotators alone" for words in apart]
+        return [f"  {warning}{self.sentence}", *without]
 
 
 def without_scheme(student: StudentSettings) -> dict[str, Any]:

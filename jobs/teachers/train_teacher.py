@@ -129,10 +129,8 @@ def execute(context: Context, work: tuple[TeacherPlan, ...]) -> Done | None:
         told.append(verdict)
         trained, compared = trained + (is_new or is_made), compared + is_compared
     for verdict in told:
-        warning = "[yellow]warning[/yellow] " if verdict.weak else ""
-        context.reporter.say(f"  {warning}{verdict.sentence}")
-        for line in verdict.untrusted:
-            context.reporter.say(f"    not trusted with {line}: students learn it from annotators alone")
+        for line in verdict.lines:
+            context.reporter.say(line)
     if not trained and not compared:
         return None
     counts["texts"] = sum(counts.values())

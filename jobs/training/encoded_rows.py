@@ -40,9 +40,9 @@ def training_rows(
 ) -> TrainingRows:  # fmt: skip
     """Rows of `round_samples` as the trainer takes them; what is null there is masked here.
 
-    Rows without the reason `ANNOTATED` have the teacher's decisions as hard targets. Masked are also those on labels that
-    it is not trusted with: of a label (of classes: of a row whose class is such a one) with a `trust` (labels,) of 0
-    only annotators' answers stay.
+    Rows without the reason `ANNOTATED` have the teacher's decisions as hard targets. Those on labels that it is not
+    trusted with are masked too: of a label (of classes: of a row whose class is such a one) with a `trust` (labels,) of
+    0 only annotators' answers stay.
     """
     from models.training.training_rows import TrainingRows
 
