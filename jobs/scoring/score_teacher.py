@@ -106,14 +106,13 @@ def _score_pending(context: Context, sampling: Sampling) -> int:
         return 0
     for line in left_out(pools(lake, teacher, task, sampling.layout), settings.teacher_scoring):
         context.reporter.say(f"  {teacher.task}: {line}")
-    tasks = context.spark.sparkContext.defaultParallelism
     for group in range(groups):
         own = pending.where(F.pmod("bucket", F.lit(groups)) == group)
         if own.isEmpty():
             continue  # committed before a restart
         # Only the last group's commit says that all were scored; without it the next run looks for what is left.
         stamp = context.stamp(sampling.fingerprint if group == groups - 1 else None)
-        scores = partial(teacher_scores, lake, teacher, task, own, batch=settings.teacher_scoring.batch, tasks=tasks)
+        scores = partial(teacher_scores, lake, teacher, task, own, settings.teacher_scoring)
         turn = (tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/")
         if lake.catalog.left_to_spark(tables.TEACHER_SCORES) is None:
             told = scores(storage=lake.catalog.arrow.storage(tables.TEACHER_SCORES)).toArrow()

@@ -118,7 +118,7 @@ def recorded(lake: Lake, teacher: RegisteredModel) -> HeldOutComparison | None:
 
 
 def verdict(
-    lake: Lake, test: HeldOutTest, trained: Callable[[], Teacher], batch: int, stamp: Stamp, progress: MakeProgress
+    lake: Lake, test: HeldOutTest, trained: Callable[[], Teacher], stamp: Stamp, progress: MakeProgress
 ) -> tuple[TeacherVerdict, bool]:
     """Compare a teacher with its undistilled student, unless the very same comparison is kept already.
 
@@ -128,7 +128,6 @@ def verdict(
         lake: The tables; the teacher's rows are among `round_samples`.
         test: Whom, by what.
         trained: Gives the teacher, where it must score.
-        batch: Texts of one forward pass of the teacher's.
         stamp: Of the run, with the fingerprint of all that decides it.
         progress: Makes what tells how far the student's training is.
 
@@ -148,7 +147,7 @@ def verdict(
     enough = texts.positives >= test.thresholds.min_positives
     if enough:
         second = texts.table.column("text_b").to_pylist() if test.task.kind == "pair" else None
-        logits, _ = trained().score(texts.table.column("text").to_pylist(), second=second, batch=batch)
+        logits, _ = trained().score(texts.table.column("text").to_pylist(), second=second)
         rows = [
             *_counted(test, texts, logits, model_id, stamp.run_id),
             *_counted(test, texts, _undistilled_logits(lake, test, texts, progress), student_id, stamp.run_id),

@@ -1,0 +1,74 @@
+"""A teacher's network in torch, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.teachers.batch_scoring import DoesNotFitError, Result, Runner
+from models.teachers.tokenisation import Tokens, forward
+
+
+class TorchRunner(Runner):
+    """Runs a classifier where it lies.
+
+    On a GPU a batch is copied from pinned memory and its results into pinned memory, without waiting: the next batch is
+    made and queued while this one is computed. All are on one stream, in which the copies (half a megabyte a batch)
+    take less than a hundredth of the time.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self.on_gpu = model.device.type == "cuda"
+        self.ahead = 2 if self.on_gpu else 1
+
+    def start(self, tokens: Tokens, rows: NDArray[np.int64]) -> Callable[[], Result]:
+        """See `Runner.start`."""
+        with _memory_errors(), torch.inference_mode():
+            output = forward(self._model, self._tokenizer, tokens, rows, output_hidden_states=True)
+            logits, states = output.logits.float(), output.hidden_states[-1][:, 0].float()
+            if not self.on_gpu:
+                result = logits.numpy(), states.numpy()
+                return lambda: result
+            return _fetched(logits, states)
+
+    def free(self) -> None:
+        """Give cached blocks back to the driver, so that other sizes fit."""
+        if self.on_gpu:
+            torch.cuda.empty_cache()
+
+
+def _fetched(logits: Tensor, states: Tensor) -> Callable[[], Result]:
+    """Copies queued behind the computation; waits for them when it is called."""
+    pinned = [torch.empty(value.shape, dtype=value.dtype, pin_memory=True) for value in (logits, states)]
+    for target, value in zip(pinned, (logits, states), strict=True):
+        target.copy_(value, non_blocking=True)
+    done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    done.record(torch.cuda.current_stream(logits.device))
+
+    def wait() -> Result:
+        done.synchronize()
+        return pinned[0].numpy(), pinned[1].numpy()
+
+    return wait
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Torch's errors of memory as `DoesNotFitError`; on a CPU they have no class of their own."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DoesNotFitError from error
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        raise DoesNotFitError from error
+    except MemoryError as error:
+        raise DoesNotFitError from error
