@@ -18,6 +18,10 @@ TaskKind = Literal["multi_label", "multi_class", "pair"]
 yes-or-no questions about two texts."""
 
 
+PoolingChoice = Literal["auto", "cls", "mean"]
+"""What a teacher's last layer reads of a text: see `TeacherSettings.pooling`."""
+
+
 class Target(Frozen):
     """What a label's student must reach against its teacher before it may be promoted."""
 
@@ -55,9 +59,42 @@ class TeacherSettings(Frozen):
     vocabulary_size: PositiveInt = Field(6000, description="Tokens of the small BERT.")
     pretrain_steps: int = Field(1500, ge=0, description="Batches of pretraining.")
     pretrain_texts: PositiveInt = Field(60_000, description="Texts that pretraining reads.")
-    epochs: PositiveInt = Field(6, description="Epochs of fine-tuning.")
+    pooling: PoolingChoice = Field(
+        "auto",
+        description="What the last layer reads of a text: its first token's state through the pooler (`cls`), or the "
+        "`mean` of its tokens' states; `auto` takes the mean where the base brings no pooler that was trained.",
+    )
+    epochs: PositiveInt = Field(4, description="Epochs of fine-tuning, at least.")
+    min_steps: int = Field(
+        3000, ge=0, description="Steps of fine-tuning, at least: few rows are gone through more often than `epochs`."
+    )
+    validation_share: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        description="Share of the rows that is kept back, where there are enough: fine-tuning ends when they gain no "
+        "more, its best weights stay, and they calibrate its probabilities.",
+    )
+    patience: PositiveInt = Field(
+        5, description="Fine-tuning ends when the rows kept back have gained nothing for so many twentieths of it."
+    )
     batch: PositiveInt = Field(32, description="Texts a step of fine-tuning.")
-    learning_rate: PositiveFloat = Field(5e-4, description="Of fine-tuning, at the top of its ramp.")
+    learning_rate: PositiveFloat | None = Field(
+        None,
+        description="Of fine-tuning, at the top of its ramp; `null` goes by the base's width: 5e-4 at 128, 2e-4 at "
+        "256, 1e-4 at 384, 4e-5 at 768.",
+    )
+    positive_weight: float = Field(
+        10.0,
+        ge=1,
+        description="How much more a positive of a rare label may weigh than a negative, at most; the probabilities "
+        "are corrected for it. 1 weighs all alike.",
+    )
+    processes: PositiveInt = Field(
+        1,
+        description="Processes that fine-tune together (data parallelism by Spark's `TorchDistributor`), each with a "
+        "GPU of its own where there are some; each step reads a batch for each.",
+    )
     projection: PositiveInt = Field(32, description="Width of the stored [CLS] projection.")
     checkpoints: int = Field(
         0, ge=0, description="Intermediate checkpoints that are kept, for a student's `curriculum`."

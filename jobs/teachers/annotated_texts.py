@@ -43,6 +43,11 @@ class AnnotatedTexts:
     targets: NDArray[np.float32]
     labels: tuple[str, ...]
 
+    def few(self, fewest: int) -> dict[str, int]:
+        """The labels that hold for fewer texts than this, and for how many."""
+        counts = (self.targets == 1).sum(0).tolist()
+        return {label: count for label, count in zip(self.labels, counts, strict=True) if count < fewest}
+
     def round_samples(self, model_id: str) -> list[dict[str, Any]]:
         """The rows as round samples, under the teacher's own name."""
         columns = zip(self.text_ids, self.hashes, self.texts, self.second, self.targets, strict=True)

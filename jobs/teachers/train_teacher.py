@@ -19,7 +19,8 @@ from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from jobs.teachers import held_out
 from jobs.teachers.annotated_texts import AnnotatedTexts, annotated_texts, annotations_signature
-from jobs.teachers.base_model import Base, Pretraining, all_scenes, known_base, make_base, opened
+from jobs.teachers.base_model import Base, Pretraining, all_scenes, known_base, make_base
+from jobs.teachers.fine_tuning import fine_tuned
 from jobs.teachers.held_out import HeldOutTest, TeacherVerdict
 from models import digests
 from models.evaluation.predictions import first_threshold
@@ -28,6 +29,10 @@ from models.tasks import EVERY_SCENE, TaskSettings
 
 if TYPE_CHECKING:
     from models.teachers.teacher import Teacher
+
+
+FEW_POSITIVES = 200
+"""With fewer texts for which a label holds, the user is told that a teacher learns little of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +153,22 @@ def _name(context: Context, one: TeacherPlan, task: TaskSettings, rows: Annotate
 def _train(
     context: Context, one: TeacherPlan, task: TaskSettings, rows: AnnotatedTexts, model_id: str, base: Base
 ) -> None:
-    from models.teachers.fine_tuning import fine_tune
     from models.teachers.huggingface import with_revision
 
     lake, settings = context.lake, context.settings
+    if few := rows.few(FEW_POSITIVES):
+        told = ", ".join(f"{label} ({count})" for label, count in few.items())
+        context.reporter.say(
+            f"  [yellow]warning[/yellow] {one.task}: fewer than {FEW_POSITIVES} annotated texts hold for {told}: a "
+            "teacher learns little of so few; annotate more of them"
+        )
     seal = _Sealing(lake, model_id)
-    teacher = fine_tune(
-        opened(lake, base), rows.fine_tuning_rows(task), task.teacher, seed=settings.rounds.seed,
-        progress=context.training_progress(f"{one.task}: fine-tuning"), keep=seal.intermediate,
+    tuned = fine_tuned(
+        lake, model_id, base, rows.fine_tuning_rows(task), task.teacher, seed=settings.rounds.seed,
+        progress=context.training_progress, keep=seal.intermediate,
     )  # fmt: skip
-    path = seal.folder(teacher, CONTENT)
+    context.reporter.say(f"  {one.task}: {tuned.sentence}")
+    path = seal.folder(tuned.teacher, CONTENT)
     scope = Scope(column="round_id", values=(model_id,))
     samples = lake.frame(tables.ROUND_SAMPLES, rows.round_samples(model_id))
     lake.replace(samples, tables.ROUND_SAMPLES, context.stamp(), scope)
@@ -168,7 +179,7 @@ def _train(
     )
     model = RegisteredModel(
         model_id, one.task, "bert", "teacher", rows.labels, None, None, path, settings.cleaning.version,
-        seal.contents, with_revision(base.place, teacher.model),
+        seal.contents, with_revision(base.place, tuned.teacher.model),
     )  # fmt: skip
     registry.register(lake, model, settings=task.teacher.model_dump_json(), stamp=stamp)
 

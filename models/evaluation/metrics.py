@@ -88,3 +88,17 @@ def wilson(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[f
     spread = z * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def average_precision(scores: NDArray[np.floating], gold: NDArray[np.bool_]) -> float | None:
+    """Mean precision at the places of the positives, the rows ranked by score: no threshold decides it.
+
+    Rows of equal scores share a place. None where the gold never holds (scikit-learn's `average_precision_score`).
+    """
+    positives = int(gold.sum())
+    if not positives:
+        return None
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # the last of each place
+    found = np.cumsum(gold[order])[ends]
+    return float((found / (ends + 1) * np.diff(found, prepend=0)).sum() / positives)

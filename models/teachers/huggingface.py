@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 from transformers.utils import logging
 
 from models.errors import BundleError, EnvError, SettingsError
-from models.tasks import TaskKind
+from models.tasks import PoolingChoice, TaskKind
 from models.teachers.checkpoint_checks import (
     check_vocabulary,
     check_weights,
@@ -23,6 +23,7 @@ from models.teachers.checkpoint_checks import (
     wrapper_of,
 )
 from models.teachers.checkpoint_files import SAVE_IT, expect_base, expect_checkpoint
+from models.teachers.pooling import set_pooling
 
 
 def load(folder: Path) -> tuple[Any, Any, list[str]]:
@@ -108,15 +109,20 @@ _PROBLEMS: dict[TaskKind, str] = {
 }
 
 
-def load_base(base: str | Path, labels: tuple[str, ...], kind: TaskKind = "multi_label") -> tuple[Any, Any]:
+def load_base(
+    base: str | Path, labels: tuple[str, ...], kind: TaskKind = "multi_label", pooling: PoolingChoice = "auto"
+) -> tuple[Any, Any]:
     """Tokenizer and model of a pretrained base with a new last layer for these labels.
+
+    `auto` pools by the mean where the base brings no pooler of its own (models pretrained by masking alone, sentence
+    encoders): a random one scrambles what the base knows, and few rows do not teach it back.
 
     What was loaded is checked: nothing but the new last layer and the pooler may be missing, and only the last layer
     begins at random. Names of weights with a prefix (`module.` of DataParallel) are read without it.
 
     Raises:
         SettingsError: `base` has no whole safetensors weights, is no base of a text classifier, or its weights, its
-            config.json and its vocabulary do not belong to each other.
+            config.json and its vocabulary do not belong to each other, or its class cannot read a mean.
         EnvError: It is no local folder, and the hub cannot be reached or does not have it.
     """
     local = Path(base).is_dir()
@@ -158,23 +164,27 @@ def load_base(base: str | Path, labels: tuple[str, ...], kind: TaskKind = "multi
         ) from error
     check_weights(base, model, info)
     check_vocabulary(base, tokenizer, model)
-    _begin_between_as_identity(model, set(info["missing_keys"]))
+    untrained = _untrained_between(model, set(info["missing_keys"]))
+    _begin_as_identity(untrained)
+    if pooling == "auto":
+        pooling = "mean" if untrained and hasattr(model, "classifier") else "cls"
+    set_pooling(model, pooling, base)
     return tokenizer, model
 
 
-def _begin_between_as_identity(model: Any, new: Collection[str]) -> None:
-    """Let new square layers between the base and the last layer pass on what comes: a pooler, or a head's `dense`.
-
-    Bases that were pretrained by masking alone, and sentence encoders, bring none. A random one scrambles what the base
-    knows, and few rows do not teach it back.
-    """
+def _untrained_between(model: Any, new: Collection[str]) -> list[nn.Linear]:
+    """The new square layers between the base and the last layer: a pooler, or a head's `dense`."""
     *between, _ = (entry for entry in model.named_modules() if isinstance(entry[1], nn.Linear))
+    return [layer for name, layer in between if f"{name}.weight" in new and layer.in_features == layer.out_features]
+
+
+def _begin_as_identity(layers: Iterable[nn.Linear]) -> None:
+    """Let layers pass on what comes, so that nothing random stands between the base and the last layer."""
     with torch.no_grad():
-        for name, layer in between:
-            if f"{name}.weight" in new and layer.in_features == layer.out_features:
-                nn.init.eye_(layer.weight)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        for layer in layers:
+            nn.init.eye_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def _line(error: Exception) -> str:

@@ -17,8 +17,9 @@ from models.tasks import TeacherSettings
 from models.teachers.checkpoint_checks import check_known
 from models.teachers.fine_tuning_rows import FineTuningRows
 from models.teachers.huggingface import load_base
-from models.teachers.teacher import Teacher, pooled
-from models.teachers.tokenisation import Tokens, forward, tokenise
+from models.teachers.pooling import logits_and_states
+from models.teachers.teacher import Teacher
+from models.teachers.tokenisation import Tokens, inputs_of, on_device, tokenise
 from models.training.devices import device
 
 
@@ -31,6 +32,7 @@ class TeacherInTraining:
         batch: Rows of each of these.
         epochs: How often it goes through its texts.
         tokens: Its texts.
+        tokenizer: What made them tokens.
     """
 
     def __init__(
@@ -43,9 +45,10 @@ class TeacherInTraining:
         layer: int,
     ) -> None:
         self.module = module
-        self.learning_rate, self.batch, self.epochs = settings.learning_rate, settings.batch, settings.epochs
+        self.learning_rate = settings.learning_rate or rate_of(module.config.hidden_size)
+        self.batch, self.epochs = settings.batch, settings.epochs
         self.tokens = tokens
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._labels = labels
         self._layer = layer
 
@@ -56,7 +59,7 @@ class TeacherInTraining:
         Raises: what `fine_tune` raises; `SettingsError` for a layer that the base does not have.
         """
         rows.check()
-        tokenizer, model = load_base(base, rows.labels, rows.kind)
+        tokenizer, model = load_base(base, rows.labels, rows.kind, settings.pooling)
         depth = getattr(model.config, "num_hidden_layers", 0)
         if not -depth - 1 <= layer <= depth:
             raise SettingsError(f"student.scheme.hint_layer: got {layer}, {base} has {depth} layers")
@@ -80,12 +83,20 @@ class TeacherInTraining:
 
     def logits_and_cls(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Logits (rows, labels) and the layer's [CLS] states (rows, width) of some of its texts."""
-        output = forward(self.module, self._tokenizer, self.tokens, rows, output_hidden_states=True)
-        return output.logits.float(), pooled(output, self._layer)
+        inputs = inputs_of(self.tokenizer, self.module.config, self.tokens, rows)
+        return logits_and_states(self.module, on_device(inputs, self.module.device), self._layer)
 
     def teacher(self) -> Teacher:
         """The teacher as it is now; it shares its numbers with this one."""
-        return Teacher(self._labels, self.module.config.pingti_max_tokens, self.module.eval(), self._tokenizer)
+        return Teacher(self._labels, self.module.config.pingti_max_tokens, self.module.eval(), self.tokenizer)
+
+
+def rate_of(width: int) -> float:
+    """The learning rate of fine-tuning for a base of this width: 5e-4 at 128, 2e-4 at 256, 1e-4 at 384, 4e-5 at 768.
+
+    A power law through what fits small BERTs and the published 2e-5 to 5e-5 of BERT-base (Devlin et al. 2019, A.3).
+    """
+    return float(f"{5e-4 * (128 / width) ** 1.4:.1g}")
 
 
 def _start_at_base_rates(model: Any, rows: FineTuningRows) -> None:

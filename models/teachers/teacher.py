@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
 
 from models import digests
 from models.errors import BundleError
@@ -95,7 +94,8 @@ class Teacher:
             tokens: Tokens of a forward pass, padding included; by default what suits the device.
 
         Returns:
-            Logits (texts, labels) and the last hidden state at position 0 (texts, hidden), both float32.
+            Logits (texts, labels), and the state that stands for a text (texts, hidden): [CLS], or the mean of its
+            tokens where the teacher pools so. Both float32.
 
         Raises:
             DataError: A text has no finite score, or does not fit the memory.
@@ -103,9 +103,3 @@ class Teacher:
         self.model.eval()
         scorer = self.scorer(tokens=tokens)
         return scorer.score(scorer.prepare(texts, second)).whole()
-
-
-def pooled(output: Any, layer: int = -1) -> Tensor:
-    """One state a text (texts, hidden), float32: that of its first token, [CLS] (Devlin et al. 2019), in a layer."""
-    state: Tensor = output.hidden_states[layer][:, 0].float()
-    return state

@@ -1,4 +1,4 @@
-"""Texts to token ids in bulk, and batches of them through a transformer, for any Hugging Face tokenizer."""
+"""Texts to token ids in bulk, and batches of them as a transformer reads them, for any Hugging Face tokenizer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.text.vocabulary import Encoded
-from models.training.devices import half_precision
 
 _BLOCK = 1 << 14  # texts whose ids are Python lists at a time
 
@@ -46,14 +46,18 @@ def tokenise(tokenizer: Any, texts: Sequence[str], max_tokens: int, second: Sequ
     return Tokens(Encoded(np.concatenate(ids), np.cumsum(np.concatenate(lengths))), second is not None)
 
 
-def forward(model: Any, tokenizer: Any, tokens: Tokens, rows: NDArray[np.int64], **options: bool) -> Any:
-    """One batch through the model, padded with the tokenizer's own symbol and masked."""
+def inputs_of(tokenizer: Any, config: Any, tokens: Tokens, rows: NDArray[np.int64]) -> dict[str, Tensor]:
+    """One batch as a model of this config reads it, on the CPU: padded with the tokenizer's own symbol and masked."""
     ids, lengths = tokens.encoded.padded(rows, at_least=1)
     attention = np.arange(ids.shape[1]) < lengths[:, None]
     ids[~attention] = tokenizer.pad_token_id
     inputs = {"input_ids": ids, "attention_mask": attention.astype(np.int64)}
-    if tokens.pairs and getattr(model.config, "type_vocab_size", 0) > 1:
+    if tokens.pairs and getattr(config, "type_vocab_size", 0) > 1:
         ends = ids == tokenizer.sep_token_id
         inputs["token_type_ids"] = (ends.cumsum(1) - ends > 0).astype(np.int64)  # 1 from the second text on
-    with half_precision(model.device):
-        return model(**{name: torch.from_numpy(value).to(model.device) for name, value in inputs.items()}, **options)
+    return {name: torch.from_numpy(value) for name, value in inputs.items()}
+
+
+def on_device(inputs: dict[str, Tensor], where: torch.device) -> dict[str, Tensor]:
+    """The batch's tensors on a device."""
+    return {name: value.to(where, non_blocking=True) for name, value in inputs.items()}

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.teachers.batch_scoring import DoesNotFitError, Result, Runner
-from models.teachers.tokenisation import Tokens, forward
+from models.teachers.pooling import logits_and_states
+from models.teachers.tokenisation import Tokens, inputs_of, on_device
 
 
 class TorchRunner(Runner):
@@ -31,8 +32,10 @@ class TorchRunner(Runner):
     def start(self, tokens: Tokens, rows: NDArray[np.int64]) -> Callable[[], Result]:
         """See `Runner.start`."""
         with _memory_errors(), torch.inference_mode():
-            output = forward(self._model, self._tokenizer, tokens, rows, output_hidden_states=True)
-            logits, states = output.logits.float(), output.hidden_states[-1][:, 0].float()
+            inputs = inputs_of(self._tokenizer, self._model.config, tokens, rows)
+            if self.on_gpu:
+                inputs = {name: value.pin_memory() for name, value in inputs.items()}
+            logits, states = logits_and_states(self._model, on_device(inputs, self._model.device))
             if not self.on_gpu:
                 result = logits.numpy(), states.numpy()
                 return lambda: result

@@ -33,7 +33,7 @@ from tests.support import STAMP, add, context_of, day, do, fill, model_row, text
 pytestmark = pytest.mark.spark
 
 TASK = "answer"
-TEACHER = {"layers": 1, "hidden": 32, "pretrain_steps": 2, "epochs": 2, "checkpoints": 2}
+TEACHER = {"layers": 1, "hidden": 32, "pretrain_steps": 2, "epochs": 2, "min_steps": 0, "checkpoints": 2}
 STUDENT = {"epochs": 2, "filters": 8, "embedding": 8, "widths": [1, 2], "max_length": 31}
 
 

@@ -12,11 +12,20 @@ from jobs.lake import registry, tables
 from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from jobs.teachers import held_out, pretrain, train_teacher
+from models.teachers.teacher import Teacher
 from tests.support import DAY, add, annotation_row, context_of, day, do, fill, text_row
 
 pytestmark = pytest.mark.spark
 
-TEACHER = {"layers": 1, "hidden": 16, "pretrain_steps": 2, "epochs": 1, "max_tokens": 16, "vocabulary_size": 40}
+TEACHER = {
+    "layers": 1,
+    "hidden": 16,
+    "pretrain_steps": 2,
+    "epochs": 1,
+    "min_steps": 0,
+    "max_tokens": 16,
+    "vocabulary_size": 40,
+}
 ROUNDS = {"threshold_days": 0, "test_days": 1, "gate_days": 0, "min_train_days": 1}
 SETTINGS = {"filters": 8, "embedding": 8, "widths": [1, 2], "epochs": 2}
 
@@ -30,11 +39,11 @@ def answer(text_id: str, value: bool, **values: Any) -> dict[str, Any]:
 
 def context_for(
     lake: Lake, labels: tuple[str, ...] = ("asks",), epochs: int = 1, *, student: dict[str, Any] | None = None,
-    base: Path | None = None, **options: Any,
+    base: Path | None = None, teacher: dict[str, Any] | None = None, **options: Any,
 ) -> Context:  # fmt: skip
-    teacher = TEACHER | {"epochs": epochs} | ({"from": str(base)} if base else {})
+    given = TEACHER | {"epochs": epochs} | ({"from": str(base)} if base else {}) | (teacher or {})
     task = {
-        "scenes": ["live_chat"], "labels": {one: {} for one in labels}, "teacher": teacher,
+        "scenes": ["live_chat"], "labels": {one: {} for one in labels}, "teacher": given,
         "student": SETTINGS | (student or {}),
     }  # fmt: skip
     return context_of(
@@ -168,3 +177,14 @@ def test_where_annotators_say_nothing_of_later_days_it_is_told_and_recorded(lake
     assert figures(own) == []
     assert train_teacher.plan(context_for(own)).steps == ()
     assert held_out.recorded(own, registry.newest_teacher(own, "praise")) is None
+
+
+def test_several_processes_fine_tune_one_teacher(lake: Callable[..., Lake]) -> None:
+    """Data parallelism by Spark's own distributor: two processes, one teacher, which is opened like any other."""
+    own = lake(*tables.ALL)
+    fill(own, {tables.TEXTS: [text_row(f"t{at}", f"老师{'好' * at}", text_hash=f"t{at}") for at in range(8)],
+               tables.ANNOTATIONS: [answer(f"t{at}", at % 2 == 0) for at in range(8)]})  # fmt: skip
+    assert do(train_teacher.JOB, context_for(own, teacher={"processes": 2, "epochs": 2})) is not None
+    teacher = registry.newest_teacher(own, "praise")
+    assert Teacher.open(registry.files(own, teacher).local()).labels == ("asks",)
+    assert not list(own.bundles.folder.glob("training/*/checkpoint-*"))

@@ -42,7 +42,7 @@ SIZES = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
     "max_position_embeddings": 64, "vocab_size": len(VOCABULARY),
 }  # fmt: skip
-SETTINGS = TeacherSettings(max_tokens=16, epochs=1, batch=4)
+SETTINGS = TeacherSettings(max_tokens=16, epochs=1, min_steps=0, batch=4)
 LABELS = ("asks", "got")
 
 
@@ -65,7 +65,7 @@ def trained(base: Path, texts: list[str] | None = None) -> Teacher:
     texts = texts or TEXTS
     targets = np.zeros((len(texts), 2), np.float32)
     rows = FineTuningRows(texts, targets, np.ones(targets.shape, bool), LABELS)
-    return fine_tune(base, rows, SETTINGS, seed=1, max_steps=1)
+    return fine_tune(base, rows, SETTINGS, seed=1, max_steps=1).teacher
 
 
 def embeddings(model: Any) -> torch.Tensor:

@@ -27,6 +27,7 @@ SETTINGS = TeacherSettings(
     max_tokens=24,
     pretrain_steps=12,
     epochs=20,
+    min_steps=0,
     batch=16,
     learning_rate=3e-3,
 )
@@ -63,7 +64,7 @@ def teacher(base: Path) -> Teacher:
 def tuned(base: Path, seed: int = 2, **options: Any) -> Teacher:
     texts = corpus(600)
     mask = np.ones((len(texts), 2), bool)
-    return fine_tune(base, FineTuningRows(texts, truth(texts), mask, LABELS), SETTINGS, seed=seed, **options)
+    return fine_tune(base, FineTuningRows(texts, truth(texts), mask, LABELS), SETTINGS, seed=seed, **options).teacher
 
 
 def test_the_tokenizer_makes_one_token_of_each_character() -> None:
@@ -172,12 +173,14 @@ def test_a_text_without_a_finite_score_is_an_error_that_tells_how_many(base: Pat
         broken.score(["你x", "你好", "x"])
 
 
-def test_states_are_those_of_the_first_token(teacher: Teacher) -> None:
+def test_states_are_the_mean_of_the_tokens(teacher: Teacher) -> None:
     batch = teacher.tokenizer(["你好x"], return_tensors="pt")
     with torch.inference_mode():
-        wanted = teacher.model.base_model(**batch).last_hidden_state[:, 0]
-    got = teacher.score(["你好x"])[1]
-    assert got == pytest.approx(wanted.cpu().numpy(), abs=1e-5)
+        states = teacher.model.base_model(**batch).last_hidden_state[0].mean(0)
+        logits = teacher.model.classifier(states)
+    got_logits, got_states = teacher.score(["你好x", "你好xx你好你好"])  # beside a longer one, which pads it
+    assert got_states[0] == pytest.approx(states.cpu().numpy(), abs=1e-5)
+    assert got_logits[0] == pytest.approx(logits.cpu().numpy(), abs=1e-5)
 
 
 def test_the_same_seed_gives_the_same_teacher(base: Path) -> None:
@@ -194,7 +197,7 @@ def test_masked_answers_are_not_read(base: Path) -> None:
         fine_tune(
             base, FineTuningRows(texts, np.where(mask, truth(texts), filler).astype(np.float32), mask, LABELS),
             SETTINGS, seed=1, max_steps=3,
-        ).digest
+        ).teacher.digest
         for filler in (0.0, 1.0, np.nan)
     }  # fmt: skip
     assert len(digests) == 1

@@ -1,0 +1,81 @@
+"""Fine-tunes a task's teacher: in this process, or in several with Spark's `TorchDistributor`; the loop is the same.
+
+Several processes are this machine's on a local master; on a cluster each is a barrier task of an executor, and base,
+training folder and the teacher's folder must be paths that all of them reach. Each process has a GPU of its own where
+there are some (`spark.task.resource.gpu.amount`), else they share the CPUs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from pyspark.ml.torch.distributor import TorchDistributor
+
+from jobs.lake.store import Lake
+from jobs.teachers.base_model import Base, MakeProgress, opened
+from models import digests
+from models.folders import safe_name
+from models.tasks import TeacherSettings
+
+if TYPE_CHECKING:
+    from models.teachers.fine_tuning import FineTuned
+    from models.teachers.fine_tuning_rows import FineTuningRows
+    from models.teachers.teacher import Teacher
+
+
+def fine_tuned(
+    lake: Lake, model_id: str, base: Base, rows: FineTuningRows, settings: TeacherSettings, *, seed: int,
+    progress: MakeProgress, keep: Callable[[Teacher], None],
+) -> FineTuned:  # fmt: skip
+    """A fine-tuned teacher; one that was killed under way goes on where it was. Several processes tell no progress."""
+    from models.teachers.fine_tuning import fine_tune
+
+    place, checkpoints = opened(lake, base), _checkpoints(lake, model_id)
+    if settings.processes > 1:
+        return _together(lake, place, rows, settings, seed, checkpoints)
+    task, _, _ = model_id.partition("/")
+    return fine_tune(
+        place, rows, settings, seed=seed, checkpoints=checkpoints, keep=keep, progress=progress(f"{task}: fine-tuning")
+    )
+
+
+def _checkpoints(lake: Lake, model_id: str) -> Path:
+    """Where a fine-tuning keeps its state until it is done; its name has the libraries, which decide its bits too."""
+    import torch
+    import transformers
+
+    made_by = digests.of_json([torch.__version__, transformers.__version__], chars=8)
+    return lake.bundles.folder / "training" / f"{safe_name(model_id)}-{made_by}"
+
+
+def _together(
+    lake: Lake, base: str, rows: FineTuningRows, settings: TeacherSettings, seed: int, checkpoints: Path
+) -> FineTuned:
+    """As `fine_tune`, by `settings.processes` processes: what the first one has."""
+    import torch
+
+    from models.teachers.fine_tuning import FineTuned
+    from models.teachers.teacher import Teacher
+
+    folder = checkpoints.with_name(f"{checkpoints.name}-teacher")
+    distributor = TorchDistributor(
+        num_processes=settings.processes, local_mode=(lake.spark.sparkContext.master or "local").startswith("local"),
+        use_gpu=torch.cuda.is_available(),
+    )  # fmt: skip
+    told = distributor.run(_one_of_several, base, rows, settings, seed, checkpoints, folder)
+    return FineTuned(Teacher.open(folder), *cast("tuple[int, int, int, int, float | None]", told))
+
+
+def _one_of_several(
+    base: str, rows: FineTuningRows, settings: TeacherSettings, seed: int, checkpoints: Path, folder: Path
+) -> tuple[int, int, int, int, float | None]:
+    """One of the processes; the first one saves the teacher."""
+    from models.teachers.fine_tuning import fine_tune
+
+    tuned = fine_tune(base, rows, settings, seed=seed, checkpoints=checkpoints)
+    if os.environ.get("RANK", "0") == "0":
+        tuned.teacher.save(folder)
+    return tuned.steps, tuned.planned, tuned.best, tuned.held, tuned.gain
