@@ -113,6 +113,16 @@ class TeacherScoringSettings(Frozen):
         description="What teachers score on. `auto`: the GPU that Spark gives a task (`conf/spark/gpu.conf`), on a "
         "local master the one that torch finds, else the CPU. With `cuda` a task without a GPU is an error.",
     )
+    engine: Literal["auto", "torch", "onnxruntime"] = Field(
+        "auto",
+        description="What computes on CPUs. `auto` and `onnxruntime`: the teacher's graph in ONNX Runtime, made once "
+        "and kept beside the teacher, where it was found to repeat it; else, and on GPUs, torch.",
+    )
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto",
+        description="Of the large products. `auto`: bfloat16 on GPUs; on CPUs int8 where the teacher's decisions on "
+        "its own texts stay the same but for 0.5%, else float32. bfloat16 on a CPU pays where the processor has it.",
+    )
     commits: PositiveInt = Field(
         2, description="The 64 buckets are committed in this many groups; a restart loses at most one."
     )

@@ -87,6 +87,7 @@ def _opened(folder: Path, digest: str, compute: Compute, gpus: Sequence[str], th
     import torch
 
     from models.teachers.teacher import Teacher
+    from models.teachers.torch_runner import TorchRunner
     from models.training.devices import scoring_device
 
     where = scoring_device(compute.device, gpus)
@@ -95,13 +96,18 @@ def _opened(folder: Path, digest: str, compute: Compute, gpus: Sequence[str], th
         os.environ["TOKENIZERS_PARALLELISM"] = "true"
     if compute.device == "cpu":
         torch.set_num_threads(1)  # a task has one core; the executors' other cores have tasks of their own
+    if compute.engine == "onnxruntime":
+        from models.teachers.sealed_graph import open_graph
+
+        return open_graph(folder, digest, compute.tokens)
     teacher = Teacher.open(folder, where)
     if teacher.digest != digest:
         raise BundleError(
             f"{folder}: its content has the digest {teacher.digest[:12]}…, its row in models says {digest[:12]}…; "
             "copy the teacher again or train it again"
         )
-    return teacher.scorer(tokens=compute.tokens)
+    assert compute.precision != "int8"  # which is a graph's
+    return teacher.scorer(TorchRunner(teacher.model, teacher.tokenizer, compute.precision), compute.tokens)
 
 
 def teacher_scorer(
@@ -110,7 +116,8 @@ def teacher_scorer(
 ) -> Callable[[Batches], Batches]:  # fmt: skip
     """A batch function from (text_hash, bucket, text) sorted by bucket, length and hash to `TEACHER_SCORES`.
 
-    Of `pairs` the batches also have `text_b`.
+    The files are the teacher's, or for ONNX Runtime those of its sealed graph; the digest is the teacher's in both. Of
+    `pairs` the batches also have `text_b`.
 
     A bucket is scored as a whole, whatever the sizes of the Arrow batches it comes in: which texts share a forward
     pass, and so the last bits of their logits, depends on the bucket's texts alone, and on `compute`. Only where a

@@ -16,6 +16,7 @@ from jobs.lake.teacher_scores import frame as scored_by
 from jobs.rounds.round import Round
 from jobs.runtime.executors import map_batches
 from jobs.scoring.inference import bucket, student_scores, teacher_scores
+from jobs.scoring.teacher_compute import in_torch
 from jobs.settings import TeacherScoringSettings
 from models.errors import DataError
 from models.scheme_settings import JOINT, MultiTeacherSettings
@@ -65,7 +66,8 @@ def _with_checkpoints(
     texts = frame.select("text_hash", "text", "text_b").withColumn("bucket", bucket())
     for number, checkpoint in enumerate(checkpoints):
         logits = score_columns.aligned(F.col("logits"), teacher.labels, round_.labels).alias(f"checkpoint_{number}")
-        scores = teacher_scores(lake, checkpoint, round_.declared, texts, scoring).where(F.col("error").isNull())
+        prepared = in_torch(lake, checkpoint, scoring)  # it scores once: drawing its graph would not pay
+        scores = teacher_scores(lake, checkpoint, round_.declared, texts, prepared).where(F.col("error").isNull())
         frame = frame.join(scores.select("text_hash", logits), "text_hash", "left")
     return frame, len(checkpoints)
 

@@ -13,8 +13,7 @@ from jobs.lake import registry, tables
 from jobs.lake.registry import CONTENT, RegisteredModel
 from jobs.lake.store import Lake
 from jobs.runtime.executors import gpus_of_the_task, map_batches
-from jobs.scoring import teacher_compute
-from jobs.settings import TeacherScoringSettings
+from jobs.scoring.teacher_compute import Prepared
 from models.serving.engine import EngineKind
 from models.tasks import TaskSettings
 from udfs.data_files import FILES, to_files
@@ -47,29 +46,27 @@ def student_scores(
 
 
 def teacher_scores(
-    lake: Lake, teacher: RegisteredModel, task: TaskSettings, texts: DataFrame, settings: TeacherScoringSettings, *,
+    lake: Lake, teacher: RegisteredModel, task: TaskSettings, texts: DataFrame, prepared: Prepared, *,
     storage: Storage | None = None,
 ) -> DataFrame:  # fmt: skip
     """A teacher's scores of distinct texts (text_hash, text, text_b, bucket), whole buckets in batches of like length.
 
     Args:
-        lake: Where the teacher lies.
+        lake: Its session runs the tasks.
         teacher: Who scores.
         task: Its task's settings.
         texts: The texts.
-        settings: By what it scores.
+        prepared: By what it scores, and where.
         storage: Where the tasks write the scores to files, a bucket each; the frame tells of these (`FILES`) then.
     """
     pairs = task.kind == "pair"
-    context = lake.spark.sparkContext
-    place = teacher_compute.place_of(settings, dict(context.getConf().getAll()), context.defaultParallelism)
+    place = prepared.place
     scorer = teacher_scorer(
-        registry.files(lake, teacher), teacher.model_id, teacher.digests[CONTENT],
-        teacher_compute.compute_of(settings, place), projection=task.teacher.projection, pairs=pairs,
-        gpus=gpus_of_the_task, threads=place.threads,
+        prepared.files, teacher.model_id, teacher.digests[CONTENT], prepared.compute,
+        projection=task.teacher.projection, pairs=pairs, gpus=gpus_of_the_task, threads=place.threads,
     )  # fmt: skip
     columns = ["text_hash", "bucket", "text", *(["text_b"] if pairs else [])]
-    whole = texts.repartition(place.tasks or context.defaultParallelism, "bucket").sortWithinPartitions(
+    whole = texts.repartition(place.tasks or lake.spark.sparkContext.defaultParallelism, "bucket").sortWithinPartitions(
         "bucket", F.length("text"), "text_hash"
     )
     if storage is None:

@@ -16,6 +16,7 @@ from jobs.lake.store import Lake
 from jobs.runtime import task_models
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
+from jobs.scoring import teacher_compute
 from jobs.scoring.inference import bucket, teacher_scores
 from jobs.settings import TeacherScoringSettings
 from models import digests
@@ -106,13 +107,14 @@ def _score_pending(context: Context, sampling: Sampling) -> int:
         return 0
     for line in left_out(pools(lake, teacher, task, sampling.layout), settings.teacher_scoring):
         context.reporter.say(f"  {teacher.task}: {line}")
+    prepared = teacher_compute.prepare(lake, teacher, task, settings.teacher_scoring, context.reporter.say)
     for group in range(groups):
         own = pending.where(F.pmod("bucket", F.lit(groups)) == group)
         if own.isEmpty():
             continue  # committed before a restart
         # Only the last group's commit says that all were scored; without it the next run looks for what is left.
         stamp = context.stamp(sampling.fingerprint if group == groups - 1 else None)
-        scores = partial(teacher_scores, lake, teacher, task, own, settings.teacher_scoring)
+        scores = partial(teacher_scores, lake, teacher, task, own, prepared)
         turn = (tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/")
         if lake.catalog.left_to_spark(tables.TEACHER_SCORES) is None:
             told = scores(storage=lake.catalog.arrow.storage(tables.TEACHER_SCORES)).toArrow()

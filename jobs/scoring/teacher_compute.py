@@ -2,93 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
-from jobs.runtime.executors import GpuRequest
+from jobs.lake import registry
+from jobs.lake.registry import RegisteredModel
+from jobs.lake.store import Lake
+from jobs.scoring import teacher_graphs
+from jobs.scoring.teacher_place import Device, Place, place_of
 from jobs.settings import TeacherScoringSettings
+from models.errors import SettingsError
+from models.tasks import TaskSettings
+from udfs.model_files import ModelFiles
 from udfs.teacher_scoring import Compute
 
-_TASK_GPUS, _EXECUTOR_GPUS = "spark.task.resource.gpu.amount", "spark.executor.resource.gpu.amount"
-_DYNAMIC = "spark.dynamicAllocation.enabled"
+GraphPrecision: TypeAlias = Literal["float32", "int8"]
+Say: TypeAlias = Callable[[str], None]
 _CPU_TOKENS, _GPU_TOKENS = 512, 32_768
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a teacher's tasks run.
+class Choices:
+    """Torch's precision, and the graphs that are tried before it, in this order."""
+
+    torch: Literal["float32", "bfloat16"]
+    graphs: tuple[GraphPrecision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """By what a teacher scores, and where.
 
     Attributes:
-        device: What they compute on.
-        tasks: How many share the texts; None for as many as Spark runs at once.
-        threads: Cores of a task, which make token ids while its GPU computes.
-        request: What their stage asks of Spark beside the session's settings.
+        compute: By what.
+        files: What its tasks open for it: its own files, or those of its graph.
+        place: Where they run.
     """
 
-    device: Literal["cpu", "cuda"]
-    tasks: int | None = None
-    threads: int = 1
-    request: GpuRequest | None = None
+    compute: Compute
+    files: ModelFiles
+    place: Place
 
 
-def place_of(settings: TeacherScoringSettings, conf: Mapping[str, str], cores: int) -> Place:
-    """Where the tasks run, by the settings and the session's configuration.
+def choices(settings: TeacherScoringSettings, device: Device) -> Choices:
+    """What the settings leave to choose from on a device.
 
-    `auto` is the GPU where Spark gives tasks one, or on a local master where torch finds one; what it decides is the
-    driver's word, and a task that then has no GPU fails. A local master knows no resources: there one task has the
-    machine's first GPU, and all cores to feed it.
+    Raises:
+        SettingsError: They ask for what there is not.
+    """
+    engine, precision = settings.engine, settings.precision
+    if device == "cuda":
+        if engine == "onnxruntime" or precision == "int8":
+            raise SettingsError(
+                f"teacher_scoring: engine {engine} with precision {precision} is for CPUs, and teachers score on GPUs "
+                "here; set device: cpu, or leave engine and precision to auto"
+            )
+        return Choices("float32" if precision == "float32" else "bfloat16", ())
+    if (engine == "torch" and precision == "int8") or (engine == "onnxruntime" and precision == "bfloat16"):
+        raise SettingsError(
+            f"teacher_scoring: engine {engine} has no precision {precision} on a CPU, expected onnxruntime for int8, "
+            "torch for bfloat16; leave one of them to auto"
+        )
+    if precision == "bfloat16":
+        return Choices("bfloat16", ())
+    graphs: tuple[GraphPrecision, ...] = ("float32",) if precision == "float32" else ("int8", "float32")
+    return Choices("float32", () if engine == "torch" else graphs)
+
+
+def prepare(
+    lake: Lake, teacher: RegisteredModel, task: TaskSettings, settings: TeacherScoringSettings, say: Say
+) -> Prepared:
+    """By what a teacher scores, and the files that its tasks open.
+
+    On CPUs a graph is made of each teacher, once, and kept beside it: by the driver, which has the texts to judge it by
+    and what it takes to draw it, so that executors need neither and all of them, tonight or in a restart, score with
+    the same bytes. What was found then is what every later run goes by.
 
     Args:
-        settings: Of the scoring.
-        conf: Of the session, `spark.master` among it.
-        cores: How many tasks Spark runs at once.
+        lake: Where the teacher lies, and its graph.
+        teacher: Which.
+        task: Its task.
+        settings: What is asked for.
+        say: Told by what the teacher scores, and what was refused.
     """
-    local = conf.get("spark.master", "local").startswith("local[") or conf.get("spark.master", "local") == "local"
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if (_gpu_here() if local else _positive(conf, _TASK_GPUS, _EXECUTOR_GPUS)) else "cpu"
-    if device == "cpu":
-        return Place("cpu")
-    if local:
-        return Place("cuda", tasks=1, threads=max(cores, 1))
-    request = gpu_request(conf)
-    own = request.cpus if request else int(conf.get("spark.task.cpus", "1"))
-    return Place("cuda", threads=own, request=request)
+    itself = in_torch(lake, teacher, settings)
+    graphs = choices(settings, itself.place.device).graphs
+    if not graphs:
+        return itself
+    files, manifest = teacher_graphs.graph_of(lake, teacher, task.kind, graphs)
+    for precision, why in manifest.refused.items():
+        say(f"  {teacher.task}: {precision} by ONNX Runtime refused: {why}")
+    if manifest.precision is None:
+        say(f"  {teacher.task}: scored by torch")
+        return itself
+    loss = manifest.losses[manifest.precision].told()
+    say(f"  {teacher.task}: scored by ONNX Runtime in {manifest.precision}; {loss}")
+    compute = replace(itself.compute, engine="onnxruntime", precision=manifest.precision)
+    return replace(itself, files=files, compute=compute)
 
 
-def gpu_request(conf: Mapping[str, str]) -> GpuRequest | None:
-    """What a stage asks of Spark so that each of its tasks has a GPU; None where the session's settings say all of it.
-
-    Stage-level scheduling keeps the GPUs for the teacher's stage: the tasks of other stages share an executor as
-    always. Executors that have GPUs need only tell their tasks so; where executors come and go (dynamic allocation),
-    ones with a GPU are asked for. Where neither holds, the tasks take what they find.
-    """
-    if _positive(conf, _TASK_GPUS):
-        return None
-    cores = int(conf.get("spark.executor.cores", "1"))
-    if _positive(conf, _EXECUTOR_GPUS):
-        gpus = max(int(float(conf[_EXECUTOR_GPUS])), 1)
-        return GpuRequest(cpus=max(cores // gpus, 1))
-    if conf.get(_DYNAMIC, "false").lower() == "true":
-        script = conf.get("spark.executor.resource.gpu.discoveryScript", "")
-        vendor = conf.get("spark.executor.resource.gpu.vendor", "nvidia.com")
-        return GpuRequest(cpus=cores, executor=True, discovery_script=script, vendor=vendor)
-    return None
-
-
-def compute_of(settings: TeacherScoringSettings, place: Place) -> Compute:
-    """The engine and the precision."""
-    half = place.device == "cuda"
-    tokens = settings.batch_tokens or (_GPU_TOKENS if half else _CPU_TOKENS)
-    return Compute(place.device, "torch", "bfloat16" if half else "float32", tokens)
-
-
-def _positive(conf: Mapping[str, str], *keys: str) -> bool:
-    return any(float(conf.get(key, "0") or "0") > 0 for key in keys)
-
-
-def _gpu_here() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
+def in_torch(lake: Lake, teacher: RegisteredModel, settings: TeacherScoringSettings) -> Prepared:
+    """By what a teacher scores without a graph of its own."""
+    context = lake.spark.sparkContext
+    place = place_of(settings, dict(context.getConf().getAll()), context.defaultParallelism)
+    tokens = settings.batch_tokens or (_GPU_TOKENS if place.device == "cuda" else _CPU_TOKENS)
+    compute = Compute(place.device, "torch", choices(settings, place.device).torch, tokens)
+    return Prepared(compute, registry.files(lake, teacher), place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Literal, TypeAlias
 
 import torch
@@ -19,8 +20,23 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+_OWN_PRECISION: ContextVar[bool] = ContextVar("own_precision", default=False)
+
+
+@contextmanager
+def own_precision() -> Iterator[None]:
+    """Let networks compute in the precision of their weights, whatever the device; as before afterwards."""
+    before = _OWN_PRECISION.set(True)
+    try:
+        yield
+    finally:
+        _OWN_PRECISION.reset(before)
+
+
 def half_precision(where: torch.device) -> AbstractContextManager[object]:
     """bfloat16 for the large matrix products on a GPU that has it; nothing elsewhere: it is slower, or less exact."""
+    if _OWN_PRECISION.get():
+        return nullcontext()
     if where.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", torch.bfloat16)
     return nullcontext()
