@@ -129,21 +129,30 @@ def teacher_scorer(
     def score(batches: Batches) -> Batches:
         given = tuple(gpus()) if gpus is not None else ()
 
-        def prepared() -> Iterator[tuple[Bucket, Prepared]]:
-            for bucket in buckets(batches, pairs):
-                yield bucket, opened().prepare(bucket.texts, bucket.second)
-
-        def opened() -> TextScorer:  # with the first bucket: tasks without one open nothing
+        def opened() -> TextScorer:
             return scorer_of(files.local(), digest, compute, given, threads)
 
-        # The GPU computes meanwhile; a CPU's task has one core for both.
-        ready = made_ahead(prepared(), _BUCKETS_AHEAD) if compute.device == "cuda" else prepared()
-        for bucket, tokens in ready:
-            scorer = opened()
-            scores = scorer.score(tokens)
-            yield scored(bucket, scores, model_id, compute.named(scorer.budget.tokens), projection)
+        yield from score_batches(batches, opened, model_id, compute, projection=projection, pairs=pairs)
 
     return score
+
+
+def score_batches(
+    batches: Batches, opened: Callable[[], TextScorer], model_id: str, compute: Compute, *, projection: int,
+    pairs: bool = False,
+) -> Batches:  # fmt: skip
+    """What `teacher_scorer`'s function gives, by what `opened` opens; it is called with the first bucket, and on."""
+
+    def prepared() -> Iterator[tuple[Bucket, Prepared]]:
+        for bucket in buckets(batches, pairs):
+            yield bucket, opened().prepare(bucket.texts, bucket.second)
+
+    # A GPU computes meanwhile; a CPU's task has one core for both.
+    ready = made_ahead(prepared(), _BUCKETS_AHEAD) if compute.device == "cuda" else prepared()
+    for bucket, tokens in ready:
+        scorer = opened()
+        scores = scorer.score(tokens)
+        yield scored(bucket, scores, model_id, compute.named(scorer.budget.tokens), projection)
 
 
 def scored(bucket: Bucket, scores: TextScores, model_id: str, computed_by: str, projection: int) -> pa.RecordBatch:

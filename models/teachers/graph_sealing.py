@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from models import digests
 from models.errors import BundleError
@@ -13,12 +15,13 @@ from models.folders import publish
 from models.serving.onnx_engine import inference_session
 from models.tasks import TaskKind
 from models.teachers.batch_scoring import Result
-from models.teachers.graph_quality import loss_of
+from models.teachers.graph_quality import Loss, loss_of
 from models.teachers.huggingface import quiet
 from models.teachers.onnx_runner import OnnxRunner
 from models.teachers.sealed_graph import MANIFEST, MODEL, GraphManifest, GraphPrecision, read_manifest
 from models.teachers.teacher import Teacher
 from models.teachers.teacher_graph import teacher_graph, with_small_weights
+from models.teachers.text_scorer import TextScorer
 
 
 @dataclass(frozen=True)
@@ -50,28 +53,47 @@ def seal_graph(
     Raises:
         BundleError: `folder` exists with other content.
     """
-    model, losses, refused = None, {}, {}
+    model: bytes | None = None
+    losses: dict[str, Loss] = {}
+    refused: dict[str, str] = {}
     chosen: GraphPrecision | None = None
     try:
         exact = teacher_graph(teacher.model, types=judged_by.second is not None and _types(teacher.model.config))
     except BundleError as error:
-        refused = dict.fromkeys(wanted, str(error))
+        refused = {precision: str(error) for precision in wanted}
     else:
-        reference = teacher.score(judged_by.texts, second=judged_by.second)
+        reference = _scored(teacher.scorer(), judged_by)
+        scored = np.isfinite(reference[0]).all(1)  # what the teacher cannot score, no graph need score
         for precision in wanted:
             model = exact if precision == "float32" else with_small_weights(exact)
-            loss = losses[precision] = loss_of(reference, _scored(model, teacher, judged_by), judged_by.kind)
-            if len(judged_by.texts) and (loss.same if precision == "float32" else loss.passes):
+            runner = OnnxRunner(inference_session(model), teacher.tokenizer, teacher.model.config)
+            logits, states = _scored(teacher.scorer(runner), judged_by)
+            faster = logits[scored], states[scored]
+            loss = loss_of((reference[0][scored], reference[1][scored]), faster, judged_by.kind)
+            losses[precision] = loss
+            if scored.any() and (loss.same if precision == "float32" else loss.passes):
                 chosen = precision
                 break
             refused[precision] = f"{loss.told()}; relative difference {loss.relative:.2g}"
+    return write_graph(folder, teacher, model if chosen else None, chosen, losses, refused)
+
+
+def write_graph(
+    folder: Path, teacher: Teacher, model: bytes | None, precision: GraphPrecision | None,
+    losses: Mapping[str, Loss], refused: Mapping[str, str],
+) -> GraphManifest:  # fmt: skip
+    """Seal a graph of a precision with what was found of it, or, without one, why there is none.
+
+    Raises:
+        BundleError: `folder` exists with other content.
+    """
     described = GraphManifest(
         teacher=teacher.digest, labels=len(teacher.labels), width=teacher.model.config.hidden_size,
-        max_tokens=teacher.max_tokens, precision=chosen, losses=losses, refused=refused, files={},
+        max_tokens=teacher.max_tokens, precision=precision, losses=dict(losses), refused=dict(refused), files={},
     )  # fmt: skip
 
     def write(staging: Path) -> None:
-        if chosen is not None and model is not None:
+        if model is not None:
             (staging / MODEL).write_bytes(model)
             with quiet():
                 teacher.tokenizer.save_pretrained(staging)
@@ -84,9 +106,7 @@ def seal_graph(
     return read_manifest(folder)
 
 
-def _scored(model: bytes, teacher: Teacher, judged_by: JudgedBy) -> Result:
-    runner = OnnxRunner(inference_session(model), teacher.tokenizer, teacher.model.config)
-    scorer = teacher.scorer(runner)
+def _scored(scorer: TextScorer, judged_by: JudgedBy) -> Result:
     found = scorer.score(scorer.prepare(judged_by.texts, judged_by.second))
     return found.logits, found.states
 
