@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import registry, tables, text_queries
+from jobs.lake import registry, tables, teacher_scores, text_queries
 from jobs.lake.commits import Scope
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.runtime import task_models
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
-from jobs.scoring import teacher_compute
-from jobs.scoring.inference import bucket, teacher_scores
+from jobs.scoring import inference, teacher_compute
+from jobs.scoring.inference import bucket
 from jobs.settings import TeacherScoringSettings
 from models import digests
 from models.rounds.date_layout import PARTS, DateLayout, Part
 from models.tasks import TaskSettings
 from udfs.data_files import files_of
+from udfs.teacher_scoring import Compute
 
 SAMPLING_VERSION = "1"
 """Raised where other texts are drawn of the same days by the same settings."""
@@ -80,14 +81,17 @@ def execute(context: Context, work: tuple[Sampling, ...]) -> Done | None:
     """Score group of buckets by group, a commit each; a restart finds the committed groups done."""
     counts: dict[str, int] = {}
     for sampling in work:
+        before = teacher_scores.errors(context.lake, sampling.teacher.model_id)
         count = _score_pending(context, sampling)
-        if count:
-            name = f"{sampling.teacher.task}_texts"
-            counts[name] = counts.get(name, 0) + count
-    if not counts:
-        return None
-    counts["texts"] = sum(counts.values())
-    return Done(counts=counts, headline="texts")
+        if not count:
+            continue
+        failed = teacher_scores.errors(context.lake, sampling.teacher.model_id)
+        for name, many in (("texts", count), ("unscorable", sum(failed.values()) - sum(before.values()))):
+            for key in (name, f"{sampling.teacher.task}_{name}"):
+                counts[key] = counts.get(key, 0) + many
+        for reason, many in failed.items():
+            context.reporter.say(f"  {sampling.teacher.task}: {many:,} texts have no score: {reason}")
+    return Done(counts=counts, headline="texts") if counts else None
 
 
 def _score_pending(context: Context, sampling: Sampling) -> int:
@@ -114,14 +118,29 @@ def _score_pending(context: Context, sampling: Sampling) -> int:
             continue  # committed before a restart
         # Only the last group's commit says that all were scored; without it the next run looks for what is left.
         stamp = context.stamp(sampling.fingerprint if group == groups - 1 else None)
-        scores = partial(teacher_scores, lake, teacher, task, own, prepared)
+        scores = partial(inference.teacher_scores, lake, teacher, task, own, prepared)
         turn = (tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/")
         if lake.catalog.left_to_spark(tables.TEACHER_SCORES) is None:
             told = scores(storage=lake.catalog.arrow.storage(tables.TEACHER_SCORES)).toArrow()
             version = lake.append_files_after(files_of(told), *turn).version
         else:
             version = lake.append_after(scores(), *turn).version
+    smaller = halved(teacher_scores.computed_by(lake, teacher.model_id), prepared.compute)
+    if smaller:
+        asked = prepared.compute.tokens
+        context.reporter.say(
+            f"  {teacher.task}: batches of {asked:,} tokens did not fit the memory, of {smaller:,} did; the last bits "
+            "may differ in another run: set teacher_scoring.batch_tokens"
+        )
     return count
+
+
+def halved(computed_by: Sequence[str], compute: Compute) -> int | None:
+    """To how many tokens batches were halved by tasks that computed as asked for; None where none were."""
+    asked = compute.named(compute.tokens).rpartition(" ")[0]
+    found = (name.rpartition(" ") for name in computed_by)
+    tokens = [int(many) for how, _, many in found if how == asked and int(many) < compute.tokens]
+    return min(tokens, default=None)
 
 
 def sample(
