@@ -40,7 +40,9 @@ class EvaluationSet:
         testing: (rows,) True on the test days.
         seen: (rows,) True where the text is among the round's training rows.
         drawn: (rows,) True where the text is of the draw by hash of its days: these stand for all texts.
-        golds: By name: `teacher`; `human`, where annotators labelled; `live`, what the student in force decides.
+        golds: By name: `teacher`, what a student is to follow: the teacher's decisions, or annotators' answers where
+            the teacher is not trusted; `human`, where annotators labelled; `live`, what the student in force decides.
+        decided: The teacher's own decisions, of untrusted labels too.
         utterances: What annotators say of each utterance, where texts were asked for it.
     """
 
@@ -51,6 +53,7 @@ class EvaluationSet:
     seen: NDArray[np.bool_]
     drawn: NDArray[np.bool_]
     golds: Mapping[str, GoldRows]
+    decided: GoldRows | None = None
     utterances: Utterances | None = None
 
     @property
@@ -92,7 +95,7 @@ class EvaluationSet:
 
 def read_evaluation_set(
     lake: Lake, teacher: RegisteredModel, declared: TaskSettings, threshold: Draw, test: Draw, round_id: str,
-    engine: EngineKind,
+    engine: EngineKind, untrusted: Collection[str] = (),
 ) -> EvaluationSet:  # fmt: skip
     """What a round's models are evaluated on: what the teacher scored of the threshold and test days.
 
@@ -104,18 +107,20 @@ def read_evaluation_set(
         test: The test days likewise.
         round_id: The round, whose training rows count as seen.
         engine: Which engine scores with the student in force.
+        untrusted: The labels that are held to annotators in the teacher's place.
     """
     task = declared.of(teacher.labels)
     rows = scored_texts(lake, teacher, task, [threshold, test], [round_id])
     testing = day_numbers(rows) >= (test.window.first - EPOCH).days
-    evaluation = _with_golds(lake, teacher, declared, rows, testing)
+    evaluation = _with_golds(lake, teacher, declared, rows, testing, untrusted)
     live = _live_gold(lake, teacher.task, task, evaluation, engine)
     return evaluation if live is None else evaluation.with_gold("live", live)
 
 
 def read_days(
-    lake: Lake, teacher: RegisteredModel, declared: TaskSettings, draw: Draw, seen_by: Collection[str] = ()
-) -> EvaluationSet:
+    lake: Lake, teacher: RegisteredModel, declared: TaskSettings, draw: Draw, seen_by: Collection[str] = (),
+    untrusted: Collection[str] = (),
+) -> EvaluationSet:  # fmt: skip
     """What a teacher scored of some days, all of them test days.
 
     Args:
@@ -124,23 +129,34 @@ def read_days(
         declared: The task as the settings declare it.
         draw: The days, and what is drawn of them.
         seen_by: The rounds and teachers whose training rows count as seen.
+        untrusted: The labels that are held to annotators in the teacher's place.
     """
     rows = scored_texts(lake, teacher, declared.of(teacher.labels), [draw], seen_by)
-    return _with_golds(lake, teacher, declared, rows, np.ones(rows.num_rows, np.bool_))
+    return _with_golds(lake, teacher, declared, rows, np.ones(rows.num_rows, np.bool_), untrusted)
 
 
 def _with_golds(
-    lake: Lake, teacher: RegisteredModel, declared: TaskSettings, rows: pa.Table, testing: NDArray[np.bool_]
-) -> EvaluationSet:
+    lake: Lake, teacher: RegisteredModel, declared: TaskSettings, rows: pa.Table, testing: NDArray[np.bool_],
+    untrusted: Collection[str],
+) -> EvaluationSet:  # fmt: skip
     """The rows with the decisions of the teacher and of annotators."""
     labels = declared.of(teacher.labels).label_names
     hashes = rows.column("text_hash").to_numpy(zero_copy_only=False)
     _, distinct, text_of_row = np.unique(hashes, return_index=True, return_inverse=True)
     seen, drawn = (rows.column(name).to_numpy() for name in ("seen", "drawn"))
     evaluation = EvaluationSet(rows, distinct, text_of_row, testing, seen, drawn, {})
-    evaluation = evaluation.with_gold("teacher", teacher_gold(lake, teacher, declared.kind, rows, labels))
+    of_teacher = teacher_gold(lake, teacher, declared.kind, rows, labels)
     human, utterances = human_gold(lake, teacher.task, declared, rows, labels)
-    return replace(evaluation.with_gold("human", human), utterances=utterances)
+    followed = _where(np.isin(labels, list(untrusted)), human, of_teacher)
+    decided = evaluation.with_gold("decided", of_teacher).golds["decided"]
+    evaluation = evaluation.with_gold("teacher", followed).with_gold("human", human)
+    return replace(evaluation, decided=decided, utterances=utterances)
+
+
+def _where(labels: NDArray[np.bool_], one: Gold, other: Gold) -> Gold:
+    """One gold for some labels (labels,), the other for the rest."""
+    gold, known = (np.where(labels, first, second) for first, second in zip(one, other, strict=True))
+    return gold, known
 
 
 def student_probabilities(

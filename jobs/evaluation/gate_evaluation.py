@@ -12,6 +12,7 @@ import numpy as np
 from jobs.evaluation.evaluation_set import EvaluationSet, decide_by_scene, read_days, student_probabilities
 from jobs.evaluation.model_evaluation import Counts, EvaluationKey, PartCounts, evaluation_rows
 from jobs.evaluation.scored_texts import days_with_texts
+from jobs.evaluation.trusted_labels import untrusted_labels
 from jobs.lake import registry, tables, threshold_queries
 from jobs.lake.evaluation_rows import EPOCH
 from jobs.lake.registry import RegisteredModel
@@ -72,6 +73,8 @@ def evaluate_gate(
 ) -> GateEvaluation:
     """Decide the texts of the gate days as `label` would, and count against the candidate's teacher and annotators.
 
+    Labels that the teacher was not trusted with are held to annotators alone.
+
     What counts are the texts drawn by hash that neither student learnt from: texts come again day after day, and one
     that was learnt by heart says nothing of those to come. Both are judged on the same texts.
 
@@ -86,7 +89,7 @@ def evaluate_gate(
     teacher = registry.model(lake, candidate.student.teacher_id or "")
     students = [one.student for one in (candidate, live) if one is not None]
     learnt = sorted({student.round_id for student in students if student.round_id is not None})
-    evaluation = read_days(lake, teacher, declared, draw, learnt)
+    evaluation = read_days(lake, teacher, declared, draw, learnt, untrusted_labels(lake, candidate.student))
     task = declared.of(teacher.labels)
     counts: Counts = {}
     agreements: dict[str, Agreements] = {}

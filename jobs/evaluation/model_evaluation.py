@@ -115,7 +115,7 @@ def evaluate_model(
 
 def evaluate_teacher(evaluation: EvaluationSet, task: TaskSettings, teacher: RegisteredModel) -> Counts:
     """The teacher's counts against the annotators."""
-    gold, humans = evaluation.golds["teacher"], evaluation.golds["human"]
+    gold, humans = evaluation.decided or evaluation.golds["teacher"], evaluation.golds["human"]
     both = replace(humans, known=humans.known & gold.known)
     return count_decisions(evaluation, task, "teacher", teacher.model_id, gold.gold, {"human": both})
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from jobs.evaluation.evaluation_set import read_days, student_probabilities
 from jobs.evaluation.model_evaluation import threshold_row
+from jobs.evaluation.trusted_labels import untrusted_labels
 from jobs.lake import registry, tables, text_queries, threshold_queries
 from jobs.lake.commits import Scope
 from jobs.lake.registry import RegisteredModel
@@ -30,7 +31,7 @@ from models.errors import DataError
 from models.evaluation.ensemble import in_order
 from models.evaluation.predictions import first_threshold, keep_argmax, probabilities
 from models.evaluation.sliced_metrics import GoldRows, search_label
-from models.evaluation.threshold_search import SEARCHING_VERSION
+from models.evaluation.threshold_search import SEARCHING_VERSION, moved
 from models.rounds.date_layout import Window
 from models.rounds.hash_draw import Draw
 from models.tasks import EVERY_SCENE
@@ -87,9 +88,9 @@ def _fingerprint(context: Context, model: RegisteredModel, window: Window) -> st
         "texts": _files(lake, tables.TEXTS, Scope(window.first, window.last)),
         "scores": _files(lake, tables.TEACHER_SCORES, Scope(column="model_id", values=(scored_by,))),
     }
-    if model.role == "teacher":
+    if model.role == "teacher" or untrusted_labels(lake, model):
         evidence["annotations"] = _files(lake, tables.ANNOTATIONS, Scope())
-    else:
+    if model.role == "student":
         evidence["gold"] = str(threshold_queries.newest_version(lake, scored_by))
     task = settings.task(model.task).model_dump(mode="json", include={"kind", "scenes", "labels"})
     return digests.of_json(
@@ -136,17 +137,6 @@ def _moved(context: Context, model: RegisteredModel, window: Window) -> list[dic
     return rows if moved(before, after, context.settings.thresholds.hysteresis) else []
 
 
-def moved(before: Thresholds, after: Thresholds, hysteresis: float) -> bool:
-    """Whether a threshold of any scene lies further from where it was; of one without its own, that of all scenes."""
-    scenes = {scene for scene, _ in [*before, *after]}
-    for label in {label for _, label in after}:
-        for scene in scenes:
-            old, new = (found.get((scene, label), found.get((EVERY_SCENE, label))) for found in (before, after))
-            if old is None or (new is not None and abs(new - old) > hysteresis):
-                return True
-    return False
-
-
 def _draw(context: Context, window: Window) -> Draw:
     """The threshold days, and what is drawn of them."""
     settings = context.settings
@@ -158,13 +148,15 @@ def _of_student(
 ) -> Iterator[dict[str, Any]]:
     """A student's thresholds, of each label over all scenes, and for each scene with enough.
 
-    They are searched on the draw by hash of the threshold days, without what the student learnt from on earlier days.
+    They are searched on the draw by hash of the threshold days, without what the student learnt from on earlier days;
+    of labels that the teacher was not trusted with against annotators' answers.
     """
     lake, settings = context.lake, context.settings.thresholds
     task = context.settings.task(student.task)
     teacher = registry.model(lake, student.teacher_id or "")
     learnt = [student.round_id] if student.round_id else []
-    evaluation = read_days(lake, teacher, task, _draw(context, window), learnt)
+    apart = untrusted_labels(lake, student)
+    evaluation = read_days(lake, teacher, task, _draw(context, window), learnt, apart)
     if not len(evaluation.text_of_row):
         raise DataError(
             f"thresholds: {teacher.model_id} scored no text of {window.first} to {window.last}; run "
@@ -173,8 +165,9 @@ def _of_student(
     scores = student_probabilities(lake, student, evaluation, context.settings.scoring.engine)
     unseen = evaluation.golds["teacher"].only(evaluation.drawn & ~evaluation.seen)
     searching = _Searching(context, student, scores, unseen, before)
-    row = partial(searching.row, window=window, version=version, gold="teacher")
     for label in student.labels:
+        gold = "human" if label in apart else "teacher"
+        row = partial(searching.row, window=window, version=version, gold=gold)
         yield row(label, EVERY_SCENE, settings.min_positives_all_scenes)
         for scene in searching.scenes_with(label, settings.min_positives):
             yield row(label, scene, settings.min_positives)
@@ -243,6 +236,6 @@ def _kept(model_id: str, label: str, version: int, value: float) -> dict[str, An
 
 
 JOB = Job(
-    "thresholds", plan, execute, reads=(*READS, tables.MODELS, tables.THRESHOLDS), writes=(tables.THRESHOLDS,),
-    needs_session=False,
+    "thresholds", plan, execute, reads=(*READS, tables.MODELS, tables.ROUNDS, tables.THRESHOLDS),
+    writes=(tables.THRESHOLDS,), needs_session=False,
 )  # fmt: skip

@@ -168,13 +168,15 @@ ROUNDS = Table(
                 )
             )
         ),
+        trust=optional(mapping(STRING, DOUBLE)),
     ),
     key=("round_id",),
     comment="One row a finished round: what it read, how it went, what was decided and why. figures: average is macro, "
     "micro or positives (of a task's only label, which is no average); weight is what counts once: an occurrence, a "
     "text, or a row that annotators labelled; part is of the texts drawn by hash of the test days: test_unseen and "
     "test_seen in training, test both, or test_chosen, scored for other reasons. metrics: of these macro or positives, "
-    "by occurrence. In a row of an earlier version figures is null and metrics are of all scored texts.",
+    "by occurrence. In a row of an earlier version figures is null and metrics are of all scored texts. trust: how far "
+    "the teacher taught each label (label_trust), 0 to 1; null or empty: all the way.",
 )  # fmt: skip
 MODELS = Table(
     "models",
@@ -245,6 +247,17 @@ EVALUATIONS = Table(
     "the test days as in rounds.figures, or gate or live: unseen texts of the gate days drawn "
     "by hash; or held_out: annotated texts that a teacher and the undistilled student have not seen, by distinct text.",
 )  # fmt: skip
+LABEL_TRUST = Table(
+    "label_trust",
+    columns(
+        model_id=STRING, label=STRING, trust=DOUBLE, teacher_f1=DOUBLE, student_f1=DOUBLE, low=DOUBLE, high=DOUBLE,
+        texts=LONG, positives=LONG, run_id=STRING,
+    ),
+    key=("model_id", "label"),
+    comment="How far a teacher teaches a label: 0 to 1, by how surely it beats the student that learnt from the same "
+    "annotations without it, on annotated texts that neither has seen; low and high: the 90% interval of their F1s' "
+    "difference.",
+)  # fmt: skip
 COMPARISONS = Table(
     "comparisons",
     columns(
@@ -294,7 +307,7 @@ ERASED = Table(
 
 ALL: tuple[Table, ...] = (
     RAW_TEXTS, REJECTED, LOADS, TEXTS, ANNOTATIONS, TEACHER_SCORES, ROUND_SAMPLES, ROUNDS, MODELS, STUDENT_SCORES,
-    THRESHOLDS, PROMOTIONS, LABELS, EVALUATIONS, COMPARISONS, RUNS, MADE_DAYS, RAW_FILE_DAYS,
+    THRESHOLDS, PROMOTIONS, LABELS, EVALUATIONS, LABEL_TRUST, COMPARISONS, RUNS, MADE_DAYS, RAW_FILE_DAYS,
     ERASED,
 )  # fmt: skip
 BY_NAME = {table.name: table for table in ALL}

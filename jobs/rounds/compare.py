@@ -25,13 +25,14 @@ from jobs.evaluation.model_evaluation import (
 from jobs.lake import tables
 from jobs.lake.evaluation_rows import quality_columns
 from jobs.rounds.comparison_table import lines_of, summarised, write
-from jobs.rounds.round import Round, stored_round
+from jobs.rounds.round import UNDISTILLED, Round, stored_round
 from jobs.rounds.student_training import joint_teacher, seal, train_student_of
 from jobs.rounds.training_data import TrainingData, training_data
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from models.errors import DataError, SettingsError
 from models.evaluation.figures import averages
+from models.evaluation.label_trust import untrusted
 from models.evaluation.sliced_metrics import macro_average, micro_average
 from models.scheme_settings import SchemeKind
 from models.serving.open_engine import engine_for
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from models.teachers.joint_teacher import TeacherInTraining
     from models.training.trainer import TrainedStudent
 
-UNDISTILLED = "none"
 HINT_WEIGHT = 0.1  # of `+hints`, where the settings have none
 
 
@@ -141,7 +141,7 @@ def execute(context: Context, work: Comparison) -> Done:
     engine, layout = settings.scoring.engine, work.round.layout
     evaluation = read_evaluation_set(
         lake, work.round.teacher, work.round.declared, settings.draw(layout, "threshold"),
-        settings.draw(layout, "test"), work.round.round_id, engine,
+        settings.draw(layout, "test"), work.round.round_id, engine, untrusted(work.round.trust),
     )  # fmt: skip
     if not evaluation.parts["test"].any():
         raise DataError(f"compare: {work.round.teacher.model_id} scored no text of the test days of its round")

@@ -18,9 +18,8 @@ from jobs.rounds.training_data import training_data
 from jobs.runtime import task_models
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
-from jobs.teachers import held_out
 from models import digests
-from models.errors import GateError
+from models.evaluation.label_trust import untrusted
 from models.rounds.round_decision import Decision
 from models.tasks import EVERY_SCENE
 
@@ -30,52 +29,37 @@ READS = (tables.TEXTS, tables.TEACHER_SCORES, tables.ANNOTATIONS)
 def plan(context: Context) -> Work[tuple[Round, ...]]:
     """The next round of each task whose last one asked to go on, or that has a new teacher or other settings.
 
-    A round under a teacher that is known to be weak is refused.
+    A teacher teaches a label as far as it is trusted with it; where it is with none, the student learns without it.
     """
     rounds = [found for name in task_models.newest_teachers(context) if (found := _next(context, name)) is not None]
-    steps = []
-    for one in rounds:
-        refusal = _refusal(context, one)
-        runs = f"{one.round_id}: {one.sampling} sampling, teacher {one.teacher.model_id}"
-        steps.append(runs if refusal is None else f"refuse {one.round_id}: {refusal}")
+    steps = [f"{one.round_id}: {one.sampling} sampling, teacher {one.teacher.model_id}{_apart(one)}" for one in rounds]
     return Work(tuple(steps), tuple(rounds))
 
 
-def execute(context: Context, work: tuple[Round, ...]) -> Done:
-    """Run rounds until each task's decision is to promote or to stop.
+def _apart(round_: Round) -> str:
+    """Which labels are learnt without the teacher, in words."""
+    if round_.is_undistilled:
+        return ", which is trusted with no label: the student learns from annotators alone"
+    labels = sorted(untrusted(round_.trust))
+    return f", without it {', '.join(labels)}" if labels else ""
 
-    Raises:
-        GateError: Every round was refused. Where others ran, the run ends with it once they are recorded.
-    """
+
+def execute(context: Context, work: tuple[Round, ...]) -> Done:
+    """Run rounds until each task's decision is to promote or to stop."""
     counts: dict[str, int] = {"rounds": 0, "rows": 0}
-    refusals = {one.round_id: why for one in work if (why := _refusal(context, one)) is not None}
-    error = GateError("; ".join(refusals.values())) if refusals else None
-    if error is not None and len(refusals) == len(work):
-        raise error
-    for first in (one for one in work if one.round_id not in refusals):
+    for first in work:
         current: Round | None = first
         while current is not None:
             counts["rows"] += _run(context, current)
             counts["rounds"] += 1
             current = _next(context, current.task_name)
-    return Done(counts=counts, headline="rows", reason=str(error) if error else None, error=error)
-
-
-def _refusal(context: Context, round_: Round) -> str | None:
-    """Why no round is run under its teacher: it is known not to beat its student; None where that is accepted."""
-    if context.request.options.get("force") or context.settings.rounds.accept_weak_teacher:
-        return None
-    comparison = held_out.recorded(context.lake, round_.teacher)
-    if comparison is None or not comparison.weak:
-        return None
-    return (
-        f"{round_.teacher.model_id} reaches {comparison.figures}, expected more than that student; "
-        "annotate more, train a better teacher, or learn from it all the same by --force or rounds.accept_weak_teacher"
-    )
+    return Done(counts=counts, headline="rows")
 
 
 def _next(context: Context, name: str) -> Round | None:
-    return next_round(context.lake, name, context.settings.task(name), context.settings.rounds)
+    settings = context.settings.rounds
+    believe = bool(context.request.options.get("force")) or settings.accept_weak_teacher
+    return next_round(context.lake, name, context.settings.task(name), settings, believe=believe)
 
 
 def _run(context: Context, round_: Round) -> int:
@@ -90,7 +74,7 @@ def _run(context: Context, round_: Round) -> int:
         trained = train_round(lake, round_, data, settings.cleaning.version, context.training_progress)
     texts = read_evaluation_set(
         lake, round_.teacher, round_.declared, settings.draw(round_.layout, "threshold"),
-        settings.draw(round_.layout, "test"), round_.round_id, settings.scoring.engine,
+        settings.draw(round_.layout, "test"), round_.round_id, settings.scoring.engine, untrusted(round_.trust),
     )  # fmt: skip
     positives = settings.thresholds.min_positives_all_scenes
     evaluation = evaluate_round(round_, texts, trained, settings.scoring.engine, positives)
@@ -137,19 +121,20 @@ def _write_round(
     row = {
         "round_id": round_.round_id, "task": round_.task_name, "student": round_.student.kind,
         "number": round_.number, "model_id": trained.model_id, "teacher_id": round_.teacher.model_id,
-        "sampling": round_.sampling, "scheme": round_.student.scheme.kind, "seed": round_.seed,
+        "sampling": round_.sampling, "scheme": round_.scheme, "seed": round_.seed,
         "layout": layout_row(round_.layout), "inputs": dict(inputs), "row_counts": dict(evaluation.row_counts),
         "metrics": evaluation.metrics, "figures": [one.as_row() for one in evaluation.figures],
         "losses": list(trained.losses), "decision": decision.action,
         "next_sampling": decision.sampling, "reason": decision.reason,
         "settings": DecidingSettings.of(round_.task, context.settings.rounds).as_json(),
-        "seconds": seconds, "run_id": context.run_id,
+        "seconds": seconds, "run_id": context.run_id, "trust": dict(round_.trust),
     }  # fmt: skip
     once = digests.of_json([round_.round_id, round_.teacher.model_id], chars=32)
     context.lake.append_rows(tables.ROUNDS, [row], context.stamp(), once=once)
 
 
 JOB = Job(
-    "distil", plan, execute, reads=(*READS, tables.MODELS, tables.THRESHOLDS, tables.PROMOTIONS, tables.EVALUATIONS),
+    "distil", plan, execute,
+    reads=(*READS, tables.MODELS, tables.THRESHOLDS, tables.PROMOTIONS, tables.EVALUATIONS, tables.LABEL_TRUST),
     writes=(tables.ROUND_SAMPLES, tables.THRESHOLDS, tables.MODELS, tables.EVALUATIONS, tables.ROUNDS),
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow.compute as pc
@@ -13,11 +13,16 @@ from jobs.lake import registry, tables, text_queries
 from jobs.lake.commits import Scope
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
+from jobs.teachers import held_out
 from models.errors import DataError
+from models.evaluation.label_trust import TrustByLabel, as_mapping, none_trusted
 from models.rounds.date_layout import PARTS, DateLayout, RoundSettings, Window
 from models.settings_base import Frozen
 from models.student_settings import StudentSettings
 from models.tasks import Target, TaskSettings
+
+UNDISTILLED = "none"
+"""The scheme of a student that learns from annotators alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Round:
         teacher: Whom the student learns from.
         layout: Its days.
         seed: Of its draws and trainings.
+        trust: How far the teacher teaches each label, 0 to 1; empty: all the way.
     """
 
     round_id: str
@@ -41,6 +47,7 @@ class Round:
     teacher: RegisteredModel
     layout: DateLayout
     seed: int
+    trust: TrustByLabel = field(default_factory=dict)
 
     @property
     def task_name(self) -> str:
@@ -61,6 +68,16 @@ class Round:
     def student(self) -> StudentSettings:
         """The student's settings."""
         return self.declared.student
+
+    @property
+    def is_undistilled(self) -> bool:
+        """Whether the teacher is trusted with no label: the student learns from annotators alone."""
+        return none_trusted(self.trust)
+
+    @property
+    def scheme(self) -> str:
+        """How its student learns, as `rounds` keeps it."""
+        return UNDISTILLED if self.is_undistilled else self.student.scheme.kind
 
     @property
     def scope(self) -> Scope:
@@ -97,11 +114,18 @@ class DecidingSettings(Frozen):
             return False
 
 
-def next_round(lake: Lake, name: str, declared: TaskSettings, settings: RoundSettings) -> Round | None:
-    """A task's next round: where the last one asked to go on, or there is a new teacher, or other settings."""
+def next_round(
+    lake: Lake, name: str, declared: TaskSettings, settings: RoundSettings, *, believe: bool = False
+) -> Round | None:
+    """A task's next round: where the last one asked to go on, or there is a new teacher, or other settings.
+
+    Also where the last one's student learnt without the teacher, and now it is trusted, or the other way round. With
+    `believe` it is trusted with every label, whatever annotators say.
+    """
     teacher = registry.newest_teacher(lake, name)
     kind = declared.student.kind
-    columns = ("round_id", "teacher_id", "number", "sampling", "decision", "next_sampling", "settings")
+    trust = {} if believe else as_mapping(held_out.trust(lake, teacher))
+    columns = ("round_id", "teacher_id", "number", "sampling", "decision", "next_sampling", "settings", "trust")
     rows = lake.rows(tables.ROUNDS, *columns, where=(pc.field("task") == name) & (pc.field("student") == kind))
     of_teacher = [row for row in rows if row["teacher_id"] == teacher.model_id]
     last = max(of_teacher, key=lambda row: int(row["round_id"].rpartition("/")[2]), default=None)
@@ -111,10 +135,16 @@ def next_round(lake: Lake, name: str, declared: TaskSettings, settings: RoundSet
         number, sampling = last["number"] + 1, last["next_sampling"]
     elif not DecidingSettings.of(declared.of(teacher.labels), settings).equals(last["settings"]):
         number, sampling = last["number"], last["sampling"]  # ended, but by other settings: the same round by these
+    elif none_trusted(dict(last["trust"] or {})) != none_trusted(trust):
+        number, sampling = 1, settings.sampling_of(1)
     else:
         return None
-    layout = text_queries.date_layout(lake, settings)
-    return Round(f"{name}/{kind}/{len(rows) + 1:02d}", declared, number, sampling, teacher, layout, settings.seed)
+    if none_trusted(trust):
+        number, sampling = 1, "annotated"  # the other strategies draw what only the teacher decided
+    round_id = f"{name}/{kind}/{len(rows) + 1:02d}"
+    return Round(
+        round_id, declared, number, sampling, teacher, text_queries.date_layout(lake, settings), settings.seed, trust
+    )
 
 
 def stored_round(lake: Lake, name: str, declared: TaskSettings, round_id: str | None, seed: int) -> Round:
@@ -130,7 +160,8 @@ def stored_round(lake: Lake, name: str, declared: TaskSettings, round_id: str | 
         raise DataError(f"compare: no round {round_id or ''} of {name}; run `pingti distil`, or name one that ended")
     layout = DateLayout(**{part: Window(**row["layout"][part]) for part in PARTS})
     teacher = registry.model(lake, row["teacher_id"])
-    stored = Round(row["round_id"], declared, row["number"], row["sampling"], teacher, layout, seed)
+    trust = dict(row["trust"] or {})
+    stored = Round(row["round_id"], declared, row["number"], row["sampling"], teacher, layout, seed, trust)
     labels = registry.model(lake, row["model_id"]).labels
     if labels != stored.labels:
         raise DataError(

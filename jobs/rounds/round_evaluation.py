@@ -99,9 +99,12 @@ def decide(round_: Round, evaluation: RoundEvaluation, settings: RoundSettings) 
     targets = {label: one.target for label, one in round_.task.labels.items()}
     lost = round_decision.loses(evaluation.figures, evaluation.row_counts, settings)
     weak = told_weak(round_, evaluation)
-    if weak is not None and not settings.accept_weak_teacher:
+    if weak is not None and not round_.trust and not settings.accept_weak_teacher:
         return Decision("stop", None, f"{weak}; a better teacher, or rounds.accept_weak_teacher, goes on")
-    return round_decision.decide(round_.number, qualities, targets, settings, lost, on_all)
+    decision = round_decision.decide(round_.number, qualities, targets, settings, lost, on_all)
+    if round_.is_undistilled and decision.action == "go_on":
+        return Decision("stop", None, f"{decision.reason}; the teacher is trusted with no label: annotate more")
+    return decision
 
 
 def told_weak(round_: Round, evaluation: RoundEvaluation) -> str | None:

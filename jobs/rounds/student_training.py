@@ -35,7 +35,7 @@ class TrainedRound:
 
     Attributes:
         bundle: The sealed student.
-        undistilled: The baseline's network; it is measured, never sealed.
+        undistilled: The baseline's network; it is measured, and sealed only where it is the student.
         losses: The student's mean loss of each epoch.
         rows: How many rows both learnt from.
     """
@@ -54,11 +54,16 @@ class TrainedRound:
 def train_round(
     lake: Lake, round_: Round, data: TrainingData, clean_version: str, progress: MakeProgress
 ) -> TrainedRound:
-    """Train the student by its scheme, and its baseline without distillation, on the same rows; seal the student."""
+    """Train the student by its scheme, and its baseline without distillation, on the same rows; seal the student.
+
+    Where the teacher is trusted with no label the baseline is the student.
+    """
     student = round_.student
-    teacher = joint_teacher(lake, round_, student, data)
-    distilled = train_student_of(lake, round_, student, data, progress, joint_teacher=teacher)
     undistilled = train_student_of(lake, round_, student, data, progress, distil=False)
+    distilled = undistilled
+    if not round_.is_undistilled:
+        teacher = joint_teacher(lake, round_, student, data)
+        distilled = train_student_of(lake, round_, student, data, progress, joint_teacher=teacher)
     bundle = seal_named(lake, round_, distilled.student, data, clean_version)
     return TrainedRound(bundle, undistilled.student, distilled.losses, len(data.rows))
 
@@ -86,6 +91,7 @@ def train_student_of(
         kind=round_.task.kind,
         distil=distil,
         teacher=joint_teacher if distil else None,
+        trust=data.trust if distil else None,
         progress=shown,
         after_epoch=shown.epoch,
         checkpoints=_checkpoints(lake, round_, training),
@@ -160,6 +166,6 @@ def seal(
         clean_version=clean_version,
         model_id=model_id,
         outcome=round_.task.kind,
-        extra={"round": round_.round_id, "teacher": round_.teacher.model_id},
+        extra={"round": round_.round_id, "teacher": round_.teacher.model_id, "trust": dict(round_.trust)},
     )
     return open_bundle(path)

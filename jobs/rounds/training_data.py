@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -45,11 +46,13 @@ class TrainingData:
         vocabulary: What its ids mean.
         rows: The rows, in the order of their position.
         texts: The same rows as a teacher of a joint scheme reads them; None for other schemes.
+        trust: (labels,) 0 to 1, how far the teacher teaches each label; None: all the way.
     """
 
     vocabulary: AnyVocabulary
     rows: TrainingRows
     texts: FineTuningRows | None = None
+    trust: NDArray[np.float32] | None = None
 
 
 @contextmanager
@@ -70,11 +73,12 @@ def training_data(
     count = frame.count()
     if not count:
         raise DataError(f"{lake.catalog.name(tables.ROUND_SAMPLES)}: no rows of {round_.round_id}; run `pingti distil`")
-    make = partial(training_rows, task=task, student=student, checkpoints=checkpoints)
+    trust = _trust(round_)
+    make = partial(training_rows, task=task, student=student, checkpoints=checkpoints, trust=trust)
     if count <= BLOCK:  # read once
         (block,) = _blocks(frame, count)
         vocabulary = build_vocabulary([encoded_column(task, student, block)], task, student)
-        yield TrainingData(vocabulary, make(block, vocabulary=vocabulary), _texts([block], task, student))
+        yield TrainingData(vocabulary, make(block, vocabulary=vocabulary), _texts([block], task, student), trust)
         return
     only_texts = frame.select("position", "text", "text_b")
     vocabulary = build_vocabulary(
@@ -86,9 +90,16 @@ def training_data(
             for block in _blocks(frame, count):
                 writer.add(make(block, vocabulary=vocabulary))
             texts = _texts(_blocks(frame.select("position", "text", "text_b", "hard"), count), task, student)
-            yield TrainingData(vocabulary, writer.finished(), texts)
+            yield TrainingData(vocabulary, writer.finished(), texts, trust)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _trust(round_: Round) -> NDArray[np.float32] | None:
+    """The round's trust in the order of its labels; a label that nothing is known of is trusted."""
+    if not round_.trust:
+        return None
+    return np.array([round_.trust.get(label, 1.0) for label in round_.labels], np.float32)
 
 
 def _blocks(frame: DataFrame, count: int) -> Iterator[pa.Table]:

@@ -8,61 +8,32 @@ a student's settings and the annotators' answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import functions as F
 
-from jobs.lake import tables, text_queries
+from jobs.lake import tables
 from jobs.lake.commits import Scope, Stamp
 from jobs.lake.evaluation_rows import EPOCH, evaluation_row
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
-from jobs.teachers.annotated_texts import answered_texts, answers
 from jobs.teachers.base_model import MakeProgress
-from jobs.training.encoded_rows import build_vocabulary, encoded_column, training_rows
+from jobs.teachers.held_out_texts import HeldOutTest, HeldOutTexts, decided, held_out_texts, undistilled_logits
 from models import digests
-from models.evaluation.held_out import HeldOutComparison, compare, cross_fitted_decisions
+from models.evaluation.held_out import HeldOutComparison, compare
+from models.evaluation.label_trust import TRUST_VERSION, LabelTrust, trust_labels
 from models.evaluation.metrics import Counts
-from models.evaluation.predictions import complete_class_labels, probabilities
-from models.evaluation.sliced_metrics import GoldRows, SliceCounts, count_by_slice
-from models.evaluation.threshold_search import ThresholdSettings
-from models.rounds.date_layout import DateLayout, Window
+from models.evaluation.sliced_metrics import SliceCounts, count_by_slice
 from models.student_settings import StudentSettings
-from models.tasks import TaskSettings
 
 if TYPE_CHECKING:
     from models.teachers.teacher import Teacher
 
 PURPOSE = "held_out"
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOutTexts:
-    """Annotated texts that a teacher has not learnt from, ordered by hash.
-
-    Attributes:
-        table: text_hash, text and text_b.
-        evidence: A row a distinct text with the annotators' answers, in the order of the teacher's labels.
-    """
-
-    table: pa.Table
-    evidence: GoldRows
-
-    @property
-    def positives(self) -> int:
-        """Labels that hold, over all texts."""
-        return int((self.evidence.gold & self.evidence.known).sum())
-
-    @property
-    def digest(self) -> str:
-        """Names the texts and what annotators say of them."""
-        said = np.where(self.evidence.known, self.evidence.gold.astype(np.int8), -1).tolist()
-        return digests.of_json([self.table.column("text_hash").to_pylist(), said])
+_TRUST_COLUMNS = tuple(field.name for field in fields(LabelTrust))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,35 +42,17 @@ class TeacherVerdict:
 
     comparison: HeldOutComparison | None
     sentence: str
+    trust: tuple[LabelTrust, ...] = ()
 
     @property
     def weak(self) -> bool:
         """Whether the teacher is known not to beat its student."""
         return self.comparison is not None and self.comparison.weak
 
-
-@dataclass(frozen=True, slots=True)
-class HeldOutTest:
-    """What a teacher is compared by.
-
-    Attributes:
-        teacher: Whom.
-        declared: Its task, as the settings declare it; the student is that of its first round.
-        layout: The days.
-        seed: Of the student's training.
-        thresholds: How much evidence a threshold needs, and the fewest positives that tell anything.
-    """
-
-    teacher: RegisteredModel
-    declared: TaskSettings
-    layout: DateLayout
-    seed: int
-    thresholds: ThresholdSettings
-
     @property
-    def task(self) -> TaskSettings:
-        """The task with the labels that the teacher knows."""
-        return self.declared.of(self.teacher.labels)
+    def untrusted(self) -> tuple[str, ...]:
+        """The labels that it does not teach, in words."""
+        return tuple(one.words for one in self.trust if one.trust <= 0)
 
 
 def without_scheme(student: StudentSettings) -> dict[str, Any]:
@@ -115,6 +68,13 @@ def scope_of(model_id: str) -> Scope:
 def recorded(lake: Lake, teacher: RegisteredModel) -> HeldOutComparison | None:
     """The comparison that is kept of a teacher; None where there is none, or annotators said too little."""
     return _compared(_rows(lake, teacher.model_id), teacher.model_id)
+
+
+def trust(lake: Lake, teacher: RegisteredModel) -> tuple[LabelTrust, ...]:
+    """How far a teacher is trusted, label by label; none where annotators said too little to tell."""
+    rows = lake.rows(tables.LABEL_TRUST, where=pc.field("model_id") == teacher.model_id)
+    found = {row["label"]: LabelTrust(**{name: row[name] for name in _TRUST_COLUMNS}) for row in rows}
+    return tuple(found[label] for label in teacher.labels if label in found)
 
 
 def verdict(
@@ -137,83 +97,51 @@ def verdict(
     model_id, scope = test.teacher.model_id, scope_of(test.teacher.model_id)
     texts = held_out_texts(lake, test)
     decides = [without_scheme(test.declared.student), test.seed, texts.digest]
-    decides += [test.thresholds.min_positives_all_scenes, test.task.model_dump(mode="json", include={"labels", "kind"})]
+    decides += [
+        TRUST_VERSION,
+        test.thresholds.min_positives_all_scenes,
+        test.task.model_dump(mode="json", include={"labels", "kind"}),
+    ]
     student_id = f"{model_id}/undistilled/{digests.of_json(decides, chars=12)}"
     kept = _rows(lake, model_id)
     if any(row["model_id"] == student_id for row in kept):
         lake.append_rows(tables.EVALUATIONS, [], stamp, scope=scope)
-        return _told(test, texts, _compared(kept, model_id)), False
+        known = trust(lake, test.teacher)
+        return _told(test, texts, _compared(kept, model_id), known), False
     rows: list[dict[str, Any]] = []
+    trusted: tuple[LabelTrust, ...] = ()
     enough = texts.positives >= test.thresholds.min_positives
     if enough:
         second = texts.table.column("text_b").to_pylist() if test.task.kind == "pair" else None
         logits, _ = trained().score(texts.table.column("text").to_pylist(), second=second)
+        of_teacher = decided(test, texts, logits)
+        of_student = decided(test, texts, undistilled_logits(lake, test, texts, progress))
         rows = [
-            *_counted(test, texts, logits, model_id, stamp.run_id),
-            *_counted(test, texts, _undistilled_logits(lake, test, texts, progress), student_id, stamp.run_id),
+            *_counted(test, texts, of_teacher, model_id, stamp.run_id),
+            *_counted(test, texts, of_student, student_id, stamp.run_id),
         ]
-    lake.replace_rows(tables.EVALUATIONS, rows, stamp, scope)
-    return _told(test, texts, _compared(rows, model_id)), enough
-
-
-def held_out_texts(lake: Lake, test: HeldOutTest) -> HeldOutTexts:
-    """The annotated texts of the threshold, test and gate days that are not among the teacher's own rows."""
-    window = Window(test.layout.threshold.first, test.layout.gate.last)
-    table = answered_texts(lake, test.teacher.task, test.declared, window)
-    own = lake.arrow(tables.ROUND_SAMPLES, "text_hash", where=pc.field("round_id") == test.teacher.model_id)
-    table = table.filter(pc.invert(pc.is_in(table.column("text_hash"), own.column("text_hash").combine_chunks())))
-    declared, labels = test.declared.label_names, test.task.label_names
-    # All labels of the task: a class that the teacher does not know denies those that it knows.
-    values = complete_class_labels(answers(table, declared), test.declared.kind)
-    values = values[:, [declared.index(label) for label in labels]]
-    answered = ~np.isnan(values).all(axis=1)
-    table, values = table.filter(pa.array(answered)), values[answered]
-    count = len(values)
-    days: NDArray[np.int32] = table.column("first_day").cast(pa.int32()).to_numpy()
-    scenes = np.array(table.column("first_scene").to_pylist(), np.str_)
-    evidence = GoldRows(
-        days, scenes, np.ones(count, np.int64), values == 1, ~np.isnan(values), np.arange(count, dtype=np.int64)
-    )
-    return HeldOutTexts(table.select(["text_hash", "text", "text_b"]), evidence)
-
-
-def _undistilled_logits(
-    lake: Lake, test: HeldOutTest, texts: HeldOutTexts, progress: MakeProgress
-) -> NDArray[np.float32]:
-    """What round 1's student says that learnt from the teacher's rows in round 1's order, without the teacher."""
-    from models.students.student import predict
-    from models.training.trainer import train_student
-
-    task, student = test.task, test.declared.student
-    frame = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == test.teacher.model_id)
-    rows = frame.orderBy(text_queries.drawn_by_hash("text_hash", test.seed), "text_hash").toArrow()
-    vocabulary = build_vocabulary([encoded_column(task, student, rows)], task, student)
-    shown = progress(f"{test.teacher.task}: the student without its teacher")
-    trained = train_student(
-        training_rows(rows, task=task, vocabulary=vocabulary, student=student), student,
-        vocabulary_size=len(vocabulary), labels=len(task.label_names), seed=test.seed, kind=task.kind, distil=False,
-        progress=shown, after_epoch=shown.epoch,
+        trusted = trust_labels(
+            of_teacher, of_student, texts.evidence, test.task.label_names, test.thresholds.min_positives, test.seed
+        )
+    of_run = {"model_id": model_id, "run_id": stamp.run_id}
+    lake.replace_rows(
+        tables.LABEL_TRUST, [asdict(one) | of_run for one in trusted], stamp,
+        Scope(column="model_id", values=(model_id,)),
     )  # fmt: skip
-    encoded = vocabulary.encode(encoded_column(task, student, texts.table), student.max_length)
-    return predict(trained.student, encoded)
+    lake.replace_rows(tables.EVALUATIONS, rows, stamp, scope)
+    return _told(test, texts, _compared(rows, model_id), trusted), enough
 
 
 def _counted(
-    test: HeldOutTest, texts: HeldOutTexts, logits: NDArray[np.float32], model_id: str, run_id: str
+    test: HeldOutTest, texts: HeldOutTexts, decisions: NDArray[np.bool_], model_id: str, run_id: str
 ) -> list[dict[str, Any]]:
-    """A model's rows of `evaluations`, from its logits in the order of the labels."""
-    task = test.task
-    scores = probabilities(logits, task.kind).astype(np.float32)
-    targets = [settings.target for settings in task.labels.values()]
-    decisions = cross_fitted_decisions(
-        scores, texts.evidence, targets, task.kind, test.thresholds.min_positives_all_scenes
-    )
+    """A model's rows of `evaluations`."""
     return [
         evaluation_row(
             cut, round_id=_round_id(test.teacher.model_id), model_id=model_id, gold="human", purpose=PURPOSE,
             run_id=run_id,
         )
-        for cut in count_by_slice(decisions, texts.evidence, task.label_names)
+        for cut in count_by_slice(decisions, texts.evidence, test.task.label_names)
     ]  # fmt: skip
 
 
@@ -236,10 +164,12 @@ def _compared(rows: Sequence[dict[str, Any]], teacher_id: str) -> HeldOutCompari
     return compare(slices[True], slices[False])
 
 
-def _told(test: HeldOutTest, texts: HeldOutTexts, comparison: HeldOutComparison | None) -> TeacherVerdict:
+def _told(
+    test: HeldOutTest, texts: HeldOutTexts, comparison: HeldOutComparison | None, trusted: tuple[LabelTrust, ...] = ()
+) -> TeacherVerdict:
     model_id = test.teacher.model_id
     if comparison is not None:
-        return TeacherVerdict(comparison, f"{model_id} reaches {comparison.figures}")
+        return TeacherVerdict(comparison, f"{model_id} reaches {comparison.figures}", trusted)
     return TeacherVerdict(
         None,
         f"{model_id}: annotators say too little of the threshold, test and gate days to tell whether it beats its "

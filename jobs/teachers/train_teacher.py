@@ -21,7 +21,8 @@ from jobs.teachers import held_out
 from jobs.teachers.annotated_texts import AnnotatedTexts, annotated_texts, annotations_signature
 from jobs.teachers.base_model import Base, Pretraining, all_scenes, known_base, make_base
 from jobs.teachers.fine_tuning import fine_tuned
-from jobs.teachers.held_out import HeldOutTest, TeacherVerdict
+from jobs.teachers.held_out import TeacherVerdict
+from jobs.teachers.held_out_texts import HeldOutTest
 from models import digests
 from models.evaluation.predictions import first_threshold
 from models.rounds.date_layout import DateLayout
@@ -120,8 +121,9 @@ def execute(context: Context, work: tuple[TeacherPlan, ...]) -> Done | None:
         trained, compared = trained + (is_new or is_made), compared + is_compared
     for verdict in told:
         warning = "[yellow]warning[/yellow] " if verdict.weak else ""
-        advice = ": what learns from it copies its mistakes" if verdict.weak else ""
-        context.reporter.say(f"  {warning}{verdict.sentence}{advice}")
+        context.reporter.say(f"  {warning}{verdict.sentence}")
+        for line in verdict.untrusted:
+            context.reporter.say(f"    not trusted with {line}: students learn it from annotators alone")
     if not trained and not compared:
         return None
     counts["texts"] = sum(counts.values())
@@ -236,5 +238,5 @@ def first_thresholds(model_id: str, labels: tuple[str, ...], value: float) -> li
 
 JOB = Job(
     "train-teacher", plan, execute, reads=(tables.ANNOTATIONS, tables.TEXTS),
-    writes=(tables.ROUND_SAMPLES, tables.THRESHOLDS, tables.MODELS, tables.EVALUATIONS),
+    writes=(tables.ROUND_SAMPLES, tables.THRESHOLDS, tables.MODELS, tables.EVALUATIONS, tables.LABEL_TRUST),
 )  # fmt: skip

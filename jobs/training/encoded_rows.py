@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from models.student_settings import StudentSettings
 from models.tasks import TaskSettings
@@ -17,6 +18,10 @@ from udfs.list_arrays import to_matrix
 
 if TYPE_CHECKING:
     from models.training.training_rows import TrainingRows
+
+
+ANNOTATED = "annotated"
+"""The reason of rows whose hard targets are annotators' answers; those of other rows are the teacher's decisions."""
 
 
 def encoded_column(task: TaskSettings, student: StudentSettings, rows: pa.Table) -> Texts:
@@ -33,14 +38,27 @@ def build_vocabulary(blocks: Iterable[Texts], task: TaskSettings, student: Stude
 
 
 def training_rows(
-    rows: pa.Table, *, task: TaskSettings, vocabulary: AnyVocabulary, student: StudentSettings, checkpoints: int = 0
-) -> TrainingRows:
-    """Rows of `round_samples` as the trainer takes them; what is null there is masked here."""
+    rows: pa.Table, *, task: TaskSettings, vocabulary: AnyVocabulary, student: StudentSettings, checkpoints: int = 0,
+    trust: NDArray[np.float32] | None = None,
+) -> TrainingRows:  # fmt: skip
+    """Rows of `round_samples` as the trainer takes them; what is null there is masked here.
+
+    So are the teacher's decisions on labels that it is not trusted with: of a label (of classes: of a row whose class
+    is such a one) with a `trust` (labels,) of 0 only annotators' answers stay.
+    """
     from models.training.training_rows import TrainingRows
 
     labels = len(task.label_names)
     hard, soft = to_matrix(rows.column("hard"), labels), to_matrix(rows.column("soft"), labels)
     more: dict[str, Any] = {}
+    if "reasons" in rows.column_names:
+        reasons = rows.column("reasons").to_pylist()
+        more["by_teacher"] = by_teacher = np.array([ANNOTATED not in of_row for of_row in reasons], np.bool_)
+        if trust is not None:
+            denied = np.broadcast_to(trust <= 0, hard.shape)
+            if task.kind == "multi_class":
+                denied = np.broadcast_to((denied & (hard == 1)).any(1, keepdims=True), hard.shape)
+            hard = np.where(by_teacher[:, None] & denied, np.float32("nan"), hard)
     if "cls" in rows.column_names:
         widths = [len(vector) for vector in rows.column("cls").drop_null()[:1].to_pylist()]
         more["cls_states"] = to_matrix(rows.column("cls"), (widths or [1])[0])

@@ -5,6 +5,7 @@ The objective (`search`): the best F1 among the thresholds that reach the label'
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from pydantic import Field, PositiveInt
 from models.evaluation.metrics import Counts, count, count_distinct, wilson
 from models.evaluation.predictions import FIRST_THRESHOLD
 from models.settings_base import Frozen, Share
-from models.tasks import Target
+from models.tasks import EVERY_SCENE, Target
 
 SEARCHING_VERSION = "1"
 """Raised where the search finds other thresholds in the same evidence: what was searched is searched again then."""
@@ -126,3 +127,17 @@ def _evidence(value: float, rows: _Rows, method: str) -> SearchedThreshold:
         recall_interval=wilson(distinct.tp, distinct.tp + distinct.fn),
         method=method,
     )
+
+
+def moved(before: Mapping[tuple[str, str], float], after: Mapping[tuple[str, str], float], hysteresis: float) -> bool:
+    """Whether a threshold, by scene and label, lies further from where it was.
+
+    For a scene without its own that of all scenes counts.
+    """
+    scenes = {scene for scene, _ in [*before, *after]}
+    for label in {label for _, label in after}:
+        for scene in scenes:
+            old, new = (found.get((scene, label), found.get((EVERY_SCENE, label))) for found in (before, after))
+            if old is None or (new is not None and abs(new - old) > hysteresis):
+                return True
+    return False

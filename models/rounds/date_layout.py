@@ -45,8 +45,9 @@ class RoundSettings(Frozen):
     )
     accept_weak_teacher: bool = Field(
         False,
-        description="Whether rounds go on under a teacher that annotators agree with less than with a student that "
-        "learnt from them alone: whoever learns from it copies its mistakes.",
+        description="Whether the teacher teaches every label, whatever annotators say. Otherwise it teaches a label as "
+        "far as they agree with it more than with a student that learnt from them alone (table `label_trust`), and "
+        "where they never do the student learns without it: whoever learns from a weak teacher copies its mistakes.",
     )
     min_train_days: PositiveInt | None = Field(
         None,

@@ -205,10 +205,14 @@ class _Schedule:
 def make_scheme(
     student: Student, rows: TrainingRows, settings: StudentSettings, *, kind: TaskKind, distil: bool,
     teacher: JointTeacher | None, learnt: NDArray[np.int64], steps: int, seed: int,
+    trust: NDArray[np.float32] | None = None,
 ) -> OfflineScheme:  # fmt: skip
-    """The scheme that the settings name; `DataError` where it needs a teacher and there is none."""
+    """The scheme that the settings name; `DataError` where it needs a teacher and there is none.
+
+    A teacher that learns beside the student is not the one that was compared: `trust` is of stored logits alone.
+    """
     if not distil or not isinstance(settings.scheme, JointBase):
-        return OfflineScheme(student, rows, settings, kind=kind, distil=distil)
+        return OfflineScheme(student, rows, settings, kind=kind, distil=distil, trust=trust)
     if teacher is None:
         raise DataError(f"training: the scheme {settings.scheme.kind} needs a teacher that learns too, and got none")
     return JointScheme(student, rows, settings, kind=kind, teacher=teacher, learnt=learnt, steps=steps, seed=seed)

@@ -24,6 +24,7 @@ def soft_loss(
     temperature: float,
     weight: Tensor | None = None,
     kind: TaskKind = "multi_label",
+    scale: Tensor | None = None,
 ) -> Tensor:
     """KL(teacher || student) of each label's two outcomes, or of a row's classes, at a temperature.
 
@@ -38,6 +39,8 @@ def soft_loss(
         weight: Row weights (rows,), None for equal ones.
         kind: The task's kind. Of classes only those in the mask compete: a teacher that does not know one says
             nothing of it, and the mean is over the rows with two or more.
+        scale: Multiplies each label's loss (rows, labels), of classes each row's (rows, 1); the mean is over as many
+            as without it.
     """
     s = student / temperature
     t = torch.where(mask, teacher, 0.0) / temperature
@@ -45,15 +48,20 @@ def soft_loss(
         wanted, got = _class_log_shares(t, mask), _class_log_shares(s, mask)
         between = torch.where(mask, wanted.exp() * (wanted - got), 0.0).sum(1, keepdim=True)
         compared = mask.sum(1, keepdim=True) > 1
-        return _masked_mean(between.clamp_min(0.0), compared, weight) * temperature**2
+        return _masked_mean(between.clamp_min(0.0), compared, weight, scale) * temperature**2
     # KL of two Bernoullis in their logits is a Bregman divergence of softplus: no logarithm of a tiny number.
     divergence = F.softplus(s) - F.softplus(t) - torch.sigmoid(t) * (s - t)
     # Rounding alone can bring equal logits below zero.
-    return _masked_mean(divergence.clamp_min(0.0), mask, weight) * temperature**2
+    return _masked_mean(divergence.clamp_min(0.0), mask, weight, scale) * temperature**2
 
 
 def hard_loss(
-    logits: Tensor, targets: Tensor, mask: Tensor, weight: Tensor | None = None, kind: TaskKind = "multi_label"
+    logits: Tensor,
+    targets: Tensor,
+    mask: Tensor,
+    weight: Tensor | None = None,
+    kind: TaskKind = "multi_label",
+    scale: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy against hard targets: binary for each label, or over a row's classes.
 
@@ -63,12 +71,13 @@ def hard_loss(
         mask: bool (rows, labels), True where the target is known.
         weight: Row weights (rows,), None for equal ones.
         kind: The task's kind. Of classes, a row counts where one of the known ones holds.
+        scale: As in `soft_loss`.
     """
     known = torch.where(mask, targets, 0.0)
     if kind == "multi_class":
         surprise = -(known * _class_log_shares(logits, mask)).sum(1, keepdim=True)
-        return _masked_mean(surprise, known.sum(1, keepdim=True) > 0, weight)
-    return _masked_mean(F.binary_cross_entropy_with_logits(logits, known, reduction="none"), mask, weight)
+        return _masked_mean(surprise, known.sum(1, keepdim=True) > 0, weight, scale)
+    return _masked_mean(F.binary_cross_entropy_with_logits(logits, known, reduction="none"), mask, weight, scale)
 
 
 def distil_loss(
@@ -82,11 +91,38 @@ def distil_loss(
     temperature: float,
     soft_weight: float,
     kind: TaskKind = "multi_label",
+    trust: Tensor | None = None,
+    by_teacher: Tensor | None = None,
 ) -> Tensor:
-    """`soft_weight` times the soft loss plus the rest times the hard loss, each a mean of its own."""
-    from_teacher = soft_loss(logits, soft, soft_mask, temperature=temperature, weight=weight, kind=kind)
-    from_labels = hard_loss(logits, hard, hard_mask, weight, kind)
-    return soft_weight * from_teacher + (1 - soft_weight) * from_labels
+    """`soft_weight` times the soft loss plus the rest times the hard loss, each a mean of its own.
+
+    Args:
+        logits: The student's (rows, labels).
+        hard: Hard targets (rows, labels).
+        hard_mask: bool, where they are known.
+        soft: The teacher's logits (rows, labels).
+        soft_mask: bool, where it has some.
+        weight: Row weights (rows,), None for equal ones.
+        temperature: Of the soft loss.
+        soft_weight: The soft loss' share.
+        kind: The task's kind.
+        trust: (labels,) 0 to 1: how far the teacher teaches a label; None: all the way. It multiplies the soft loss'
+            share, the hard one has the rest; with 0 a label learns as it would without the teacher. Of classes a row's
+            trust is that of the classes which the teacher finds in it, by its probabilities.
+        by_teacher: (rows,) bool, True where the hard targets are the teacher's decisions: trust multiplies these too.
+    """
+    if trust is None:
+        from_teacher = soft_loss(logits, soft, soft_mask, temperature=temperature, weight=weight, kind=kind)
+        from_labels = hard_loss(logits, hard, hard_mask, weight, kind)
+        return soft_weight * from_teacher + (1 - soft_weight) * from_labels
+    own = trust[None, :]
+    if kind == "multi_class":
+        own = (_class_log_shares(torch.where(soft_mask, soft, 0.0), soft_mask).exp() * own).sum(1, keepdim=True)
+    of_labels = 1 - soft_weight * own
+    if by_teacher is not None:
+        of_labels = of_labels * torch.where(by_teacher[:, None], own, 1.0)
+    from_teacher = soft_loss(logits, soft, soft_mask, temperature=temperature, weight=weight, kind=kind, scale=own)
+    return soft_weight * from_teacher + hard_loss(logits, hard, hard_mask, weight, kind, scale=of_labels)
 
 
 def hint_loss(predicted: Tensor, cls_states: Tensor, weight: Tensor) -> Tensor:
@@ -106,12 +142,12 @@ def _class_log_shares(logits: Tensor, mask: Tensor) -> Tensor:
     return torch.log_softmax(torch.where(mask, logits, _OUT_OF_QUESTION), dim=1)
 
 
-def _masked_mean(values: Tensor, mask: Tensor, weight: Tensor | None) -> Tensor:
-    """The weighted mean of what the mask keeps; 0 if it keeps nothing."""
+def _masked_mean(values: Tensor, mask: Tensor, weight: Tensor | None, scale: Tensor | None = None) -> Tensor:
+    """The weighted mean of what the mask keeps, each value times its scale; 0 if it keeps nothing."""
     share = mask.to(values.dtype)
     if weight is not None:
         share = share * weight[:, None]
     total = share.sum()
     # torch.where, not a product: 0 * inf would be NaN.
-    kept = torch.where(mask, values, 0.0)
+    kept = torch.where(mask, values if scale is None else values * scale, 0.0)
     return (kept * share).sum() / torch.where(total > 0, total, 1.0)

@@ -70,14 +70,16 @@ class OfflineScheme:
     teacher_steps = 0
 
     def __init__(
-        self, student: Student, rows: TrainingRows, settings: StudentSettings, *, kind: TaskKind, distil: bool
-    ) -> None:
+        self, student: Student, rows: TrainingRows, settings: StudentSettings, *, kind: TaskKind, distil: bool,
+        trust: NDArray[np.float32] | None = None,
+    ) -> None:  # fmt: skip
         self.student = student
         self.rows = rows
         self.settings = settings
         self.kind: TaskKind = kind
         self.distil = distil
         self.where = next(student.parameters()).device
+        self._trust = None if trust is None else self.tensor(trust)
         width = self._hint_width()
         self._mean = self._deviation = np.zeros(0, np.float32)
         if width and rows.cls_states is not None:  # standardised, so that one weight fits teachers of any size
@@ -129,7 +131,8 @@ class OfflineScheme:
         soft, soft_mask = self._soft_targets(batch, epoch)
         distilled = distil_loss(
             logits, **targets, soft=soft, soft_mask=soft_mask, temperature=self.settings.scheme.temperature,
-            soft_weight=self.settings.scheme.soft_weight, kind=self.kind,
+            soft_weight=self.settings.scheme.soft_weight, kind=self.kind, trust=self._trust,
+            by_teacher=None if self.rows.by_teacher is None else self.tensor(self.rows.by_teacher[batch]),
         )  # fmt: skip
         if self.regressor is None or self.rows.cls_states is None:
             return distilled

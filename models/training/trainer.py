@@ -60,6 +60,7 @@ def train_student(
     kind: TaskKind = "multi_label",
     distil: bool = True,
     teacher: JointTeacher | None = None,
+    trust: NDArray[np.float32] | None = None,
     max_steps: int | None = None,
     progress: Progress | None = None,
     after_epoch: Callable[[int, float, float | None], None] | None = None,
@@ -80,6 +81,7 @@ def train_student(
         kind: The task's kind, which decides the losses.
         distil: False trains the undistilled baseline: the same student, no teacher's logits.
         teacher: Of the joint schemes: the one that learns too. It is changed by the training.
+        trust: (labels,) 0 to 1, how far stored logits teach a label (`losses.distil_loss`); None: all the way.
         max_steps: Stop after so many batches; None for all epochs.
         progress: Called after each batch with rows done, rows in total and the batch's loss.
         after_epoch: Called with the epoch's number, its mean loss, and the macro F1 on the rows kept back, if any were.
@@ -99,13 +101,14 @@ def train_student(
         plan = _Plan(rows.texts.lengths[learnt], learnt, settings, seed, max_steps, CHUNK if student.padded else 1)
         scheme = make_scheme(
             student.to(device()), rows, settings, kind=kind, distil=distil, teacher=teacher, learnt=learnt,
-            steps=plan.steps, seed=seed,
+            steps=plan.steps, seed=seed, trust=trust,
         )  # fmt: skip
         stopping = EarlyStopping(rows, held, settings.patience, kind, scheme.last_stage) if len(held) else None
         run = _Run(scheme, plan, stopping, after_epoch)
         saved = None
         if checkpoints is not None:
             decides = [settings.model_dump(mode="json"), rows.digest, vocabulary_size, labels, seed, kind, distil]
+            decides += [trust.round(6).tolist()] if trust is not None else []
             decides += [max_steps, torch.get_num_threads(), device().type, torch.__version__]
             saved = Checkpoints(
                 checkpoints, digests.of_json([*decides, teacher.digest if teacher is not None else None])

@@ -19,7 +19,7 @@ from models.text.vocabulary import Encoded
 _BLOCK = 1 << 16  # rows looked at together where all are
 _TYPES = {
     "hard": np.float32, "hard_mask": np.bool_, "soft": np.float32, "soft_mask": np.bool_, "weight": np.float32,
-    "cls_states": np.float32, "curriculum": np.float32,
+    "cls_states": np.float32, "curriculum": np.float32, "by_teacher": np.bool_,
 }  # fmt: skip
 
 
@@ -37,6 +37,8 @@ class TrainingRows:
         cls_states: (rows, width) float32, the teacher's [CLS] states, NaN where it has not seen the text; or None.
         curriculum: (rows, checkpoints, labels) float32, the logits of the teacher's intermediate checkpoints, the
             earliest first; or None.
+        by_teacher: (rows,) bool, True where the hard targets are the teacher's decisions, not annotators' answers; or
+            None, where none are.
     """
 
     texts: Encoded
@@ -47,6 +49,7 @@ class TrainingRows:
     weight: NDArray[np.float32]
     cls_states: NDArray[np.float32] | None = None
     curriculum: NDArray[np.float32] | None = None
+    by_teacher: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -47,7 +47,7 @@ def end(context: Context, round_id: str, number: int, sampling: str, decision: s
 
 
 def test_rounds_follow_each_other_until_one_ends_them(lake: Callable[..., Lake]) -> None:
-    own = lake(tables.ROUNDS, tables.MODELS, tables.TEXTS, tables.EVALUATIONS)
+    own = lake(tables.ROUNDS, tables.MODELS, tables.TEXTS, tables.EVALUATIONS, tables.LABEL_TRUST)
     add(own, tables.MODELS, model_row(TEACHER, ["asks"], kind="bert", role="teacher"))
     add(own, tables.TEXTS, text_row("a"), text_row("b", dt=day(1)))
     context = planning(own)

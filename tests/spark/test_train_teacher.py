@@ -182,7 +182,8 @@ def test_where_annotators_say_nothing_of_later_days_it_is_told_and_recorded(lake
 def test_several_processes_fine_tune_one_teacher(lake: Callable[..., Lake]) -> None:
     """Data parallelism by Spark's own distributor: two processes, one teacher, which is opened like any other."""
     own = lake(*tables.ALL)
-    fill(own, {tables.TEXTS: [text_row(f"t{at}", f"老师{'好' * at}", text_hash=f"t{at}") for at in range(8)],
+    texts = [text_row(f"t{at}", f"老师{'好' * at}", text_hash=f"t{at}") for at in range(8)]
+    fill(own, {tables.TEXTS: [*texts, text_row("later", dt=day(1))],
                tables.ANNOTATIONS: [answer(f"t{at}", at % 2 == 0) for at in range(8)]})  # fmt: skip
     assert do(train_teacher.JOB, context_for(own, teacher={"processes": 2, "epochs": 2})) is not None
     teacher = registry.newest_teacher(own, "praise")

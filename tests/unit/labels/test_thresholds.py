@@ -13,6 +13,7 @@ from jobs.lake.store import Lake
 from jobs.runtime.context import Context
 from models import digests
 from models.errors import DataError
+from models.evaluation.threshold_search import moved
 from models.rounds.hash_draw import draw_order
 from tests.sealed import seal_by_first_letter
 from tests.support import (
@@ -23,6 +24,7 @@ from tests.support import (
     do,
     fill,
     model_row,
+    round_row,
     sample_row,
     teacher_score,
     text_row,
@@ -33,7 +35,7 @@ from tests.support import (
 STUDENT, TEACHER = "praise/bow/a", "praise/bert/t"
 TABLES = (
     tables.TEXTS, tables.TEACHER_SCORES, tables.ANNOTATIONS, tables.ROUND_SAMPLES, tables.MODELS, tables.THRESHOLDS,
-    tables.PROMOTIONS,
+    tables.PROMOTIONS, tables.ROUNDS,
 )  # fmt: skip
 SETTINGS: dict[str, Any] = {
     "tasks": {"praise": {"scenes": ["live_chat", "photo"], "labels": {"asks": {}, "got": {}}}},
@@ -204,7 +206,7 @@ def test_a_threshold_that_moves_makes_the_next_version_of_all(lake: Lake) -> Non
     ],
 )
 def test_what_counts_as_moved_is_what_a_scene_is_decided_by(before: Any, after: Any, has_moved: bool) -> None:
-    assert thresholds.moved(before, after, 0.02) == has_moved
+    assert moved(before, after, 0.02) == has_moved
 
 
 def test_a_teacher_is_searched_against_annotators_on_texts_it_did_not_learn_from_and_its_student_follows(
@@ -227,6 +229,19 @@ def test_a_teacher_is_searched_against_annotators_on_texts_it_did_not_learn_from
     assert found(lake, STUDENT, "version") == []
     do(thresholds.JOB, context_for(lake))
     assert found(lake, STUDENT, "positives", label="asks", scene="*") == [(6,)]
+
+
+def test_a_label_that_the_teacher_was_not_trusted_with_is_searched_against_annotators(lake: Lake) -> None:
+    trust = {"asks": 0.0, "got": 1.0}
+    add(lake, tables.ROUNDS, round_row(STUDENT, "praise/bow/01", teacher_id=TEACHER, trust=trust))
+    context = context_for(lake)
+    do(thresholds.JOB, context)
+    assert found(lake, STUDENT, "method", "gold", label="asks", scene="*") == [("default", "human")]  # nobody answered
+    assert found(lake, STUDENT, "gold", label="got", scene="*") == [("teacher",)]
+    answered = {f"{letter}{n}": letter == "a" for letter, n in [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("c", 0)]}
+    add(lake, tables.ANNOTATIONS, *[annotation_row("praise", "asks", text, value) for text, value in answered.items()])
+    do(thresholds.JOB, context_for(lake))  # answers are evidence of such a student
+    assert found(lake, STUDENT, "gold", "positives", version=2, label="asks", scene="*") == [("human", 2)]
 
 
 def test_without_annotations_a_teachers_first_thresholds_stay(lake: Lake) -> None:

@@ -58,6 +58,7 @@ def rows(count: int = 480, seed: int = 0) -> TrainingRows:
         weight=np.ones(count, np.float32),
         cls_states=np.repeat(logits, 3, 1),
         curriculum=np.stack([np.full_like(logits, 0.5), logits / 4], axis=1),
+        by_teacher=np.arange(count) % 3 == 0,
     )
 
 

@@ -21,8 +21,10 @@ from tests.unit.training.test_schemes import rows, train, weights
 
 def cut(given: TrainingRows, first: int, last: int) -> TrainingRows:
     own = np.arange(first, last)
-    arrays = {f.name: getattr(given, f.name)[own] for f in dataclasses.fields(given) if f.name != "texts"}
-    return TrainingRows(texts=given.texts.take(own), **arrays)
+    arrays = {f.name: getattr(given, f.name) for f in dataclasses.fields(given) if f.name != "texts"}
+    return TrainingRows(
+        texts=given.texts.take(own), **{name: each[own] for name, each in arrays.items() if each is not None}
+    )
 
 
 def mapped(given: TrainingRows, folder: Path, *ends: int) -> TrainingRows:
