@@ -9,7 +9,7 @@ DIST := dist
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e faults check format golden bench bench-scale bench-night bench-train races package clean
+.PHONY: help preflight env jars demo test test-unit test-spark test-contract e2e faults check format golden bench bench-scale bench-night bench-train bench-teacher races package clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -92,6 +92,9 @@ bench-night: jars ## A night's news at warehouses of 1, 30 and 365 days, and twe
 
 bench-train: .venv/.ready ## Rows a second of training, against a plain PyTorch loop, to build/bench/train.json
 	@$(RUN) -m benchmarks.train
+
+bench-teacher: .venv/.ready ## Texts and tokens a second of a BERT-base teacher, against the plain pipeline, to build/bench/teacher.json
+	@$(RUN) -m benchmarks.teacher
 
 bench-scale: jars .venv/.bench ## Ten million rows on one core and two, and a model of many cores
 	@$(RUN) -m benchmarks.scale

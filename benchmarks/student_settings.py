@@ -59,8 +59,8 @@ def _f1(context: Context, task: str, seed: int, *, distil: bool = True, **change
     declared = settings.task(task)
     student = read_student(merge(declared.student.model_dump(), changed))
     round_ = stored_round(lake, task, declared, f"{task}/{student.kind}/02", seed)
-    batch, engine = settings.teacher_scoring.batch, settings.scoring.engine
-    with training_data(lake, round_, student, engine=engine, teacher_batch=batch, say=context.reporter.say) as data:
+    scoring, engine = settings.teacher_scoring, settings.scoring.engine
+    with training_data(lake, round_, student, engine=engine, scoring=scoring, say=context.reporter.say) as data:
         trained = train_student_of(lake, round_, student, data, context.training_progress, distil=distil)
         draws = settings.draw(round_.layout, "threshold"), settings.draw(round_.layout, "test")
         texts = read_evaluation_set(lake, round_.teacher, declared, *draws, round_.round_id, engine)

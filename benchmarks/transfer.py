@@ -98,7 +98,7 @@ def main() -> int:
     teacher = Teacher.open(registry.files(lake, round_.teacher).local())
     found: dict[str, Any] = {}
     with training_data(
-        lake, round_, student, engine=engine, teacher_batch=settings.teacher_scoring.batch, say=context.reporter.say
+        lake, round_, student, engine=engine, scoring=settings.teacher_scoring, say=context.reporter.say
     ) as data:
         more = {
             "the round's rows": None,

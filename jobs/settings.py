@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, PositiveInt, SecretStr, field_validator, model_validator
@@ -102,7 +103,27 @@ class TeacherScoringSettings(Frozen):
     threshold_texts: PositiveInt = Field(5_000, description="Distinct texts of the threshold days.")
     test_texts: PositiveInt = Field(5_000, description="Distinct texts of the test days.")
     gate_texts: PositiveInt = Field(5_000, description="Distinct texts of the gate days.")
-    batch: PositiveInt = Field(64, description="Texts of one forward pass.")
+    batch_tokens: PositiveInt | None = Field(
+        None,
+        description="Tokens of one forward pass, padding included; texts of like length share one. By default 512 on a "
+        "CPU, where a batch should stay in the core's cache, and 32768 on a GPU. Where a batch does not fit the "
+        "memory, the task goes on with half as many.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="What teachers score on. `auto`: the GPU that Spark gives a task (`conf/spark/gpu.conf`), on a "
+        "local master the one that torch finds, else the CPU. With `cuda` a task without a GPU is an error.",
+    )
+    engine: Literal["auto", "torch", "onnxruntime"] = Field(
+        "auto",
+        description="What computes on CPUs. `auto` and `onnxruntime`: the teacher's graph in ONNX Runtime, made once "
+        "and kept beside the teacher, where it was found to repeat it; else, and on GPUs, torch.",
+    )
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto",
+        description="Of the large products. `auto`: bfloat16 on GPUs; on CPUs int8 where the teacher's decisions on "
+        "its own texts stay the same but for 0.5%, else float32. bfloat16 on a CPU pays where the processor has it.",
+    )
     commits: PositiveInt = Field(
         2, description="The 64 buckets are committed in this many groups; a restart loses at most one."
     )

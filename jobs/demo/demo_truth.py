@@ -11,10 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pajson
 from numpy.typing import NDArray
-from pyspark.sql import functions as F
 
 from jobs.evaluation.evaluation_set import decide_by_scene, teacher_gold
-from jobs.lake import registry, tables, text_queries, threshold_queries
+from jobs.lake import registry, tables, teacher_scores, text_queries, threshold_queries
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from models import digests
@@ -79,7 +78,7 @@ def student_quality(
 def teacher_quality(lake: Lake, name: str, kind: TaskKind, test: TestTexts) -> dict[str, float] | None:
     """The teacher's, on those of the texts that it scored."""
     teacher = registry.newest_teacher(lake, name)
-    scored = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
+    scored = teacher_scores.frame(lake, teacher.model_id)
     logits = scored.select("text_hash", "logits").toArrow()
     place = {text_hash: row for row, text_hash in enumerate(logits.column("text_hash").to_pylist())}
     rows = np.array([place.get(text_hash, -1) for text_hash in test.rows.column("text_hash").to_pylist()])

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
-from jobs.lake import tables, text_queries
+from jobs.lake import tables, teacher_scores, text_queries
 from jobs.lake.commits import Scope
 from jobs.lake.driver_share import DRIVER_BYTES
 from jobs.lake.registry import RegisteredModel
@@ -85,9 +85,7 @@ def fits_the_driver(lake: Lake, scopes: Sequence[tuple[Table, Scope]], limit: in
 def _by_arrow(
     lake: Lake, teacher: RegisteredModel, task: TaskSettings, draws: Sequence[Draw], seen_by: Collection[str]
 ) -> tuple[pa.Table, list[pa.Table]]:
-    scores = lake.arrow(
-        tables.TEACHER_SCORES, "text_hash", "logits", where=pc.field("model_id") == teacher.model_id
-    ).combine_chunks()
+    scores = teacher_scores.arrow(lake, teacher.model_id, "text_hash", "logits").combine_chunks()
     hashes = scores.column("text_hash").combine_chunks()
     columns = (*_KEY, "text", "text_b", "settled")
     inside = within_windows([draw.window for draw in draws])
@@ -117,7 +115,7 @@ def _pool(lake: Lake, name: str, task: TaskSettings, draw: Draw, scored: pa.Arra
 def _by_frames(
     lake: Lake, teacher: RegisteredModel, task: TaskSettings, draws: Sequence[Draw], seen_by: Collection[str]
 ) -> tuple[pa.Table, list[pa.Table]]:
-    scored = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
+    scored = teacher_scores.frame(lake, teacher.model_id)
     texts = text_queries.texts_for(lake.read(tables.TEXTS), teacher.task, task)
     windows = [draw.window for draw in draws]
     joined = text_queries.occurrences(texts, windows).join(scored.select("text_hash", "logits"), "text_hash")

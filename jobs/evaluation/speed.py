@@ -77,7 +77,7 @@ def _teacher(folder: str) -> Callable[[list[str]], Any]:
     from models.teachers.teacher import Teacher
 
     teacher = Teacher.open(Path(folder))
-    return lambda batch: teacher.score(batch, batch=_BATCH)
+    return lambda batch: teacher.score(batch)
 
 
 def bert_base() -> Callable[[list[str]], Any]:

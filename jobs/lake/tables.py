@@ -133,12 +133,12 @@ TEACHER_SCORES = Table(
     "teacher_scores",
     columns(
         model_id=STRING, text_hash=STRING, bucket=INT, logits=array(FLOAT), cls=array(FLOAT),
-        projection_version=STRING,
+        projection_version=STRING, error=optional(STRING), computed_by=optional(STRING),
     ),
     key=("model_id", "text_hash"),
     partition=("model_id", "bucket"),
-    comment="A teacher's logits and its projected [CLS], once for each distinct text. Of scores from outside cls "
-    "is empty.",
+    comment="A teacher's logits and its projected [CLS], once for each distinct text. Of scores from outside cls is "
+    "empty. error: why it has none (empty lists). computed_by: engine, device, precision and tokens of a batch.",
 )  # fmt: skip
 ROUND_SAMPLES = Table(
     "round_samples",

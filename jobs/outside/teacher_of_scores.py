@@ -160,7 +160,5 @@ def compare(context: Context, teacher: OutsideTeacher) -> TeacherVerdict | None:
         raise DataError(f"{teacher.model_id}: its scores come from outside, it has no network")
 
     test = HeldOutTest(model, teacher.declared, teacher.layout, settings.rounds.seed, settings.thresholds)
-    verdict, _ = held_out.verdict(
-        lake, test, no_network, settings.teacher_scoring.batch, stamp, context.training_progress
-    )
+    verdict, _ = held_out.verdict(lake, test, no_network, stamp, context.training_progress)
     return verdict

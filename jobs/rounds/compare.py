@@ -152,7 +152,7 @@ def execute(context: Context, work: Comparison) -> Done:
     for number, contender in enumerate(work.contenders):
         with training_data(
             lake, work.round, contender.settings, engine=engine,
-            teacher_batch=context.settings.teacher_scoring.batch, say=context.reporter.say,
+            scoring=context.settings.teacher_scoring, say=context.reporter.say,
         ) as data:  # fmt: skip
             for seed in work.seeds:
                 round_ = replace(work.round, seed=seed)

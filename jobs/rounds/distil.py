@@ -72,7 +72,7 @@ def _run(context: Context, round_: Round) -> int:
     inputs = context.versions(*READS)
     lake.replace(sample(lake, round_, settings.rounds), tables.ROUND_SAMPLES, context.stamp(), round_.scope)
     with training_data(
-        lake, round_, round_.student, engine=settings.scoring.engine, teacher_batch=settings.teacher_scoring.batch,
+        lake, round_, round_.student, engine=settings.scoring.engine, scoring=settings.teacher_scoring,
         say=context.reporter.say,
     ) as data:  # fmt: skip
         trained = train_round(lake, round_, data, settings.cleaning.version, context.training_progress)

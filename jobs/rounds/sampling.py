@@ -12,7 +12,7 @@ from typing import TypeAlias
 from pyspark.sql import DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
-from jobs.lake import score_columns, tables, text_queries, threshold_queries
+from jobs.lake import score_columns, tables, teacher_scores, text_queries, threshold_queries
 from jobs.lake.store import Lake
 from jobs.rounds.round import Round
 from models.errors import DataError
@@ -78,7 +78,7 @@ def frames_of(lake: Lake, round_: Round) -> SamplingFrames:
     """The frames of a round's teacher; all targets are in the order of the round's labels."""
     teacher, task, labels = round_.teacher, round_.task, round_.labels
     logits = score_columns.aligned(F.col("logits"), teacher.labels, labels)
-    scored = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
+    scored = teacher_scores.frame(lake, teacher.model_id)
     soft = scored.select("text_hash", logits.alias("soft"))
     base = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == teacher.model_id).drop("soft")
     base = base.withColumn("hard", score_columns.aligned(F.col("hard"), teacher.labels, labels))

@@ -12,9 +12,12 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from jobs.lake import registry, score_columns, tables
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
+from jobs.lake.teacher_scores import frame as scored_by
 from jobs.rounds.round import Round
 from jobs.runtime.executors import map_batches
 from jobs.scoring.inference import bucket, student_scores, teacher_scores
+from jobs.scoring.teacher_compute import in_torch
+from jobs.settings import TeacherScoringSettings
 from models.errors import DataError
 from models.scheme_settings import JOINT, MultiTeacherSettings
 from models.serving.engine import EngineKind
@@ -45,7 +48,7 @@ def expect_network(round_: Round, student: StudentSettings) -> None:
 
 
 def with_soft_targets(
-    lake: Lake, round_: Round, student: StudentSettings, engine: EngineKind, teacher_batch: int, say: Say
+    lake: Lake, round_: Round, student: StudentSettings, engine: EngineKind, scoring: TeacherScoringSettings, say: Say
 ) -> tuple[DataFrame, int]:
     """A round's rows with what the student's scheme needs, and how many intermediate checkpoints these have.
 
@@ -58,16 +61,18 @@ def with_soft_targets(
     if isinstance(scheme, MultiTeacherSettings):
         frame, computed = averaged(lake, round_, scheme, frame, engine, say), True
     if scheme.hint_weight and scheme.kind not in JOINT:
-        scores = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == round_.teacher.model_id)
+        scores = scored_by(lake, round_.teacher.model_id)
         frame, computed = frame.join(scores.select("text_hash", "cls"), "text_hash", "left"), True
     checkpoints = 0
     if scheme.curriculum and scheme.kind not in JOINT:
-        frame, checkpoints = _with_checkpoints(lake, round_, frame, teacher_batch)
+        frame, checkpoints = _with_checkpoints(lake, round_, frame, scoring)
         computed = True
     return (frame.localCheckpoint(eager=True) if computed else frame), checkpoints
 
 
-def _with_checkpoints(lake: Lake, round_: Round, frame: DataFrame, batch: int) -> tuple[DataFrame, int]:
+def _with_checkpoints(
+    lake: Lake, round_: Round, frame: DataFrame, scoring: TeacherScoringSettings
+) -> tuple[DataFrame, int]:
     """The rows with the logits of the teacher's intermediate checkpoints, and how many there are."""
     teacher = round_.teacher
     checkpoints = teacher.intermediate_checkpoints
@@ -77,10 +82,10 @@ def _with_checkpoints(lake: Lake, round_: Round, frame: DataFrame, batch: int) -
             "and train it again"
         )
     texts = frame.select("text_hash", "text", "text_b").withColumn("bucket", bucket())
-    tasks = lake.spark.sparkContext.defaultParallelism
     for number, checkpoint in enumerate(checkpoints):
         logits = score_columns.aligned(F.col("logits"), teacher.labels, round_.labels).alias(f"checkpoint_{number}")
-        scores = teacher_scores(lake, checkpoint, round_.declared, texts, batch=batch, tasks=tasks)
+        prepared = in_torch(lake, checkpoint, scoring)  # it scores once: drawing its graph would not pay
+        scores = teacher_scores(lake, checkpoint, round_.declared, texts, prepared).where(F.col("error").isNull())
         frame = frame.join(scores.select("text_hash", logits), "text_hash", "left")
     return frame, len(checkpoints)
 
@@ -143,5 +148,5 @@ def _student_probabilities(lake: Lake, rows: DataFrame, student: RegisteredModel
 
 
 def _teacher_logits(lake: Lake, teacher: RegisteredModel) -> DataFrame:
-    scores = lake.read(tables.TEACHER_SCORES).where(F.col("model_id") == teacher.model_id)
+    scores = scored_by(lake, teacher.model_id)
     return scores.select("text_hash", F.col("logits").alias("scores"))

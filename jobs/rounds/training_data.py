@@ -21,6 +21,7 @@ from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.rounds.round import Round
 from jobs.rounds.soft_targets import Say, with_soft_targets
+from jobs.settings import TeacherScoringSettings
 from jobs.training.encoded_rows import build_vocabulary, encoded_column, training_rows
 from models.errors import DataError
 from models.scheme_settings import JOINT
@@ -56,13 +57,19 @@ class TrainingData:
 
 @contextmanager
 def training_data(
-    lake: Lake, round_: Round, student: StudentSettings, *, engine: EngineKind, teacher_batch: int, say: Say
+    lake: Lake,
+    round_: Round,
+    student: StudentSettings,
+    *,
+    engine: EngineKind,
+    scoring: TeacherScoringSettings,
+    say: Say,
 ) -> Iterator[TrainingData]:
     """The rows of a round for one student; files behind them live as long as this."""
     from models.training.training_rows import RowsWriter
 
     task = round_.task
-    frame, checkpoints = with_soft_targets(lake, round_, student, engine, teacher_batch, say)
+    frame, checkpoints = with_soft_targets(lake, round_, student, engine, scoring, say)
     count = frame.count()
     if not count:
         raise DataError(f"{lake.catalog.name(tables.ROUND_SAMPLES)}: no rows of {round_.round_id}; run `pingti distil`")

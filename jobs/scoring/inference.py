@@ -12,7 +12,8 @@ from pyspark.sql import functions as F
 from jobs.lake import registry, tables
 from jobs.lake.registry import CONTENT, RegisteredModel
 from jobs.lake.store import Lake
-from jobs.runtime.executors import map_batches
+from jobs.runtime.executors import gpus_of_the_task, map_batches
+from jobs.scoring.teacher_compute import Prepared
 from models.serving.engine import EngineKind
 from models.tasks import TaskSettings
 from udfs.data_files import FILES, to_files
@@ -45,31 +46,35 @@ def student_scores(
 
 
 def teacher_scores(
-    lake: Lake, teacher: RegisteredModel, task: TaskSettings, texts: DataFrame, *, batch: int, tasks: int,
+    lake: Lake, teacher: RegisteredModel, task: TaskSettings, texts: DataFrame, prepared: Prepared, *,
     storage: Storage | None = None,
 ) -> DataFrame:  # fmt: skip
-    """A teacher's scores of distinct texts (text_hash, text, text_b, bucket), whole buckets in fixed batches.
+    """A teacher's scores of distinct texts (text_hash, text, text_b, bucket), whole buckets in batches of like length.
 
     Args:
-        lake: Where the teacher lies.
+        lake: Its session runs the tasks.
         teacher: Who scores.
         task: Its task's settings.
         texts: The texts.
-        batch: Texts a forward pass.
-        tasks: Spark's tasks that share the buckets.
+        prepared: By what it scores, and where.
         storage: Where the tasks write the scores to files, a bucket each; the frame tells of these (`FILES`) then.
     """
     pairs = task.kind == "pair"
+    place = prepared.place
     scorer = teacher_scorer(
-        registry.files(lake, teacher), teacher.model_id, teacher.digests[CONTENT], batch=batch,
-        projection=task.teacher.projection, pairs=pairs,
+        prepared.files, teacher.model_id, teacher.digests[CONTENT], prepared.compute,
+        projection=task.teacher.projection, pairs=pairs, gpus=gpus_of_the_task, threads=place.threads,
     )  # fmt: skip
     columns = ["text_hash", "bucket", "text", *(["text_b"] if pairs else [])]
-    whole = texts.repartition(tasks, "bucket").sortWithinPartitions("bucket", F.length("text"), "text_hash")
+    whole = texts.repartition(place.tasks or lake.spark.sparkContext.defaultParallelism, "bucket").sortWithinPartitions(
+        "bucket", F.length("text"), "text_hash"
+    )
     if storage is None:
-        return map_batches(whole.select(*columns), scorer, TEACHER_SCORES)
+        return map_batches(whole.select(*columns), scorer, TEACHER_SCORES, place.request)
     distinct = ("text_hash", "logits.list.element", "cls.list.element")
-    return map_batches(whole.select(*columns), to_files(scorer, storage, ("model_id", "bucket"), distinct), FILES)
+    return map_batches(
+        whole.select(*columns), to_files(scorer, storage, ("model_id", "bucket"), distinct), FILES, place.request
+    )
 
 
 def bucket() -> Column:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import registry, tables, text_queries
+from jobs.lake import registry, tables, teacher_scores, text_queries
 from jobs.lake.commits import Scope
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.runtime import task_models
 from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
-from jobs.scoring.inference import bucket, teacher_scores
+from jobs.scoring import inference, teacher_compute
+from jobs.scoring.inference import bucket
 from jobs.settings import TeacherScoringSettings
 from models import digests
 from models.rounds.date_layout import PARTS, DateLayout, Part
 from models.tasks import TaskSettings
 from udfs.data_files import files_of
+from udfs.teacher_scoring import Compute
 
 SAMPLING_VERSION = "1"
 """Raised where other texts are drawn of the same days by the same settings."""
@@ -87,19 +89,26 @@ def execute(context: Context, work: tuple[Sampling, ...]) -> Done | None:
     to_ask: dict[str, int] = {}
     told = []
     for sampling in work:
-        count, teacher = _score_pending(context, sampling), sampling.teacher
+        teacher = sampling.teacher
+        before = {} if teacher.is_external else teacher_scores.errors(context.lake, teacher.model_id)
+        count = _score_pending(context, sampling)
         if not count:
             continue
-        name = f"{teacher.task}_{'to_ask' if teacher.is_external else 'texts'}"
-        of_kind = to_ask if teacher.is_external else counts
-        of_kind[name] = of_kind.get(name, 0) + count
         if teacher.is_external:
+            name = f"{teacher.task}_to_ask"
+            to_ask[name] = to_ask.get(name, 0) + count
             told.append(f"{teacher.model_id} has not scored {count:,} texts of its sample: {teacher.how_to_score}")
             context.reporter.say(f"  {told[-1]}")
+            continue
+        failed = teacher_scores.errors(context.lake, teacher.model_id)
+        for name, many in (("texts", count), ("unscorable", sum(failed.values()) - sum(before.values()))):
+            for key in (name, f"{teacher.task}_{name}"):
+                counts[key] = counts.get(key, 0) + many
+        for reason, many in failed.items():
+            context.reporter.say(f"  {teacher.task}: {many:,} texts have no score: {reason}")
     if not counts and not to_ask:
         return None
-    counts["texts"] = sum(counts.values())
-    return Done(counts=counts | to_ask, headline="texts", reason="; ".join(told) or None)
+    return Done(counts={"texts": 0} | counts | to_ask, headline="texts", reason="; ".join(told) or None)
 
 
 def _score_pending(context: Context, sampling: Sampling) -> int:
@@ -113,29 +122,49 @@ def _score_pending(context: Context, sampling: Sampling) -> int:
     )
     count = pending.count()
     if not count:
-        if lake.catalog.left_to_spark(tables.TEACHER_SCORES) is None:  # so that the next plan need not draw it again
-            stamp = context.stamp(sampling.fingerprint)
-            lake.append_files_after([], tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/")
-        return 0
-    if teacher.is_external:
+        _keep_looked_at(context, sampling, version)
+    if not count or teacher.is_external:
         return count
     for line in left_out(pools(lake, teacher, task, sampling.layout), settings.teacher_scoring):
         context.reporter.say(f"  {teacher.task}: {line}")
-    tasks = context.spark.sparkContext.defaultParallelism
+    prepared = teacher_compute.prepare(lake, teacher, task, settings.teacher_scoring, context.reporter.say)
     for group in range(groups):
         own = pending.where(F.pmod("bucket", F.lit(groups)) == group)
         if own.isEmpty():
             continue  # committed before a restart
         # Only the last group's commit says that all were scored; without it the next run looks for what is left.
         stamp = context.stamp(sampling.fingerprint if group == groups - 1 else None)
-        scores = partial(teacher_scores, lake, teacher, task, own, batch=settings.teacher_scoring.batch, tasks=tasks)
+        scores = partial(inference.teacher_scores, lake, teacher, task, own, prepared)
         turn = (tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/")
         if lake.catalog.left_to_spark(tables.TEACHER_SCORES) is None:
             told = scores(storage=lake.catalog.arrow.storage(tables.TEACHER_SCORES)).toArrow()
             version = lake.append_files_after(files_of(told), *turn).version
         else:
             version = lake.append_after(scores(), *turn).version
+    smaller = halved(teacher_scores.computed_by(lake, teacher.model_id), prepared.compute)
+    if smaller:
+        asked = prepared.compute.tokens
+        context.reporter.say(
+            f"  {teacher.task}: batches of {asked:,} tokens did not fit the memory, of {smaller:,} did; the last bits "
+            "may differ in another run: set teacher_scoring.batch_tokens"
+        )
     return count
+
+
+def halved(computed_by: Sequence[str], compute: Compute) -> int | None:
+    """To how many tokens batches were halved by tasks that computed as asked for; None where none were."""
+    asked = compute.named(compute.tokens).rpartition(" ")[0]
+    found = (name.rpartition(" ") for name in computed_by)
+    tokens = [int(many) for how, _, many in found if how == asked and int(many) < compute.tokens]
+    return min(tokens, default=None)
+
+
+def _keep_looked_at(context: Context, sampling: Sampling, version: int) -> None:
+    """Keep that nothing of a sample is left to score, so that the next plan need not draw it again."""
+    lake, name = context.lake, f"{sampling.teacher.model_id}/"
+    if lake.catalog.left_to_spark(tables.TEACHER_SCORES) is None:
+        stamp = context.stamp(sampling.fingerprint)
+        lake.append_files_after([], tables.TEACHER_SCORES, stamp, version, sampling.scope, name)
 
 
 def sample(

@@ -82,7 +82,7 @@ def trust(lake: Lake, teacher: RegisteredModel) -> tuple[LabelTrust, ...]:
 
 
 def verdict(
-    lake: Lake, test: HeldOutTest, trained: Callable[[], Teacher], batch: int, stamp: Stamp, progress: MakeProgress
+    lake: Lake, test: HeldOutTest, trained: Callable[[], Teacher], stamp: Stamp, progress: MakeProgress
 ) -> tuple[TeacherVerdict, bool]:
     """Compare a teacher with its undistilled student, unless the very same comparison is kept already.
 
@@ -92,7 +92,6 @@ def verdict(
         lake: The tables; the teacher's rows are among `round_samples`.
         test: Whom, by what.
         trained: Gives the teacher, where it must score; never asked of one whose scores come from outside.
-        batch: Texts of one forward pass of the teacher's.
         stamp: Of the run, with the fingerprint of all that decides it.
         progress: Makes what tells how far the student's training is.
 
@@ -118,7 +117,7 @@ def verdict(
     enough = texts.positives >= test.thresholds.min_positives
     if enough:
         labels, pairs = test.task.label_names, test.task.kind == "pair"
-        logits = logits_of(lake, test.teacher, trained, texts.table, labels, pairs=pairs, batch=batch)
+        logits = logits_of(lake, test.teacher, trained, texts.table, labels, pairs=pairs)
         of_teacher = decided(test, texts, logits)
         of_student = decided(test, texts, undistilled_logits(lake, test, texts, progress))
         rows = [

@@ -30,7 +30,7 @@ def can_tell(lake: Lake, teacher: RegisteredModel, texts: pa.Table) -> pa.Table:
 
 def logits_of(
     lake: Lake, teacher: RegisteredModel, trained: Callable[[], Teacher], texts: pa.Table, labels: Sequence[str], *,
-    pairs: bool, batch: int,
+    pairs: bool,
 ) -> NDArray[np.float32]:  # fmt: skip
     """A teacher's logits of texts, (texts, labels) in the order wanted: its network's, or those that were imported.
 
@@ -41,11 +41,10 @@ def logits_of(
         texts: text_hash, text and text_b.
         labels: The labels wanted.
         pairs: Whether text_b counts.
-        batch: Texts of one forward pass.
     """
     if not teacher.is_external:
         second = texts.column("text_b").to_pylist() if pairs else None
-        logits, _ = trained().score(texts.column("text").to_pylist(), second=second, batch=batch)
+        logits, _ = trained().score(texts.column("text").to_pylist(), second=second)
         return in_order(logits, teacher.labels, labels)
     of_teacher = pc.field("model_id") == teacher.model_id
     scores = lake.arrow(tables.TEACHER_SCORES, "text_hash", "logits", where=of_teacher).combine_chunks()

@@ -207,7 +207,7 @@ def _compare(
 
     test = HeldOutTest(model, task, one.layout, settings.rounds.seed, settings.thresholds)
     return held_out.verdict(
-        lake, test, teacher, settings.teacher_scoring.batch, context.stamp(one.fingerprint(base)),
+        lake, test, teacher, context.stamp(one.fingerprint(base)),
         context.training_progress,
     )  # fmt: skip
 

@@ -6,8 +6,7 @@ The checks come before the seal: a student whose graph differs from its network 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from models.errors import BundleError
 from models.export import parity
 from models.export.folded_graph import fold, folded_graph, quantised
 from models.export.network_graph import can_draw, network_graph
-from models.export.onnx_graph import INPUTS, OPSET, OUTPUT
+from models.export.onnx_graph import OPSET, OUTPUT
 from models.export.parity import Grid
+from models.export.torch_export import to_graph
 from models.serving.bundle import BundleFacts, Folding, Parity, Precision, seal
 from models.serving.onnx_engine import inference_session
 from models.students.architectures import export_form
@@ -175,47 +175,7 @@ def model_id_of(
 
 def to_onnx(student: Student, outcome: TaskKind = "multi_label") -> bytes:
     """The served graph, with free batch and length; the same student always gives the same bytes."""
-    # Sizes unlike 0 and 1 (which the exporter takes for constants) and unlike each other.
-    example = (torch.zeros(3, student.min_length + 5, dtype=torch.int64), torch.tensor([1, 4, 7]))
-    free = torch.export.Dim.DYNAMIC
-    with _quiet():
-        program = torch.onnx.export(
-            _Probabilities(student, outcome).eval(),
-            example,
-            input_names=INPUTS,
-            output_names=(OUTPUT,),
-            dynamic_shapes=({0: free, 1: free}, {0: free}),
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    if program is None:
-        raise BundleError("export: torch made no ONNX program, expected one; install onnxscript")
-    model = program.model_proto
-    _drop_traces(model)
+    example = {"ids": torch.zeros(3, student.min_length + 5, dtype=torch.int64), "lengths": torch.tensor([1, 4, 7])}
+    model = to_graph(_Probabilities(student, outcome).eval(), example, (OUTPUT,))
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter warns of every optional package it could have translated; none of them is ours."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-def _drop_traces(model: onnx.ModelProto) -> None:
-    """Remove what the exporter notes about source lines and paths: it differs between machines."""
-    del model.metadata_props[:]
-    model.producer_version = ""
-    model.doc_string = ""
-    graph = model.graph
-    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        part.doc_string = ""
-        if hasattr(part, "metadata_props"):
-            del part.metadata_props[:]

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from models import digests
 from models.errors import BundleError
 from models.folders import publish
+from models.teachers.batch_scoring import Budget, Result, Runner
 from models.teachers.huggingface import load, save
-from models.teachers.pooling import logits_and_states
-from models.teachers.tokenisation import inputs_of, on_device, tokenise
+from models.teachers.text_scorer import CPU_TOKENS, GPU_TOKENS, TextScorer
+from models.teachers.torch_runner import TorchRunner
 from models.training.devices import device
 
 
@@ -38,8 +37,8 @@ class Teacher:
     tokenizer: Any
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Read a teacher that `save` wrote.
+    def open(cls, folder: Path, where: torch.device | None = None) -> Self:
+        """Read a teacher that `save` wrote, to a device; by default to the GPU where there is one.
 
         Raises:
             BundleError: The folder is missing, has no whole safetensors weights, or is none of ours.
@@ -54,7 +53,7 @@ class Teacher:
                 "teacher; copy it again or train it again"
             )
         labels = tuple(config.id2label[at] for at in range(config.num_labels))
-        return cls(labels, config.pingti_max_tokens, model.to(device()).eval(), tokenizer)
+        return cls(labels, config.pingti_max_tokens, model.to(where or device()).eval(), tokenizer)
 
     def save(self, folder: Path) -> Path:
         """Write config.json, model.safetensors and the tokenizer; the folder appears whole or not at all.
@@ -71,31 +70,36 @@ class Teacher:
         vocabulary = self.tokenizer.get_vocab()
         return digests.of_json({"weights": weights, "labels": self.labels, "vocabulary": vocabulary})
 
-    def score(
-        self, texts: Sequence[str], *, second: Sequence[str] | None = None, batch: int = 64
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def scorer(self, runner: Runner | None = None, tokens: int | None = None) -> TextScorer:
+        """What scores texts.
+
+        Args:
+            runner: Its network; by default as it lies here, in torch.
+            tokens: Tokens of a batch, padding included; by default what suits the device.
+        """
+        runner = runner or TorchRunner(self.model, self.tokenizer)
+        budget = Budget(tokens or (GPU_TOKENS if self.model.device.type == "cuda" else CPU_TOKENS))
+        width = self.model.config.hidden_size
+        return TextScorer(self.tokenizer, self.max_tokens, len(self.labels), width, runner, budget)
+
+    def score(self, texts: Sequence[str], *, second: Sequence[str] | None = None, tokens: int | None = None) -> Result:
         """Logits and pooled states of some texts.
 
-        Batches are consecutive slices of the texts as given, never re-ordered: the same texts in the same
-        order and batch size give the same bits. Callers that sort by length first save the padding.
+        Which texts share a forward pass depends on the texts, their order and `tokens` alone: the same texts in the
+        same order give the same bits.
 
         Args:
             texts: Clean texts, no nulls.
             second: Of pairs, the second texts, no nulls; None of single texts.
-            batch: Texts per forward pass.
+            tokens: Tokens of a forward pass, padding included; by default what suits the device.
 
         Returns:
             Logits (texts, labels), and the state that stands for a text (texts, hidden): [CLS], or the mean of its
             tokens where the teacher pools so. Both float32.
+
+        Raises:
+            DataError: A text has no finite score, or does not fit the memory.
         """
-        tokens = tokenise(self.tokenizer, texts, self.max_tokens, second)
-        logits = np.empty((len(texts), len(self.labels)), np.float32)
-        states = np.empty((len(texts), self.model.config.hidden_size), np.float32)
         self.model.eval()
-        with torch.inference_mode():
-            for start in range(0, len(texts), batch):
-                rows = np.arange(start, min(start + batch, len(texts)))
-                inputs = on_device(inputs_of(self.tokenizer, self.model.config, tokens, rows), self.model.device)
-                batch_logits, batch_states = logits_and_states(self.model, inputs)
-                logits[rows], states[rows] = batch_logits.cpu().numpy(), batch_states.cpu().numpy()
-        return logits, states
+        scorer = self.scorer(tokens=tokens)
+        return scorer.score(scorer.prepare(texts, second)).whole()

@@ -23,6 +23,7 @@ from jobs.rounds.training_data import TrainingData
 from jobs.runtime.context import Context
 from jobs.runtime.job import Job
 from jobs.scoring import score, score_teacher
+from jobs.settings import TeacherScoringSettings
 from jobs.teachers import train_teacher
 from models import digests
 from models.errors import DataError, GateError, SettingsError
@@ -105,7 +106,7 @@ def data_of(own: Lake, asked: Context) -> AbstractContextManager[TrainingData]:
     declared = asked.settings.task(TASK)
     round_ = stored_round(own, TASK, declared, f"{TASK}/textcnn/01", 1)
     return training_data.training_data(
-        own, round_, declared.student, engine="auto", teacher_batch=8, say=asked.reporter.say
+        own, round_, declared.student, engine="auto", scoring=TeacherScoringSettings(), say=asked.reporter.say
     )
 
 

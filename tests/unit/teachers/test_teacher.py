@@ -149,18 +149,28 @@ def test_save_and_open_score_bit_equal(teacher: Teacher, tmp_path: Path) -> None
     opened = Teacher.open(teacher.save(tmp_path / "teacher"))
     assert opened.labels == LABELS
     assert opened.digest == teacher.digest
-    for got, wanted in zip(opened.score(texts, batch=16), teacher.score(texts, batch=16), strict=True):
+    for got, wanted in zip(opened.score(texts, tokens=96), teacher.score(texts, tokens=96), strict=True):
         assert np.array_equal(got, wanted)
     assert teacher.save(tmp_path / "teacher") == tmp_path / "teacher"
 
 
-def test_batches_are_slices_of_the_given_order(teacher: Teacher) -> None:
+def test_scores_do_not_depend_on_what_shares_a_batch_beyond_rounding(teacher: Teacher) -> None:
     texts = corpus(48, seed=8)
-    whole = teacher.score(texts, batch=16)
-    for start in range(0, 48, 16):
-        for got, wanted in zip(teacher.score(texts[start : start + 16], batch=16), whole, strict=True):
-            assert np.array_equal(got, wanted[start : start + 16])
+    whole = teacher.score(texts)
+    for tokens in (1, 24, 100):
+        for got, wanted in zip(teacher.score(texts, tokens=tokens), whole, strict=True):
+            assert got == pytest.approx(wanted, abs=1e-5)
+    backwards = teacher.score(texts[::-1])
+    assert backwards[0][::-1] == pytest.approx(whole[0], abs=1e-5)
     assert teacher.score([])[0].shape == (0, 2)
+
+
+def test_a_text_without_a_finite_score_is_an_error_that_tells_how_many(base: Path) -> None:
+    broken = tuned(base, 3, max_steps=1)
+    with torch.no_grad():
+        broken.model.base_model.embeddings.word_embeddings.weight[broken.tokenizer.convert_tokens_to_ids("x")] = np.nan
+    with pytest.raises(DataError, match=r"2 of 3 texts cannot be scored by their teacher \(not_finite\)"):
+        broken.score(["你x", "你好", "x"])
 
 
 def test_states_are_the_mean_of_the_tokens(teacher: Teacher) -> None:

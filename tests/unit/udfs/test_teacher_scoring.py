@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import BertConfig, BertForSequenceClassification
 
-from models.errors import BundleError
+from models.errors import BundleError, EnvError
 from models.teachers.pretraining import build_tokenizer
 from models.teachers.projection import PROJECTION_VERSION, project
 from models.teachers.teacher import Teacher
 from udfs.model_files import ModelFiles
-from udfs.teacher_scoring import PROJECTION_SEED, teacher_scorer
+from udfs.teacher_scoring import PROJECTION_SEED, Compute, teacher_scorer
 
 TEXTS = ["好", "老师", "ab", "老师好", "abc", "好好好好", "a" * 9, "老师讲得好", "", "b" * 13, "师" * 20]
+COMPUTE = Compute(tokens=32)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,7 +58,7 @@ def scored(
     places = [0, *sorted(cut % (len(rows) + 1) for cut in cuts), len(rows)]
     batches = [pa.RecordBatch.from_pylist(rows[first:last], schema) for first, last in pairwise(places)]
     digest = digest or Teacher.open(folder).digest
-    scorer = teacher_scorer(ModelFiles(str(folder)), "praise/teacher/1", digest, batch=4, projection=3)
+    scorer = teacher_scorer(ModelFiles(str(folder)), "praise/teacher/1", digest, COMPUTE, projection=3)
     return list(scorer(iter(batches)))
 
 
@@ -88,7 +89,7 @@ def test_a_buckets_bits_do_not_depend_on_other_buckets(folder: Path) -> None:
 def test_scores_are_the_teachers_with_their_projection(folder: Path) -> None:
     rows = rows_of({1: 11})
     (out,) = scored(folder, rows, [])
-    logits, states = Teacher.open(folder).score([str(row["text"]) for row in rows], batch=4)
+    logits, states = Teacher.open(folder).score([str(row["text"]) for row in rows], tokens=COMPUTE.tokens)
     assert np.array_equal(np.array(out.column("logits").to_pylist(), np.float32), logits)
     projected = project(states, 3, PROJECTION_SEED)
     assert np.array_equal(np.array(out.column("cls").to_pylist(), np.float32), projected)
@@ -96,6 +97,32 @@ def test_scores_are_the_teachers_with_their_projection(folder: Path) -> None:
     assert set(out.column("model_id").to_pylist()) == {"praise/teacher/1"}
     assert out.schema.field("logits").type == out.schema.field("cls").type == pa.list_(pa.float32())
     assert len(set(map(tuple, logits.tolist()))) > 5
+
+
+def test_a_text_that_cannot_be_scored_keeps_a_row_with_its_reason(folder: Path, tmp_path: Path) -> None:
+    teacher = Teacher.open(folder)
+    with torch.no_grad():
+        teacher.model.base_model.embeddings.word_embeddings.weight[teacher.tokenizer.convert_tokens_to_ids("b")] = (
+            np.nan
+        )
+    broken = teacher.save(tmp_path / "broken")
+    rows = rows_of({1: 11, 2: 1})
+    found = [row for batch in scored(broken, rows, []) for row in batch.to_pylist()]
+    errors = {text: row["error"] for text, row in zip((row["text"] for row in rows), found, strict=True)}
+    assert {text for text, error in errors.items() if error} == {text for text in TEXTS if "b" in text}
+    for row in found:
+        assert row["error"] in (None, "not_finite")
+        assert len(row["logits"]) == (0 if row["error"] else 2)
+        assert len(row["cls"]) == (0 if row["error"] else 3)
+        assert row["computed_by"] == "torch cpu float32 32"
+
+
+def test_a_task_without_the_gpu_that_is_asked_for_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    scorer = teacher_scorer(ModelFiles(str(folder)), "praise/teacher/1", "", Compute("cuda"), projection=3)
+    rows = pa.RecordBatch.from_pylist(rows_of({1: 1}))
+    with pytest.raises(EnvError, match=r"teacher_scoring\.device: cuda: .* finds 0 GPUs here, expected at least 1"):
+        list(scorer(iter([rows])))
 
 
 def test_no_rows_open_no_teacher(tmp_path: Path) -> None:
