@@ -281,6 +281,10 @@ def test_wrong_options_are_told(options: dict[str, Any], told: str, lake: Lake, 
         imported(lake, tmp_path / "none.csv")
 
 
+def test_of_scenes_without_texts_nothing_is_asked_for(lake: Lake, tmp_path: Path) -> None:
+    assert asked(lake, tmp_path / "ask.jsonl", tasks=tasks(scenes=["nowhere"])) == []
+
+
 def test_csv_for_people_is_safe_from_formulas(lake: Lake, tmp_path: Path) -> None:
     add(lake, tables.TEXTS, text_row("f", "=1+1", dt=DAY))
     options = {"file": tmp_path / "ask.csv", "rows": None, "teacher": None}
