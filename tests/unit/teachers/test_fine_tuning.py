@@ -269,7 +269,7 @@ def test_any_base_pools_by_what_it_brings(name: str, tmp_path: Path) -> None:
     for got, one in zip(opened.score(corpus(30)), wanted, strict=True):
         assert np.array_equal(got, one)
     # Padding changes nothing, whichever way it pools.
-    alone = opened.score(corpus(30), batch=1)
+    alone = opened.score(corpus(30), tokens=1)
     assert alone[0] == pytest.approx(wanted[0], abs=1e-5)
     assert alone[1] == pytest.approx(wanted[1], abs=1e-5)
 
