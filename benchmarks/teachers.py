@@ -16,12 +16,13 @@ import argparse
 import csv
 import gzip
 import json
+import math
 import os
 import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def run(real: RealSet, base: str, settings: TeacherSettings, rows: int | None, s
     scores = {"teacher": held, **students(real, drawn, rest, soft, judged, seed)}
     found = {who: figures(real, judged, scores[who]) for who in WHO}
     told = {
-        "steps": tuned.steps, "planned": tuned.planned, "best": tuned.best, "held": tuned.held, "gain": tuned.gain,
+        "schedules": [asdict(one) for one in tuned.schedules], "chosen": tuned.chosen.planned, "held": tuned.held,
         "seconds": seconds,
     }  # fmt: skip
     return {"seed": seed, "rows": len(drawn), "pool": len(rest), "fine_tuning": told, "figures": found}
@@ -195,8 +196,11 @@ def tell(name: str, found: Sequence[Mapping[str, Any]], seconds: float) -> str:
             each = [one["figures"][who][measure] for one in found]
             told = "  ".join(f"{one:.4f}" for one in each)
             lines.append(f"  {who:<12} {measure} F1 {statistics.mean(each):.4f}   {told}")
-    steps = ", ".join(f"{one['fine_tuning']['best']} of {one['fine_tuning']['steps']}" for one in found)
-    return "\n".join([*lines, f"  best step: {steps}"])
+    tried = "; ".join(
+        ", ".join(f"{each['planned']}: {each['gain'] or math.nan:.3f}" for each in one["fine_tuning"]["schedules"])
+        for one in found
+    )
+    return "\n".join([*lines, f"  steps: gain of each schedule, by seed: {tried}"])
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ from pyspark.sql import functions as F
 
 from jobs.evaluation.evaluation_set import read_evaluation_set
 from jobs.evaluation.model_evaluation import evaluate_model
-from jobs.lake import tables
+from jobs.lake import registry, tables
 from jobs.rounds import compare
 from jobs.rounds.round import stored_round
 from jobs.rounds.student_training import train_student_of
@@ -95,7 +95,7 @@ def main() -> int:
     rows = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == round_.round_id).orderBy("position")
     texts = [row["text"] for row in rows.select("text").collect()]
     random = np.random.default_rng(seed)
-    teacher = Teacher.open(Path(round_.teacher.path))
+    teacher = Teacher.open(registry.files(lake, round_.teacher).local())
     found: dict[str, Any] = {}
     with training_data(
         lake, round_, student, engine=engine, scoring=settings.teacher_scoring, say=context.reporter.say

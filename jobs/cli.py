@@ -36,6 +36,8 @@ app = typer.Typer(
 )  # fmt: skip
 annotate_app = typer.Typer(no_args_is_help=True, help="Human labels: import, export.")
 app.add_typer(annotate_app, name="annotate")
+teacher_app = typer.Typer(no_args_is_help=True, help="Scores from outside: ask, import-scores.")
+app.add_typer(teacher_app, name="teacher")
 app.add_typer(demo_app)
 
 ModelOption = Annotated[
@@ -180,6 +182,49 @@ def train_teacher(
     from jobs.teachers.train_teacher import JOB
 
     launch(JOB, settings, plan, task=task, options={"again": again})
+
+
+@teacher_app.command("ask", epilog=EXIT_CODES)
+def teacher_ask(
+    file: Annotated[Path, typer.Option("--file", help="A .csv, .tsv or .jsonl file to write.")],
+    settings: SettingsOption = None,
+    task: TaskOption = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="The most texts; all of the sample by default.")] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="By the name of import-scores; the task's newest of these by default.", metavar="NAME"),
+    ] = None,
+    plan: PlanOption = False,
+) -> None:
+    """Write the texts that a teacher outside has not scored of its sample: what score-teacher would score."""
+    from jobs.outside.ask import JOB
+
+    launch(JOB, settings, plan, task=task, options={"file": file, "rows": rows, "teacher": teacher})
+
+
+@teacher_app.command("import-scores", epilog=EXIT_CODES)
+def teacher_import_scores(
+    place: Annotated[
+        list[str],
+        typer.Argument(
+            help="CSV, TSV, JSONL, JSON or Parquet files, folders of them, globs, URIs; or Delta tables by path or "
+            "name.",
+            metavar="FILE|TABLE...",
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="What the teacher is called.", metavar="NAME")],
+    settings: SettingsOption = None,
+    task: TaskOption = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(help="probability (also yes and no) or logit; by default outside_scores.scale."),
+    ] = None,
+    plan: PlanOption = False,
+) -> None:
+    """Scores of a language model, an API or another platform's model -> a teacher and its teacher_scores."""
+    from jobs.outside.import_scores import JOB
+
+    launch(JOB, settings, plan, task=task, options={"places": place, "name": name, "scale": scale})
 
 
 @app.command("score-teacher", epilog=EXIT_CODES)

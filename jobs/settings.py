@@ -25,6 +25,7 @@ from models.tasks import EVERY_TASK, TaskSettings
 from models.text.rules import CleaningSettings
 from udfs.annotation_settings import AnnotationSettings
 from udfs.readers.sources import IngestSettings, SourceSettings
+from udfs.score_settings import OutsideScoreSettings
 
 
 class LakeSettings(Frozen):
@@ -170,6 +171,9 @@ class Settings(Frozen):
     session: SessionSettings = Field(SessionSettings(), description="The Spark session.")
     sources: Mapping[Name, SourceSettings] = Field(default_factory=dict, description="Sources of texts, by name.")
     annotations: AnnotationSettings = Field(AnnotationSettings(), description="What files of human labels look like.")
+    outside_scores: OutsideScoreSettings = Field(
+        OutsideScoreSettings(), description="What files of scores from outside look like."
+    )
     ingest: IngestSettings = Field(IngestSettings(), description="Limits of what is taken in.")
     cleaning: CleaningSettings = Field(CleaningSettings(), description="How texts are cleaned.")
     tasks: Mapping[Name, TaskSettings] = Field(default_factory=dict, description="What is labelled, by name.")

@@ -64,19 +64,22 @@ class TeacherSettings(Frozen):
         description="What the last layer reads of a text: its first token's state through the pooler (`cls`), or the "
         "`mean` of its tokens' states; `auto` takes the mean where the base brings no pooler that was trained.",
     )
-    epochs: PositiveInt = Field(4, description="Epochs of fine-tuning, at least.")
+    epochs: PositiveInt = Field(6, description="Epochs of fine-tuning; of its shortest schedule.")
     min_steps: int = Field(
-        3000, ge=0, description="Steps of fine-tuning, at least: few rows are gone through more often than `epochs`."
+        3000,
+        ge=0,
+        description="Schedules three times as long each are tried after it, up to so many steps, while the rows kept "
+        "back gain by them; 0: only `epochs`.",
     )
     validation_share: float = Field(
         0.1,
         ge=0,
         le=0.5,
-        description="Share of the rows that is kept back, where there are enough: fine-tuning ends when they gain no "
-        "more, its best weights stay, and they calibrate its probabilities.",
+        description="Share of the rows that is kept back, where there are enough: they say how long to fine-tune and "
+        "which weights stay, and calibrate the probabilities. Without any the longest schedule is the only one.",
     )
     patience: PositiveInt = Field(
-        5, description="Fine-tuning ends when the rows kept back have gained nothing for so many twentieths of it."
+        5, description="A schedule ends when the rows kept back have gained nothing for so many twentieths of it."
     )
     batch: PositiveInt = Field(32, description="Texts a step of fine-tuning.")
     learning_rate: PositiveFloat | None = Field(

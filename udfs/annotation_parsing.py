@@ -20,6 +20,7 @@ from udfs.readers.record_spans import RejectedError
 from udfs.readers.records import check_characters
 from udfs.readers.sources import RecordLimits
 from udfs.readers.spreadsheet_cells import unescaped
+from udfs.set_aside import ANNOTATION
 
 ANNOTATION_FILES_DDL = "file string, format string"
 PARSED = pa.schema([
@@ -31,7 +32,7 @@ PARSED = pa.schema([
 ])  # fmt: skip
 """A row an annotation; `part` counts those of a record. A record that is set aside, or says nothing, has one row
 without a label; only the former has a `reason`."""
-REASON_PREFIX = "annotation_"
+REASON_PREFIX = ANNOTATION
 """What the reasons in `rejected` begin with where an annotation was set aside, not a text."""
 _STRINGS = tuple(name for name in COLUMNS if name not in ("label", "value", "annotated_at", "dt", "event_time"))
 Batches = Iterator[pa.RecordBatch]

@@ -88,9 +88,9 @@ def _by_arrow(
     scores = teacher_scores.arrow(lake, teacher.model_id, "text_hash", "logits").combine_chunks()
     hashes = scores.column("text_hash").combine_chunks()
     columns = (*_KEY, "text", "text_b", "settled")
-    inside = _inside([draw.window for draw in draws])
+    inside = within_windows([draw.window for draw in draws])
     texts = lake.arrow(tables.TEXTS, *columns, where=inside & pc.field("text_hash").isin(hashes))
-    own = _wanted(texts, teacher.task, task).drop_columns(["settled"])
+    own = wanted_rows(texts, teacher.task, task).drop_columns(["settled"])
     grouped = own.group_by(_KEY, use_threads=False)
     rows = grouped.aggregate([("text", "first"), ("text_b", "first"), ([], "count_all")])
     rows = rows.rename_columns([*_KEY, "text", "text_b", "occurrences"]).sort_by(_ORDER)
@@ -105,8 +105,8 @@ def _by_arrow(
 
 def _pool(lake: Lake, name: str, task: TaskSettings, draw: Draw, scored: pa.Array) -> pa.Table:
     """The texts of a draw in its order, and whether each was scored."""
-    texts = lake.arrow(tables.TEXTS, "text_hash", "scene", "text_b", "settled", where=_inside([draw.window]))
-    hashes = _wanted(texts, name, task).column("text_hash").unique().sort()
+    texts = lake.arrow(tables.TEXTS, "text_hash", "scene", "text_b", "settled", where=within_windows([draw.window]))
+    hashes = wanted_rows(texts, name, task).column("text_hash").unique().sort()
     order = np.argsort(draw_order(hashes.to_pylist(), draw.seed), kind="stable")[: draw.texts]
     first = hashes.take(pa.array(order))
     return pa.table({"text_hash": first, "scored": pc.is_in(first, scored)})
@@ -144,8 +144,8 @@ def days_with_texts(
     for day in days:
         window = Window(day, day)
         if fits_the_driver(lake, [(tables.TEXTS, Scope(day, day))], limit):
-            texts = lake.arrow(tables.TEXTS, "scene", "text_b", "settled", where=_inside([window]))
-            some = _wanted(texts, name, task).num_rows > 0
+            texts = lake.arrow(tables.TEXTS, "scene", "text_b", "settled", where=within_windows([window]))
+            some = wanted_rows(texts, name, task).num_rows > 0
         else:
             frame = text_queries.texts_for(lake.read(tables.TEXTS), name, task)
             some = not frame.where(text_queries.within(window)).isEmpty()
@@ -175,13 +175,13 @@ def annotators_votes(
     return votes.agg(F.sum(F.col("value").cast("int")).alias("yes"), F.count("*").alias("votes")).toArrow()
 
 
-def _inside(windows: Sequence[Window]) -> pc.Expression:
+def within_windows(windows: Sequence[Window]) -> pc.Expression:
     """The days of some windows; of none no day is."""
     inside = [(pc.field("dt") >= pa.scalar(one.first)) & (pc.field("dt") <= pa.scalar(one.last)) for one in windows]
     return reduce(lambda some, more: some | more, inside, pc.scalar(False))
 
 
-def _wanted(texts: pa.Table, name: str, task: TaskSettings) -> pa.Table:
+def wanted_rows(texts: pa.Table, name: str, task: TaskSettings) -> pa.Table:
     """As `text_queries.texts_for`: of the task's scenes, settled by no rule for it, of pairs with a second text."""
     rows = pc.is_in(texts.column("scene"), pa.array(task.scenes, pa.string())).to_numpy()
     rows = rows & ~settled_for(rules_of(texts.column("settled").combine_chunks()), name, texts.num_rows)

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from jobs.ingestion import annotation_checks
 from jobs.ingestion.annotation_matching import match
 from jobs.ingestion.file_survey import ListedFile, survey_files
+from jobs.ingestion.named_files import listed_at, refusal_of
 from jobs.lake import erasing, tables
 from jobs.lake.commits import Scope
 from jobs.lake.store import Lake
@@ -30,13 +31,10 @@ from udfs.annotation_parsing import (
     AnnotationRules,
     annotation_parser,
 )
-from udfs.readers.files import SizedFile, is_gzip, sized_files
-from udfs.readers.formats import FORMATS
 from udfs.readers.survey import Survey
 
 IMPORTING_VERSION = "1"
 """Raised where the same files, settings and texts give other annotations."""
-_NOT_GZIP = ("file_empty", "file_truncated", "file_not_gzip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,50 +120,14 @@ def rules_of(settings: Settings) -> AnnotationRules:
     return AnnotationRules(settings.annotations, labels, settings.session.timezone, limits)
 
 
-def listed_at(places: Sequence[str]) -> list[ListedFile]:
-    """The files at all places, each once; every place has to have some."""
-    files: dict[str, SizedFile] = {}
-    for place in places:
-        here = sized_files(place)
-        if not here:
-            raise DataError(f"--file: no file at {place}; give a {_suffixes()} file, a folder of them, or a glob")
-        files |= {file.path: file for file in here}
-    return [ListedFile(format_of(file.path), *file) for file in files.values()]
-
-
-def format_of(path: str) -> str:
-    """The name of a file's format, by its suffix."""
-    suffix = PurePosixPath(path[:-3] if is_gzip(path) else path).suffix.lower()
-    if suffix.removeprefix(".") not in FORMATS:
-        raise DataError(
-            f"{path}: got the suffix {suffix!r}, expected {_suffixes()}; "
-            "rename or convert the file, or name the others by a glob such as folder/*.csv"
-        )
-    return suffix.removeprefix(".")
-
-
-def _suffixes() -> str:
-    """The suffixes of all formats, in words."""
-    *texts, last = [f".{name}" for name, known in FORMATS.items() if known.is_text]
-    others = [f".{name}" for name, known in FORMATS.items() if not known.is_text]
-    return f"{', '.join(texts)} or {last} (or these with .gz), or {' or '.join(others)}"
-
-
 def _surveyed(lake: Lake, settings: Settings, listed: Sequence[ListedFile]) -> tuple[AnnotationFile, ...]:
     """The files with their surveys; an error names those that are refused whole, for then nothing is imported."""
     rules = rules_of(settings)
     layouts = {file.source_name: rules.layout(file.source_name) for file in listed}
     files = tuple(AnnotationFile(file.source_name, survey) for file, survey in survey_files(lake, layouts, listed))
-    if refused := [_refusal(file.survey) for file in files if file.survey.refused]:
+    if refused := [refusal_of(file.survey, "annotations") for file in files if file.survey.refused]:
         raise DataError(f"{'; '.join(refused)}; nothing was imported")
     return files
-
-
-def _refusal(survey: Survey) -> str:
-    reason = f"{survey.refused}: {survey.detail}"
-    if is_gzip(survey.path) and survey.refused in _NOT_GZIP:
-        return f"{survey.path}: not whole gzip data ({reason}); bring the file again"
-    return f"{survey.path}: {reason}; mend the file, or the annotations section of the settings"
 
 
 def _parsed(spark: SparkSession, settings: Settings, files: Sequence[AnnotationFile]) -> DataFrame:

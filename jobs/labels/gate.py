@@ -81,7 +81,8 @@ def _decide(
     if not evaluation.unscored:
         return decision
     days = ", ".join(map(str, evaluation.unscored))
-    unscored = f"{candidate.student.teacher_id} scored no text of {days}; run `pingti score-teacher`"
+    teacher = registry.model(context.lake, candidate.student.teacher_id or "")
+    unscored = f"{teacher.model_id} scored no text of {days}; {teacher.how_to_score}"
     return replace(decision, refusals=(unscored, *decision.refusals))
 
 

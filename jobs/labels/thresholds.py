@@ -159,8 +159,7 @@ def _of_student(
     evaluation = read_days(lake, teacher, task, _draw(context, window), learnt, apart)
     if not len(evaluation.text_of_row):
         raise DataError(
-            f"thresholds: {teacher.model_id} scored no text of {window.first} to {window.last}; run "
-            "`pingti score-teacher`"
+            f"thresholds: {teacher.model_id} scored no text of {window.first} to {window.last}; {teacher.how_to_score}"
         )
     scores = student_probabilities(lake, student, evaluation, context.settings.scoring.engine)
     unseen = evaluation.golds["teacher"].only(evaluation.drawn & ~evaluation.seen)

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.lake.tables import Table
-from udfs.annotation_parsing import REASON_PREFIX
+from udfs.set_aside import NO_TEXT
 
 LOADED, KNOWN, REFUSED = "loaded", "known", "refused"
 ERASED = "erased"
@@ -102,13 +102,13 @@ def _counted(lake: Lake, table: Table, days: Sequence[date]) -> Iterator[tuple[t
         frame = lake.read(table).where(F.col("arrived_dt").isin(list(days)))
         if of_texts:
             after = F.coalesce((F.col("reason") == ERASED) & (F.col("detail") == ERASED_AFTER), F.lit(False))
-            frame = frame.where(~F.startswith("reason", F.lit(REASON_PREFIX)) & ~after)
+            frame = frame.where(~F.rlike("reason", F.lit(NO_TEXT)) & ~after)
         for row in frame.groupBy(*columns).count().collect():
             yield (row["load_id"], row["file"], row["arrived_dt"]), row["count"]
         return
     where = pc.field("arrived_dt").isin(pa.array(days, pa.date32()))
     if of_texts:
-        where &= ~pc.starts_with(pc.field("reason"), REASON_PREFIX)
+        where &= ~pc.match_substring_regex(pc.field("reason"), NO_TEXT)
         detail = pc.field("detail")
         where &= (pc.field("reason") != ERASED) | detail.is_null() | (detail != ERASED_AFTER)
     # Never a day's rows at once.

@@ -18,6 +18,8 @@ from models.folders import safe_name
 from udfs.model_files import ModelFiles
 
 TRAIN_TEACHER, DISTIL = "run `pingti train-teacher` first", "run `pingti distil` first"
+EXTERNAL = "external"
+"""The kind of a teacher whose scores were imported: it has no files, and nobody here can ask it anything."""
 CONTENT = "content"
 """The digest, among a teacher's in `models`, of the teacher itself."""
 _CHECKPOINT = "checkpoint/"
@@ -40,6 +42,19 @@ class RegisteredModel:
     base: str | None = None  # what a teacher began as: a folder or a hub name
 
     @property
+    def is_external(self) -> bool:
+        """Whether its scores come from outside."""
+        return self.kind == EXTERNAL
+
+    @property
+    def how_to_score(self) -> str:
+        """What a person does for it to score more texts, as an order."""
+        if not self.is_external:
+            return "run `pingti score-teacher`"
+        asked = f"`pingti teacher ask --task {self.task} --teacher {self.model_id.rpartition('/')[2]}`"
+        return f"{asked} writes the texts to ask it for, `pingti teacher import-scores` takes its answers"
+
+    @property
     def intermediate_checkpoints(self) -> tuple[RegisteredModel, ...]:
         """A teacher as it was at points of its training, the earliest first; none where none were kept."""
         names = sorted(
@@ -56,8 +71,28 @@ class RegisteredModel:
 
 
 def files(lake: Lake, model: RegisteredModel) -> ModelFiles:
-    """The model's files, for whoever opens it, here or on an executor."""
+    """The model's files, for whoever opens it, here or on an executor.
+
+    Raises:
+        DataError: Its scores come from outside: it has none.
+    """
+    if model.is_external:
+        raise DataError(
+            f"{model.model_id}: its scores come from outside, and it has no files to open; name a teacher that was "
+            "trained here"
+        )
     return lake.bundles.files(model.path, model.digests)
+
+
+def external_id(task: str, name: str) -> str:
+    """What the teacher is called whose scores `teacher import-scores --name` brings."""
+    return f"{task}/teacher/{name}"
+
+
+def known_model(lake: Lake, model_id: str) -> RegisteredModel | None:
+    """The model of this name; None where there is none."""
+    rows = lake.rows(tables.MODELS, where=pc.field("model_id") == model_id)
+    return _model(rows[0]) if rows else None
 
 
 def checkpoint_name(number: int) -> str:
@@ -78,13 +113,13 @@ def live(lake: Lake, at: datetime | None = None) -> dict[str, Promotion]:
 
 def model(lake: Lake, model_id: str) -> RegisteredModel:
     """The model of this name, or `DataError`."""
-    rows = lake.rows(tables.MODELS, where=pc.field("model_id") == model_id)
-    if not rows:
+    found = known_model(lake, model_id)
+    if found is None:
         raise DataError(
             f"{lake.catalog.name(tables.MODELS)}: no model {model_id}; `pingti sql 'SELECT model_id FROM models'` "
             "lists them"
         )
-    return _model(rows[0])
+    return found
 
 
 def newest_model(lake: Lake, task: str, role: str) -> RegisteredModel | None:

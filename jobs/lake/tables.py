@@ -137,8 +137,8 @@ TEACHER_SCORES = Table(
     ),
     key=("model_id", "text_hash"),
     partition=("model_id", "bucket"),
-    comment="A teacher's logits and its projected [CLS], once for each distinct text. error: why it has none (empty "
-    "lists). computed_by: engine, device, precision and tokens of a batch.",
+    comment="A teacher's logits and its projected [CLS], once for each distinct text. Of scores from outside cls is "
+    "empty. error: why it has none (empty lists). computed_by: engine, device, precision and tokens of a batch.",
 )  # fmt: skip
 ROUND_SAMPLES = Table(
     "round_samples",
@@ -187,7 +187,8 @@ MODELS = Table(
     ),
     key=("model_id",),
     comment="Students, teachers, and the small BERTs that teachers begin as (role base, of the task *, no labels). "
-    "labels is the only order of any score array of the model. base: what a teacher began as.",
+    "labels is the only order of any score array of the model. base: what a teacher began as. A teacher of the kind "
+    "external has scores from outside, and no path.",
 )  # fmt: skip
 STUDENT_SCORES = Table(
     "student_scores",
@@ -254,6 +255,7 @@ LABEL_TRUST = Table(
         texts=LONG, positives=LONG, run_id=STRING,
     ),
     key=("model_id", "label"),
+    partition=("model_id",),
     comment="How far a teacher teaches a label: 0 to 1, by how surely it beats the student that learnt from the same "
     "annotations without it, on annotated texts that neither has seen; low and high: the 90% interval of their F1s' "
     "difference.",

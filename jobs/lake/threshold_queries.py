@@ -39,6 +39,17 @@ def read_newest(lake: Lake, model_id: str) -> Thresholds:
     return read(lake, model_id, newest_version(lake, model_id) or 1)
 
 
+def first_rows(model_id: str, labels: Sequence[str], value: float) -> list[dict[str, Any]]:
+    """A teacher's first thresholds, which nothing was searched for; `signed` completes them."""
+    return [
+        {
+            "model_id": model_id, "label": label, "scene": EVERY_SCENE, "version": 1, "value": value,
+            "method": "default", "gold": "none",
+        }
+        for label in labels
+    ]  # fmt: skip
+
+
 def signed(rows: Iterable[Mapping[str, Any]], stamp: Stamp) -> list[dict[str, Any]]:
     """Rows of `thresholds` with when and by which run they were made."""
     return [{**row, "created_at": datetime.now(UTC), "run_id": stamp.run_id} for row in rows]

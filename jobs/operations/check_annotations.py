@@ -6,7 +6,8 @@ from collections import Counter
 from itertools import islice
 from pathlib import PurePosixPath
 
-from jobs.ingestion.import_annotations import format_of, rules_of
+from jobs.ingestion.import_annotations import rules_of
+from jobs.ingestion.named_files import format_of
 from jobs.settings import Settings
 from models.errors import DataError
 from udfs.annotation_parsing import REASON_PREFIX, parse_file

@@ -28,7 +28,7 @@ from jobs.runtime.job import Done, Job, Work
 from jobs.settings import Settings
 from models import digests
 from models.errors import DataError, SettingsError
-from udfs.annotation_parsing import REASON_PREFIX
+from udfs.set_aside import NO_TEXT
 
 BY_TEXT = (tables.LABELS, tables.STUDENT_SCORES, tables.ANNOTATIONS, tables.ROUND_SAMPLES, tables.TEXTS)
 """Tables whose rows are of one text, in the order in which they lose them: what tells of others goes last."""
@@ -164,8 +164,8 @@ def _forget_bytes(lake: Lake, ids: pa.Array, own: set[str], stamp: Stamp) -> int
         emptied += pc.sum(mask).as_py() or 0
         for name in ("raw", "text_id", "detail"):
             rows = _with(rows, name, mask, None)
-        # By its digest an annotation is known when its file comes again.
-        return _with(rows, "sha256", pc.and_not(mask, pc.starts_with(rows["reason"], REASON_PREFIX)), "")
+        # By its digest an annotation, or a score, is known when its file comes again.
+        return _with(rows, "sha256", pc.and_not(mask, pc.match_substring_regex(rows["reason"], NO_TEXT)), "")
 
     files = [file for file, rows in erasing.each_file(lake, tables.REJECTED) if pc.any(theirs(rows)).as_py()]
     erasing.rewrite(lake, tables.REJECTED, files, emptied_of, stamp)

@@ -13,13 +13,13 @@ from jobs.lake.store import Lake
 from models.errors import DataError
 from models.evaluation.figures import Figure, Weight, figures_of, headline, named
 from models.tasks import TaskSettings
-from udfs.annotation_parsing import REASON_PREFIX
+from udfs.set_aside import NO_TEXT
 
 
 def counts(lake: Lake, tasks: Mapping[str, TaskSettings]) -> dict[str, Any]:
     """Read, raw, rejected, repeated, texts; and per task the texts of its scenes, settled, scored, positive labels."""
     told = loads.totals(lake)
-    of_texts = ~F.startswith("reason", F.lit(REASON_PREFIX))
+    of_texts = ~F.rlike("reason", F.lit(NO_TEXT))
     rejected = lake.read(tables.REJECTED).where(of_texts).count()
     # A task that has no student in force yet has nothing to count.
     live = registry.live(lake)

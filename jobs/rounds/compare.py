@@ -26,6 +26,7 @@ from jobs.lake import tables
 from jobs.lake.evaluation_rows import quality_columns
 from jobs.rounds.comparison_table import lines_of, summarised, write
 from jobs.rounds.round import UNDISTILLED, Round, stored_round
+from jobs.rounds.soft_targets import expect_network
 from jobs.rounds.student_training import joint_teacher, seal, train_student_of
 from jobs.rounds.training_data import TrainingData, training_data
 from jobs.runtime.context import Context
@@ -81,6 +82,8 @@ def plan(context: Context) -> Work[Comparison]:
     contenders = tuple(contenders_of(declared.student, _parts(options["students"]), _parts(options["schemes"])))
     if not contenders:
         raise SettingsError("--students: got none, expected at least one")
+    for one in contenders:
+        expect_network(chosen, one.settings)
     steps = tuple(
         f"train {one.student} by {one.scheme} on {chosen.round_id}, seed {seed}" for one in contenders for seed in seeds
     )

@@ -13,6 +13,7 @@ from jobs.lake.registry import RegisteredModel
 from jobs.rounds.round import DecidingSettings, Round, layout_row, next_round
 from jobs.rounds.round_evaluation import RoundEvaluation, decide, evaluate_round, summary, told_weak
 from jobs.rounds.sampling import sample
+from jobs.rounds.soft_targets import expect_network
 from jobs.rounds.student_training import TrainedRound, remove_checkpoints, train_round
 from jobs.rounds.training_data import training_data
 from jobs.runtime import task_models
@@ -32,6 +33,9 @@ def plan(context: Context) -> Work[tuple[Round, ...]]:
     A teacher teaches a label as far as it is trusted with it; where it is with none, the student learns without it.
     """
     rounds = [found for name in task_models.newest_teachers(context) if (found := _next(context, name)) is not None]
+    for one in rounds:
+        if not one.is_undistilled:
+            expect_network(one, one.student)
     steps = [f"{one.round_id}: {one.sampling} sampling, teacher {one.teacher.model_id}{_apart(one)}" for one in rounds]
     return Work(tuple(steps), tuple(rounds))
 

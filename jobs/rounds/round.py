@@ -16,7 +16,7 @@ from jobs.lake.store import Lake
 from jobs.teachers import held_out
 from models.errors import DataError
 from models.evaluation.label_trust import TrustByLabel, as_mapping, none_trusted
-from models.rounds.date_layout import PARTS, DateLayout, RoundSettings, Window
+from models.rounds.date_layout import ANNOTATED, PARTS, RANDOM, DateLayout, RoundSettings, Window
 from models.settings_base import Frozen
 from models.student_settings import StudentSettings
 from models.tasks import Target, TaskSettings
@@ -130,21 +130,38 @@ def next_round(
     of_teacher = [row for row in rows if row["teacher_id"] == teacher.model_id]
     last = max(of_teacher, key=lambda row: int(row["round_id"].rpartition("/")[2]), default=None)
     if last is None:
-        number, sampling = 1, settings.sampling_of(1)
+        number, sampling = _first_round(lake, teacher, settings)
     elif last["decision"] == "go_on":
         number, sampling = last["number"] + 1, last["next_sampling"]
     elif not DecidingSettings.of(declared.of(teacher.labels), settings).equals(last["settings"]):
         number, sampling = last["number"], last["sampling"]  # ended, but by other settings: the same round by these
     elif none_trusted(dict(last["trust"] or {})) != none_trusted(trust):
-        number, sampling = 1, settings.sampling_of(1)
+        number, sampling = _first_round(lake, teacher, settings)
     else:
         return None
     if none_trusted(trust):
-        number, sampling = 1, "annotated"  # the other strategies draw what only the teacher decided
+        number, sampling = 1, ANNOTATED  # the other strategies draw what only the teacher decided
     round_id = f"{name}/{kind}/{len(rows) + 1:02d}"
     return Round(
         round_id, declared, number, sampling, teacher, text_queries.date_layout(lake, settings), settings.seed, trust
     )
+
+
+def _first_round(lake: Lake, teacher: RegisteredModel, settings: RoundSettings) -> tuple[int, str]:
+    """The number and the sampling of a teacher's first round.
+
+    Rounds that would learn from annotated texts alone are passed over where a teacher from outside has none.
+    """
+    if teacher.is_external and not _has_own_rows(lake, teacher):
+        numbers = range(1, settings.rounds + 1)
+        drawing = (number for number in numbers if settings.sampling_of(number) != ANNOTATED)
+        return next(drawing, settings.rounds), RANDOM
+    return 1, settings.sampling_of(1)
+
+
+def _has_own_rows(lake: Lake, teacher: RegisteredModel) -> bool:
+    where = pc.field("round_id") == teacher.model_id
+    return bool(lake.arrow(tables.ROUND_SAMPLES, "position", where=where).num_rows)
 
 
 def stored_round(lake: Lake, name: str, declared: TaskSettings, round_id: str | None, seed: int) -> Round:

@@ -30,6 +30,23 @@ TEACHER, LIVE = "teacher", "live"
 Say = Callable[[str], None]
 
 
+def expect_network(round_: Round, student: StudentSettings) -> None:
+    """Refuse a scheme that needs the teacher's network, where there is none.
+
+    Raises:
+        DataError: The teacher's scores come from outside.
+    """
+    scheme = student.scheme
+    if not round_.teacher.is_external or not (scheme.kind in JOINT or scheme.hint_weight or scheme.curriculum):
+        return
+    needs = scheme.kind if scheme.kind in JOINT else "curriculum" if scheme.curriculum else "hint_weight"
+    raise DataError(
+        f"student.scheme of {round_.task_name}: {needs} needs the teacher's network, and the scores of "
+        f"{round_.teacher.model_id} come from outside; take offline or multi_teacher without hints and curriculum, or "
+        "train a teacher"
+    )
+
+
 def with_soft_targets(
     lake: Lake, round_: Round, student: StudentSettings, engine: EngineKind, scoring: TeacherScoringSettings, say: Say
 ) -> tuple[DataFrame, int]:
@@ -38,6 +55,7 @@ def with_soft_targets(
     Of several teachers `soft` is their average; with hints there is also `cls`, with a curriculum `checkpoint_0` and
     so on, the teacher's logits at these points of its training.
     """
+    expect_network(round_, student)
     frame = lake.read(tables.ROUND_SAMPLES).where(F.col("round_id") == round_.round_id)
     scheme, computed = student.scheme, False
     if isinstance(scheme, MultiTeacherSettings):

@@ -62,7 +62,10 @@ def plan(context: Context) -> Work[tuple[Sampling, ...]]:
         sampling = Sampling(teacher, layout, fingerprint)
         if not context.unchanged(tables.TEACHER_SCORES, sampling.scope, fingerprint):
             samplings.append(sampling)
-    steps = tuple(f"score what {one.teacher.model_id} has not scored of its sample" for one in samplings)
+    steps = tuple(
+        f"{'count' if one.teacher.is_external else 'score'} what {one.teacher.model_id} has not scored of its sample"
+        for one in samplings
+    )
     return Work(steps, tuple(samplings))
 
 
@@ -78,24 +81,38 @@ def teachers(lake: Lake, name: str) -> list[RegisteredModel]:
 
 
 def execute(context: Context, work: tuple[Sampling, ...]) -> Done | None:
-    """Score group of buckets by group, a commit each; a restart finds the committed groups done."""
+    """Score group of buckets by group, a commit each; a restart finds the committed groups done.
+
+    Of a teacher whose scores come from outside it tells how many are to be asked for.
+    """
     counts: dict[str, int] = {}
+    to_ask: dict[str, int] = {}
+    told = []
     for sampling in work:
-        before = teacher_scores.errors(context.lake, sampling.teacher.model_id)
+        teacher = sampling.teacher
+        before = {} if teacher.is_external else teacher_scores.errors(context.lake, teacher.model_id)
         count = _score_pending(context, sampling)
         if not count:
             continue
-        failed = teacher_scores.errors(context.lake, sampling.teacher.model_id)
+        if teacher.is_external:
+            name = f"{teacher.task}_to_ask"
+            to_ask[name] = to_ask.get(name, 0) + count
+            told.append(f"{teacher.model_id} has not scored {count:,} texts of its sample: {teacher.how_to_score}")
+            context.reporter.say(f"  {told[-1]}")
+            continue
+        failed = teacher_scores.errors(context.lake, teacher.model_id)
         for name, many in (("texts", count), ("unscorable", sum(failed.values()) - sum(before.values()))):
-            for key in (name, f"{sampling.teacher.task}_{name}"):
+            for key in (name, f"{teacher.task}_{name}"):
                 counts[key] = counts.get(key, 0) + many
         for reason, many in failed.items():
-            context.reporter.say(f"  {sampling.teacher.task}: {many:,} texts have no score: {reason}")
-    return Done(counts=counts, headline="texts") if counts else None
+            context.reporter.say(f"  {teacher.task}: {many:,} texts have no score: {reason}")
+    if not counts and not to_ask:
+        return None
+    return Done(counts={"texts": 0} | counts | to_ask, headline="texts", reason="; ".join(told) or None)
 
 
 def _score_pending(context: Context, sampling: Sampling) -> int:
-    """Score what is left of a teacher's sample; how many texts that were."""
+    """Score what is left of a teacher's sample, where it can be asked here; how many texts that were."""
     lake, settings, teacher = context.lake, context.settings, sampling.teacher
     task, groups = settings.task(teacher.task), settings.teacher_scoring.commits
     version = lake.log.version(tables.TEACHER_SCORES)
@@ -105,10 +122,9 @@ def _score_pending(context: Context, sampling: Sampling) -> int:
     )
     count = pending.count()
     if not count:
-        if lake.catalog.left_to_spark(tables.TEACHER_SCORES) is None:  # so that the next plan need not draw it again
-            stamp = context.stamp(sampling.fingerprint)
-            lake.append_files_after([], tables.TEACHER_SCORES, stamp, version, sampling.scope, f"{teacher.model_id}/")
-        return 0
+        _keep_looked_at(context, sampling, version)
+    if not count or teacher.is_external:
+        return count
     for line in left_out(pools(lake, teacher, task, sampling.layout), settings.teacher_scoring):
         context.reporter.say(f"  {teacher.task}: {line}")
     prepared = teacher_compute.prepare(lake, teacher, task, settings.teacher_scoring, context.reporter.say)
@@ -141,6 +157,14 @@ def halved(computed_by: Sequence[str], compute: Compute) -> int | None:
     found = (name.rpartition(" ") for name in computed_by)
     tokens = [int(many) for how, _, many in found if how == asked and int(many) < compute.tokens]
     return min(tokens, default=None)
+
+
+def _keep_looked_at(context: Context, sampling: Sampling, version: int) -> None:
+    """Keep that nothing of a sample is left to score, so that the next plan need not draw it again."""
+    lake, name = context.lake, f"{sampling.teacher.model_id}/"
+    if lake.catalog.left_to_spark(tables.TEACHER_SCORES) is None:
+        stamp = context.stamp(sampling.fingerprint)
+        lake.append_files_after([], tables.TEACHER_SCORES, stamp, version, sampling.scope, name)
 
 
 def sample(

@@ -21,7 +21,7 @@ from models.folders import safe_name
 from models.tasks import TeacherSettings
 
 if TYPE_CHECKING:
-    from models.teachers.fine_tuning import FineTuned
+    from models.teachers.fine_tuning import FineTuned, Schedule
     from models.teachers.fine_tuning_rows import FineTuningRows
     from models.teachers.teacher import Teacher
 
@@ -66,16 +66,17 @@ def _together(
         use_gpu=torch.cuda.is_available(),
     )  # fmt: skip
     told = distributor.run(_one_of_several, base, rows, settings, seed, checkpoints, folder)
-    return FineTuned(Teacher.open(folder), *cast("tuple[int, int, int, int, float | None]", told))
+    schedules, held = cast("tuple[tuple[Schedule, ...], int]", told)
+    return FineTuned(Teacher.open(folder), schedules, held)
 
 
 def _one_of_several(
     base: str, rows: FineTuningRows, settings: TeacherSettings, seed: int, checkpoints: Path, folder: Path
-) -> tuple[int, int, int, int, float | None]:
+) -> tuple[tuple[Schedule, ...], int]:
     """One of the processes; the first one saves the teacher."""
     from models.teachers.fine_tuning import fine_tune
 
     tuned = fine_tune(base, rows, settings, seed=seed, checkpoints=checkpoints)
     if os.environ.get("RANK", "0") == "0":
         tuned.teacher.save(folder)
-    return tuned.steps, tuned.planned, tuned.best, tuned.held, tuned.gain
+    return tuned.schedules, tuned.held

@@ -22,6 +22,7 @@ from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.teachers.base_model import MakeProgress
 from jobs.teachers.held_out_texts import HeldOutTest, HeldOutTexts, decided, held_out_texts, undistilled_logits
+from jobs.teachers.stored_scores import logits_of
 from models import digests
 from models.evaluation.held_out import HeldOutComparison, compare
 from models.evaluation.label_trust import TRUST_VERSION, LabelTrust, trust_labels
@@ -50,9 +51,12 @@ class TeacherVerdict:
         return self.comparison is not None and self.comparison.weak
 
     @property
-    def untrusted(self) -> tuple[str, ...]:
-        """The labels that it does not teach, in words."""
-        return tuple(one.words for one in self.trust if one.trust <= 0)
+    def lines(self) -> list[str]:
+        """What the user is told: the figures, with a warning where it is weak, and labels that it does not teach."""
+        warning = "[yellow]warning[/yellow] " if self.weak else ""
+        apart = [one.words for one in self.trust if one.trust <= 0]
+        without = [f"    not trusted with {words}: students learn it from annotators alone" for words in apart]
+        return [f"  {warning}{self.sentence}", *without]
 
 
 def without_scheme(student: StudentSettings) -> dict[str, Any]:
@@ -87,7 +91,7 @@ def verdict(
     Args:
         lake: The tables; the teacher's rows are among `round_samples`.
         test: Whom, by what.
-        trained: Gives the teacher, where it must score.
+        trained: Gives the teacher, where it must score; never asked of one whose scores come from outside.
         stamp: Of the run, with the fingerprint of all that decides it.
         progress: Makes what tells how far the student's training is.
 
@@ -112,8 +116,8 @@ def verdict(
     trusted: tuple[LabelTrust, ...] = ()
     enough = texts.positives >= test.thresholds.min_positives
     if enough:
-        second = texts.table.column("text_b").to_pylist() if test.task.kind == "pair" else None
-        logits, _ = trained().score(texts.table.column("text").to_pylist(), second=second)
+        labels, pairs = test.task.label_names, test.task.kind == "pair"
+        logits = logits_of(lake, test.teacher, trained, texts.table, labels, pairs=pairs)
         of_teacher = decided(test, texts, logits)
         of_student = decided(test, texts, undistilled_logits(lake, test, texts, progress))
         rows = [

@@ -15,6 +15,7 @@ from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.teachers.annotated_texts import answered_texts, answers
 from jobs.teachers.base_model import MakeProgress
+from jobs.teachers.stored_scores import can_tell
 from jobs.training.encoded_rows import build_vocabulary, encoded_column, training_rows
 from models import digests
 from models.evaluation.held_out import cross_fitted_decisions
@@ -76,7 +77,7 @@ class HeldOutTexts:
 def held_out_texts(lake: Lake, test: HeldOutTest) -> HeldOutTexts:
     """The annotated texts of the threshold, test and gate days that are not among the teacher's own rows."""
     window = Window(test.layout.threshold.first, test.layout.gate.last)
-    table = answered_texts(lake, test.teacher.task, test.declared, window)
+    table = can_tell(lake, test.teacher, answered_texts(lake, test.teacher.task, test.declared, window))
     own = lake.arrow(tables.ROUND_SAMPLES, "text_hash", where=pc.field("round_id") == test.teacher.model_id)
     table = table.filter(pc.invert(pc.is_in(table.column("text_hash"), own.column("text_hash").combine_chunks())))
     declared, labels = test.declared.label_names, test.task.label_names

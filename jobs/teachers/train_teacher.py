@@ -26,7 +26,7 @@ from jobs.teachers.held_out_texts import HeldOutTest
 from models import digests
 from models.evaluation.predictions import first_threshold
 from models.rounds.date_layout import DateLayout
-from models.tasks import EVERY_SCENE, TaskSettings
+from models.tasks import TaskSettings
 
 if TYPE_CHECKING:
     from models.teachers.teacher import Teacher
@@ -64,6 +64,9 @@ def plan(context: Context) -> Work[tuple[TeacherPlan, ...]]:
     layout = text_queries.date_layout(context.lake, settings.rounds)
     plans, steps = [], []
     for name in context.tasks():
+        if not again and (outside := _from_outside(context, name)) is not None:
+            context.reporter.say(f"  {name}: left out, the scores of {outside} come from outside; --again trains one")
+            continue
         base = known_base(context.lake, settings.task(name).teacher, settings.rounds.seed)
         one = TeacherPlan(name, layout, _decides(context, name))
         if base is None:
@@ -72,6 +75,12 @@ def plan(context: Context) -> Work[tuple[TeacherPlan, ...]]:
             steps.append(f"train a teacher of {name}, if its rows are new, and compare it with its student")
             plans.append(one)
     return Work(tuple(steps), tuple(plans))
+
+
+def _from_outside(context: Context, name: str) -> str | None:
+    """The task's newest teacher, where its scores come from outside: only a person puts a trained one in its place."""
+    newest = registry.newest_model(context.lake, name, "teacher")
+    return newest.model_id if newest is not None and newest.is_external else None
 
 
 def _decides(context: Context, name: str) -> dict[str, Any]:
@@ -120,10 +129,8 @@ def execute(context: Context, work: tuple[TeacherPlan, ...]) -> Done | None:
         told.append(verdict)
         trained, compared = trained + (is_new or is_made), compared + is_compared
     for verdict in told:
-        warning = "[yellow]warning[/yellow] " if verdict.weak else ""
-        context.reporter.say(f"  {warning}{verdict.sentence}")
-        for line in verdict.untrusted:
-            context.reporter.say(f"    not trusted with {line}: students learn it from annotators alone")
+        for line in verdict.lines:
+            context.reporter.say(line)
     if not trained and not compared:
         return None
     counts["texts"] = sum(counts.values())
@@ -175,7 +182,7 @@ def _train(
     samples = lake.frame(tables.ROUND_SAMPLES, rows.round_samples(model_id))
     lake.replace(samples, tables.ROUND_SAMPLES, context.stamp(), scope)
     stamp = context.stamp()
-    thresholds = first_thresholds(model_id, rows.labels, first_threshold(task.kind, len(rows.labels)))
+    thresholds = threshold_queries.first_rows(model_id, rows.labels, first_threshold(task.kind, len(rows.labels)))
     lake.append_rows(
         tables.THRESHOLDS, threshold_queries.signed(thresholds, stamp), stamp, once=f"{model_id}/thresholds/1"
     )
@@ -223,17 +230,6 @@ class _Sealing:
     def intermediate(self, teacher: Teacher) -> None:
         """Write the next intermediate checkpoint."""
         self.folder(teacher, registry.checkpoint_name(len(self.contents) + 1))
-
-
-def first_thresholds(model_id: str, labels: tuple[str, ...], value: float) -> list[dict[str, Any]]:
-    """A teacher's first thresholds, which nothing was searched for."""
-    return [
-        {
-            "model_id": model_id, "label": label, "scene": EVERY_SCENE, "version": 1, "value": value,
-            "method": "default", "gold": "none",
-        }
-        for label in labels
-    ]  # fmt: skip
 
 
 JOB = Job(

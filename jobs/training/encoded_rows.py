@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from models.rounds.date_layout import ANNOTATED
 from models.student_settings import StudentSettings
 from models.tasks import TaskSettings
 from models.text.pairs import joined
@@ -18,10 +19,6 @@ from udfs.list_arrays import to_matrix
 
 if TYPE_CHECKING:
     from models.training.training_rows import TrainingRows
-
-
-ANNOTATED = "annotated"
-"""The reason of rows whose hard targets are annotators' answers; those of other rows are the teacher's decisions."""
 
 
 def encoded_column(task: TaskSettings, student: StudentSettings, rows: pa.Table) -> Texts:
@@ -43,8 +40,9 @@ def training_rows(
 ) -> TrainingRows:  # fmt: skip
     """Rows of `round_samples` as the trainer takes them; what is null there is masked here.
 
-    So are the teacher's decisions on labels that it is not trusted with: of a label (of classes: of a row whose class
-    is such a one) with a `trust` (labels,) of 0 only annotators' answers stay.
+    Rows without the reason `ANNOTATED` have the teacher's decisions as hard targets. Those on labels that it is not
+    trusted with are masked too: of a label (of classes: of a row whose class is such a one) with a `trust` (labels,) of
+    0 only annotators' answers stay.
     """
     from models.training.training_rows import TrainingRows
 

@@ -17,6 +17,8 @@ Part = Literal["train", "threshold", "test", "gate"]
 PARTS: tuple[Part, ...] = ("train", "threshold", "test", "gate")
 Sampling = Literal["annotated", "random"]
 """The strategies that draw a round's rows (`jobs/rounds/sampling.py`)."""
+ANNOTATED: Sampling = "annotated"
+RANDOM: Sampling = "random"
 _WEEK, _TWO_WEEKS = 7, 14
 
 

@@ -45,6 +45,20 @@ def draw_order(text_hashes: Sequence[str], seed: int) -> NDArray[np.int64]:
         return _of_number(_of_stripe(lanes), seed).view(np.int64)
 
 
+def buckets(text_hashes: Sequence[str], count: int) -> NDArray[np.int32]:
+    """The buckets of texts: Spark's `pmod(xxhash64(text_hash), count)`.
+
+    Args:
+        text_hashes: Of `digests.of_text`, (n,).
+        count: How many buckets there are.
+    """
+    if not len(text_hashes):
+        return np.zeros(0, np.int32)
+    lanes = np.array(text_hashes, f"S{TEXT_HASH_CHARS}").view("<u8").reshape(-1, _LANES)
+    with np.errstate(over="ignore"):
+        return np.mod(_of_stripe(lanes).view(np.int64), count).astype(np.int32)
+
+
 def drawn(scored: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which texts of a draw stand for all texts: those scored, up to where most texts stop being scored.
 

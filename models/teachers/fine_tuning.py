@@ -1,45 +1,67 @@
 """Fine-tunes a pretrained transformer on annotated texts, by Transformers' `Trainer`.
 
-Small sets are gone through until the rows kept back gain no more, not for a number of epochs: on a few thousand rows
-with many labels a handful of epochs leaves a teacher that never says a rare label.
+A short schedule comes first, then longer ones while the rows kept back gain by them: on a few thousand rows with many
+labels a handful of epochs leaves a teacher that never says a rare label, on others more of them only harm.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.folders import write_file
 from models.tasks import TeacherSettings
 from models.teachers.calibration import Calibration, calibrate, start_of
-from models.teachers.fine_tuning_loss import LogitsOf, LossOf, judged
+from models.teachers.fine_tuning_loss import LogitsOf, LossOf, judged, judged_with_loss
 from models.teachers.fine_tuning_rows import FineTuningRows
+from models.teachers.fine_tuning_schedule import kept_back, planned_batches, schedules
 from models.teachers.fine_tuning_trainer import (
+    LEAST_GAIN,
     EarlyStopping,
     FineTuningTrainer,
     OnStep,
     arguments,
     global_random_state,
+    is_first,
+    processes,
     train,
 )
 from models.teachers.joint_teacher import TeacherInTraining
 from models.teachers.teacher import Teacher
-from models.training.batching import length_batches
 from models.training.devices import device, reproducible
 
 Progress: TypeAlias = Callable[[int, int, float], None]
 Keep: TypeAlias = Callable[[Teacher], None]
-FEWEST_HELD, MOST_HELD = 50, 2000
-"""With fewer rows to keep back nothing is; more than the most would tell nothing more."""
+_DONE = "done.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What one schedule came to.
+
+    Attributes:
+        steps: Steps that were made.
+        planned: Steps of the whole schedule.
+        best: The step whose weights stayed; the last one where no rows were kept back.
+        gain: What these come to on the rows kept back: mean average precision, of classes macro F1; None without any.
+        score: The same, less a little for the log loss: by it schedules are compared.
+    """
+
+    steps: int
+    planned: int
+    best: int
+    gain: float | None
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +70,29 @@ class FineTuned:
 
     Attributes:
         teacher: The teacher; its logits are calibrated.
-        steps: Steps that were made of those that were planned.
-        planned: Steps of the whole schedule.
-        best: The step whose weights stayed; the last one where no rows were kept back.
+        schedules: Those that were tried, the shortest first.
         held: Rows kept back.
-        gain: What the teacher comes to on these: mean average precision, of classes macro F1; None without any.
     """
 
     teacher: Teacher
-    steps: int
-    planned: int
-    best: int
+    schedules: tuple[Schedule, ...]
     held: int
-    gain: float | None
+
+    @property
+    def chosen(self) -> Schedule:
+        """The schedule whose teacher stayed, the first of equals."""
+        return max(self.schedules, key=lambda one: one.score)
 
     @property
     def sentence(self) -> str:
         """How it went, in words."""
-        steps = f"{self.steps:,} of {self.planned:,} steps"
-        if self.gain is None:
-            return f"{steps}, no rows kept back"
-        measure = (
-            "macro F1"
-            if self.teacher.model.config.problem_type == "single_label_classification"
-            else "average precision"
-        )
-        return (
-            f"{steps}, the best at {self.best:,}: {measure} {self.gain:.3f} on {self.held:,} annotated rows kept back"
-        )
+        if not self.held:
+            return f"{self.chosen.steps:,} steps, no rows kept back"
+        classes = self.teacher.model.config.problem_type == "single_label_classification"
+        tried = ", ".join(f"{one.gain:.3f} in {one.planned:,} steps" for one in self.schedules)
+        stayed = f"; {self.chosen.planned:,} it is" if len(self.schedules) > 1 else ""
+        measure = "macro F1" if classes else "average precision"
+        return f"{measure} {tried}, on {self.held:,} annotated rows kept back{stayed}"
 
 
 def fine_tune(
@@ -111,55 +128,83 @@ def fine_tune(
         EnvError: The hub cannot be reached or does not have it.
     """
     resumes = keep is None or not settings.checkpoints  # what an interrupted run kept is known to that run alone
-    with reproducible(seed), global_random_state(), _folder(checkpoints if resumes else None) as folder:
-        learner = TeacherInTraining.of(base, rows, settings)
-        world = int(os.environ.get("WORLD_SIZE", "1"))  # processes that fine-tune together, each a batch a step
-        learnt, held = kept_back(len(rows.texts), settings.validation_share, seed)
-        plan = planned_batches(learner.tokens.encoded.lengths, learnt, settings, seed)[:max_steps]
-        loss = LossOf(rows, learnt, settings.positive_weight)
-        callbacks = [EarlyStopping(settings)] if len(held) else []
-        cpu = device().type == "cpu"
-        how = arguments(
-            folder, settings, rate=learner.learning_rate, steps=-(-len(plan) // world), judge=bool(len(held)),
-            seed=seed, cpu=cpu,
-        )  # fmt: skip
-        trainer = FineTuningTrainer(
-            LogitsOf(learner.module), learner.tokenizer, learner.tokens, rows, loss, plan, held, how, callbacks
-        )
-        start = start_of(loss.positive_weights)
-        told = _Told(trainer, learner, plan[::world], settings.checkpoints, start, progress, keep)
-        trainer.add_callback(OnStep(told))
-        train(trainer, folder)
-        calibration, gain = start, None
-        if len(held):
-            logits = trainer.held_logits()
-            gain = judged(logits, rows, held)
-            calibration = calibrate(logits, rows.targets[held], rows.mask[held], rows.kind, start)
-        calibration.into(learner.module)
+    learnt, held = kept_back(len(rows.texts), settings.validation_share, seed)
+    found: list[_Result] = []
+    with _folder(checkpoints if resumes else None) as folder:
+        for epochs in schedules(len(learnt), settings, judged=bool(len(held))):
+            one = _Run(base, rows, settings, seed, learnt, held, epochs, max_steps, folder / f"epochs-{epochs}")
+            found.append(one.finished() or one.run(progress))
+            best = max(found, key=lambda result: result.schedule.score)
+            last = found[-1].schedule
+            if best.schedule.score > last.score + LEAST_GAIN or (last.gain or 0) > 1 - LEAST_GAIN:
+                break  # longer ones gain no more
+    for teacher in best.intermediate:
+        if keep is not None:
+            keep(teacher)
+    return FineTuned(best.teacher, tuple(one.schedule for one in found), len(held))
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    teacher: Teacher
+    schedule: Schedule
+    intermediate: Sequence[Teacher] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One schedule, in a folder of its own."""
+
+    base: str | Path
+    rows: FineTuningRows
+    settings: TeacherSettings
+    seed: int
+    learnt: NDArray[np.int64]
+    held: NDArray[np.int64]
+    epochs: int
+    max_steps: int | None
+    folder: Path
+
+    def finished(self) -> _Result | None:
+        """What an interrupted run made of this schedule, where it came to its end."""
+        done = self.folder / _DONE
+        if not done.exists():
+            return None
+        return _Result(Teacher.open(self.folder / "teacher"), Schedule(**json.loads(done.read_text("utf-8"))))
+
+    def run(self, progress: Progress | None) -> _Result:
+        """Go through the schedule, from the newest checkpoint of an interrupted run on."""
+        rows, held, judged_by, world = self.rows, self.held, bool(len(self.held)), processes()
+        with reproducible(self.seed), global_random_state():
+            learner = TeacherInTraining.of(self.base, rows, self.settings)
+            lengths = learner.tokens.encoded.lengths
+            plan = planned_batches(lengths, self.learnt, self.epochs, self.settings.batch, self.seed)[: self.max_steps]
+            loss = LossOf(rows, self.learnt, self.settings.positive_weight)
+            how = arguments(
+                self.folder / "checkpoints", self.settings, rate=learner.learning_rate, steps=-(-len(plan) // world),
+                judge=judged_by, seed=self.seed, cpu=device().type == "cpu",
+            )  # fmt: skip
+            trainer = FineTuningTrainer(
+                LogitsOf(learner.module), learner.tokenizer, learner.tokens, rows, loss, plan, held, how,
+                [EarlyStopping(self.settings)] if judged_by else [],
+            )  # fmt: skip
+            start = start_of(loss.positive_weights)
+            told = _Told(trainer, learner, plan[::world], self.settings.checkpoints, start, progress)
+            trainer.add_callback(OnStep(told))
+            train(trainer, self.folder / "checkpoints")
+            calibration, gain, score = start, None, 0.0
+            if judged_by:
+                logits = trainer.held_logits()
+                gain = judged(logits, rows, held)
+                score = judged_with_loss(logits, rows, held, loss.positive_weights)
+                calibration = calibrate(logits, rows.targets[held], rows.mask[held], rows.kind, start)
+            calibration.into(learner.module)
         steps = trainer.state.global_step
-        best = trainer.state.best_global_step or steps
-    return FineTuned(learner.teacher(), steps, trainer.args.max_steps, best, len(held), gain)
-
-
-def kept_back(rows: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row numbers to learn from, and to be judged by: a random share, the same for a seed. Both rising."""
-    wanted = min(int(rows * share), MOST_HELD)
-    order = np.random.default_rng([seed, 1]).permutation(rows)
-    held = wanted if wanted >= FEWEST_HELD else 0
-    return np.sort(order[held:]), np.sort(order[:held])
-
-
-def planned_batches(
-    lengths: NDArray[np.int64], learnt: NDArray[np.int64], settings: TeacherSettings, seed: int
-) -> list[NDArray[np.int64]]:
-    """The batches of `epochs` epochs, and of as many more as `min_steps` asks for."""
-    random = np.random.default_rng(seed)
-    batches: list[NDArray[np.int64]] = []
-    epochs = 0
-    while epochs < settings.epochs or len(batches) < settings.min_steps:
-        batches += [learnt[batch] for batch in length_batches(lengths[learnt], settings.batch, random)]
-        epochs += 1
-    return batches
+        schedule = Schedule(steps, trainer.args.max_steps, trainer.state.best_global_step or steps, gain, score)
+        if is_first():
+            learner.teacher().save(self.folder / "teacher")
+            write_file(self.folder / _DONE, json.dumps(asdict(schedule)))
+        return _Result(learner.teacher(), schedule, told.intermediate)
 
 
 class _Told:
@@ -167,27 +212,27 @@ class _Told:
 
     def __init__(
         self, trainer: FineTuningTrainer, learner: TeacherInTraining, plan: list[NDArray[np.int64]], checkpoints: int,
-        start: Calibration, progress: Progress | None, keep: Keep | None,
+        start: Calibration, progress: Progress | None,
     ) -> None:  # fmt: skip
-        self._trainer, self._learner, self._progress, self._keep = trainer, learner, progress, keep
-        self._start = start
+        self._trainer, self._learner, self._progress, self._start = trainer, learner, progress, start
+        self.intermediate: list[Teacher] = []
         self._done = np.cumsum([len(batch) for batch in plan])
         self._kept_at = {len(plan) * nth // (checkpoints + 1) for nth in range(1, checkpoints + 1)}
 
     def __call__(self, step: int) -> None:
         if self._progress is not None:
             self._progress(int(self._done[step - 1]), int(self._done[-1]), self._trainer.last_loss)
-        if self._keep is not None and step in self._kept_at:
+        if step in self._kept_at:
             teacher = self._learner.teacher()
             so_far = replace(teacher, model=deepcopy(teacher.model))
             self._start.into(so_far.model)
-            self._keep(so_far)
+            self.intermediate.append(so_far)
             self._learner.module.train()
 
 
 @contextmanager
 def _folder(wanted: Path | None) -> Iterator[Path]:
-    """Where the loop keeps its state: the folder of this fine-tuning, empty again once it is done; else a new one."""
+    """Where the loop keeps its state: the folder of this fine-tuning, gone once it is done; else a new one."""
     folder = Path(tempfile.mkdtemp(prefix="pingti-fine-tuning-")) if wanted is None else wanted
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -196,5 +241,5 @@ def _folder(wanted: Path | None) -> Iterator[Path]:
         if wanted is None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    if os.environ.get("RANK", "0") == "0":
+    if is_first():
         shutil.rmtree(folder, ignore_errors=True)

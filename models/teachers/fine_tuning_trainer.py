@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -170,6 +171,16 @@ def train(trainer: FineTuningTrainer, folder: Path) -> None:
     with _without_noise():
         trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
         trainer.accelerator.wait_for_everyone()  # before the first process removes what the others still read
+
+
+def processes() -> int:
+    """How many processes fine-tune together, each a batch a step."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

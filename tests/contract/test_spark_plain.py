@@ -17,10 +17,11 @@ from jobs.labels.label_decisions import Decider, decide_labels
 from jobs.lake import score_columns, tables, text_queries
 from jobs.lake.promotions import Promotion
 from jobs.lake.registry import RegisteredModel
+from jobs.scoring.inference import bucket
 from jobs.settings import Settings
 from models import digests, label_dependencies
 from models.evaluation import predictions
-from models.rounds.hash_draw import draw_order
+from models.rounds.hash_draw import buckets, draw_order
 from models.tasks import EVERY_TASK, TaskKind, TaskSettings
 from models.text.rules import Cleaner
 from tests.support import DAY, frame, rule, score_row, text_row
@@ -180,3 +181,11 @@ def test_a_draw_by_hash_has_one_order(spark: SparkSession, seed: int) -> None:
     numbers = {row[0]: row[1] for row in frame.select("text_hash", order).collect()}
     assert draw_order(hashes, seed).tolist() == [numbers[text_hash] for text_hash in hashes]
     assert draw_order([], seed).tolist() == []
+
+
+def test_a_text_has_one_bucket(spark: SparkSession) -> None:
+    hashes = [digests.of_text(text) for text in ("", "好的", "a", "😀", *map(str, range(200)))]
+    found = spark.createDataFrame([(text_hash,) for text_hash in hashes], "text_hash string").withColumn("at", bucket())
+    of = {row["text_hash"]: row["at"] for row in found.collect()}
+    assert buckets(hashes, tables.BUCKETS).tolist() == [of[text_hash] for text_hash in hashes]
+    assert buckets([], tables.BUCKETS).tolist() == []

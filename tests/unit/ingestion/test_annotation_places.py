@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.ingestion.import_annotations import listed_at
+from jobs.ingestion.named_files import listed_at
 from models.errors import DataError
 
 

@@ -176,7 +176,8 @@ def test_what_was_loaded_before_there_were_records_counts_as_loaded(lake: Lake, 
     (tmp_path / "gone.jsonl").write_bytes(lines(4))
     for file in planned(context_for(lake, tmp_path)).files:
         add(lake, tables.RAW_TEXTS, *(raw_row(file, nth, DAY) for nth in range(file.left - 1)), raw_row(file, 9, NEXT))
-        add(lake, tables.REJECTED, rejected_row(file, 7, DAY, "annotation_unmatched"))  # of another kind
+        for nth, reason in enumerate(("annotation_unmatched", "score_unknown_text"), 7):  # of other kinds
+            add(lake, tables.REJECTED, rejected_row(file, nth, DAY, reason))
     (tmp_path / "gone.jsonl").unlink()
     assert loads.totals(lake) == {"records": 4, "raw": 4, "rejected": 0, "repeated": 0}
     batch = planned(context_for(lake, tmp_path))

@@ -39,8 +39,9 @@ from models.evaluation.metrics import average_precision
 from models.evaluation.predictions import probabilities
 from models.tasks import TaskKind, TeacherSettings
 from models.teachers.calibration import Calibration, calibrate, start_of
-from models.teachers.fine_tuning import FineTuned, fine_tune, kept_back, planned_batches
+from models.teachers.fine_tuning import FineTuned, fine_tune
 from models.teachers.fine_tuning_rows import FineTuningRows
+from models.teachers.fine_tuning_schedule import kept_back, planned_batches, schedules
 from models.teachers.joint_teacher import rate_of
 from models.teachers.pretraining import build_tokenizer, pretrain
 from models.teachers.teacher import Teacher
@@ -92,12 +93,25 @@ def tuned(
     return fine_tune(base, rows(corpus(count, rare)), chosen, seed=2, **options)
 
 
-def test_few_rows_are_gone_through_more_often_than_the_epochs() -> None:
+def schedule_of(epochs: int, min_steps: int, rows: int = 80, *, judged: bool = True) -> tuple[int, ...]:
+    return schedules(rows, SETTINGS.model_copy(update={"epochs": epochs, "min_steps": min_steps}), judged=judged)
+
+
+def test_schedules_grow_until_they_are_as_long_as_was_asked_for() -> None:
+    assert schedule_of(2, 0) == (2,)
+    assert schedule_of(2, 10) == (2,)  # five batches an epoch
+    assert schedule_of(2, 100) == (2, 6, 20)
+    assert schedule_of(2, 500) == (2, 6, 18, 54, 100)
+    assert schedule_of(2, 100, judged=False) == (20,)  # nobody could choose
+    assert schedule_of(6, 100, rows=100_000) == (6,)
+
+
+def test_an_epoch_has_each_row_once() -> None:
     lengths, learnt = np.full(100, 5), np.arange(20, 100)
-    plan = planned_batches(lengths, learnt, SETTINGS.model_copy(update={"epochs": 2, "min_steps": 23}), 1)
-    assert len(plan) == 25  # five epochs of five batches
-    assert sorted(np.concatenate(plan[:5])) == learnt.tolist()
-    assert len(planned_batches(lengths, learnt, SETTINGS.model_copy(update={"epochs": 6, "min_steps": 0}), 1)) == 30
+    plan = planned_batches(lengths, learnt, 3, 16, 1)
+    assert len(plan) == 15
+    for epoch in range(3):
+        assert sorted(np.concatenate(plan[5 * epoch : 5 * epoch + 5])) == learnt.tolist()
 
 
 def test_rows_are_kept_back_where_there_are_enough() -> None:
@@ -108,42 +122,49 @@ def test_rows_are_kept_back_where_there_are_enough() -> None:
     assert len(kept_back(100_000, 0.1, 3)[1]) == 2000
 
 
-def test_it_ends_where_the_rows_kept_back_gain_no_more(base: Path) -> None:
-    made = tuned(base, settings={"min_steps": 800, "patience": 2})
-    assert made.planned >= 800
-    assert made.steps < made.planned
-    assert made.best <= made.steps
+def test_longer_schedules_are_tried_while_they_gain(base: Path) -> None:
+    made = tuned(base, settings={"epochs": 1, "min_steps": 2000, "patience": 2})
+    gains = [one.gain for one in made.schedules]
+    assert gains[0] is not None
+    assert gains[0] < 0.9
+    assert made.chosen.gain == pytest.approx(1.0, abs=0.02)
     assert made.held == 60
-    assert made.gain == pytest.approx(1.0, abs=0.02)
+    last = made.schedules[-1]
+    assert last.planned < 2000  # what knows everything gains nothing by more
+    assert last.steps <= last.planned
+    assert f"; {made.chosen.planned:,} it is" in made.sentence
 
 
 def test_a_rare_label_is_learnt_from_few_rows(base: Path) -> None:
-    """Thirty positives: what six epochs of 38 steps do not teach."""
-    made = tuned(base, rare=0.05, settings={"min_steps": 600}).teacher
+    """Thirty positives: what two epochs of 34 steps do not teach."""
+    made = tuned(base, rare=0.05, settings={"min_steps": 700}).teacher
     texts = corpus(400, 0.5, seed=9)
     found = made.score(texts)[0][:, 1] > 0
     assert (found == [("y" in text) for text in texts]).mean() > 0.9
 
 
-def test_what_was_killed_goes_on_to_the_same_teacher(base: Path, tmp_path: Path) -> None:
-    whole = tuned(base)
+@pytest.mark.parametrize("at", [41, 100])
+def test_what_was_killed_goes_on_to_the_same_teacher(base: Path, tmp_path: Path, at: int) -> None:
+    """Under way in the first schedule, of 68 steps, and in the second."""
+    changed = {"epochs": 2, "min_steps": 200}
+    whole = tuned(base, settings=changed)
     seen: list[int] = []
 
     def dies(done: int, *_: float) -> None:
         seen.append(done)
-        if len(seen) == 41:
+        if len(seen) == at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tuned(base, progress=dies, checkpoints=tmp_path / "state")
+        tuned(base, progress=dies, checkpoints=tmp_path / "state", settings=changed)
     # The newest checkpoint was cut short: the one before it counts.
-    checkpoints = sorted((tmp_path / "state").glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+    checkpoints = sorted((tmp_path / "state").glob("*/*/checkpoint-*"), key=lambda path: path.stat().st_mtime)
     (checkpoints[-1] / "trainer_state.json").write_text('{"best_')
     again: list[int] = []
-    made = tuned(base, progress=lambda done, *_: again.append(done), checkpoints=tmp_path / "state")
-    assert 0 < len(again) < made.steps
+    made = tuned(base, progress=lambda done, *_: again.append(done), checkpoints=tmp_path / "state", settings=changed)
+    assert 0 < len(again) < sum(one.steps for one in made.schedules)
     assert made.teacher.digest == whole.teacher.digest
-    assert (made.best, made.steps, made.gain) == (whole.best, whole.steps, whole.gain)
+    assert made.schedules == whole.schedules
     assert not (tmp_path / "state").exists()
 
 
