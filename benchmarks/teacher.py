@@ -38,7 +38,8 @@ from models.teachers.pretraining import build_tokenizer
 from models.teachers.sealed_graph import GraphPrecision, open_graph
 from models.teachers.teacher import Teacher
 from models.teachers.teacher_graph import teacher_graph, with_small_weights
-from models.teachers.text_scorer import CPU_TOKENS, GPU_TOKENS, TextScorer
+from models.teachers.text_scorer import TextScorer
+from models.teachers.token_batches import CPU_TOKENS, GPU_TOKENS
 from models.teachers.tokenisation import tokenise
 from models.teachers.torch_runner import TorchRunner
 from udfs.teacher_scoring import Compute, score_batches

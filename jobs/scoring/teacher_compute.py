@@ -14,12 +14,12 @@ from jobs.scoring.teacher_place import Device, Place, place_of
 from jobs.settings import TeacherScoringSettings
 from models.errors import SettingsError
 from models.tasks import TaskSettings
+from models.teachers.token_batches import CPU_TOKENS, GPU_TOKENS
 from udfs.model_files import ModelFiles
 from udfs.teacher_scoring import Compute
 
 GraphPrecision: TypeAlias = Literal["float32", "int8"]
 Say: TypeAlias = Callable[[str], None]
-_CPU_TOKENS, _GPU_TOKENS = 512, 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,6 @@ def in_torch(lake: Lake, teacher: RegisteredModel, settings: TeacherScoringSetti
     """By what a teacher scores without a graph of its own."""
     context = lake.spark.sparkContext
     place = place_of(settings, dict(context.getConf().getAll()), context.defaultParallelism)
-    tokens = settings.batch_tokens or (_GPU_TOKENS if place.device == "cuda" else _CPU_TOKENS)
+    tokens = settings.batch_tokens or (GPU_TOKENS if place.device == "cuda" else CPU_TOKENS)
     compute = Compute(place.device, "torch", choices(settings, place.device).torch, tokens)
     return Prepared(compute, registry.files(lake, teacher), place)

@@ -33,7 +33,7 @@ class OnnxRunner(Runner):
         try:
             logits, states = self._session.run(None, given)
         except Exception as error:  # onnxruntime has a dozen error classes without a common base
-            if "allocat" not in str(error):
+            if "alloc" not in str(error):
                 raise
             raise DoesNotFitError from error
         result = logits.astype(np.float32, copy=False), states.astype(np.float32, copy=False)

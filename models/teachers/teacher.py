@@ -17,7 +17,8 @@ from models.errors import BundleError
 from models.folders import publish
 from models.teachers.batch_scoring import Budget, Result, Runner
 from models.teachers.huggingface import load, save
-from models.teachers.text_scorer import CPU_TOKENS, GPU_TOKENS, TextScorer
+from models.teachers.text_scorer import TextScorer
+from models.teachers.token_batches import CPU_TOKENS, GPU_TOKENS
 from models.teachers.torch_runner import TorchRunner
 from models.training.devices import device
 

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from models.teachers.batch_scoring import REFUSED, Budget, Runner, TextScores, score_tokens
 from models.teachers.tokenisation import Tokens, tokenise
 
-CPU_TOKENS, GPU_TOKENS = 512, 32_768
-"""Tokens of a batch by default: on a CPU few enough for a core's cache, on a GPU enough to keep it busy."""
-
 
 @dataclass(frozen=True)
 class Prepared:

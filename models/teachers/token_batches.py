@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+CPU_TOKENS, GPU_TOKENS = 512, 32_768
+"""Tokens of a batch by default: on a CPU few enough for a core's cache, on a GPU enough to keep it busy."""
+
 
 def token_batches(lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.int64]]:
     """Rows by rising length, cut into batches whose padded size is within the budget.

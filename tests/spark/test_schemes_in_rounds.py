@@ -14,7 +14,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from jobs.labels import promote, thresholds
-from jobs.lake import registry, tables
+from jobs.lake import registry, tables, teacher_scores
 from jobs.lake.store import Lake
 from jobs.reports import sql
 from jobs.rounds import compare, distil, training_data
@@ -114,6 +114,9 @@ def test_pairs_go_through_the_whole_pipeline(own: Lake) -> None:
     student = newest(own, "student")
     manifest = open_bundle(student.path).manifest
     assert (manifest.outcome, manifest.folding) == ("pair", None)
+    by = teacher_scores.computed_by(own, newest(own, "teacher").model_id)
+    assert [name.split()[:2] for name in by] == [["onnxruntime", "cpu"]]
+    assert teacher_scores.errors(own, newest(own, "teacher").model_id) == {}
     scores = own.read(tables.STUDENT_SCORES)
     assert scores.count() == 120
     assert scores.where("probs IS NULL OR error IS NOT NULL").isEmpty()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,12 @@ from transformers import (
     AlbertForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    ElectraConfig,
+    ElectraForSequenceClassification,
+    ErnieConfig,
+    ErnieForSequenceClassification,
     RobertaConfig,
     RobertaForSequenceClassification,
 )
@@ -29,6 +36,19 @@ from models.teachers.torch_runner import TorchRunner
 CHARS = "老师讲得真好同学们作业交了吗听不见声音abc"
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "num_labels": 3}
 
+SHORT = {"max_position_embeddings": 40}
+NETWORKS: dict[str, tuple[Any, Any]] = {
+    "bert": (partial(BertConfig, **SIZES), BertForSequenceClassification),
+    "roberta": (partial(RobertaConfig, **SIZES, **SHORT), RobertaForSequenceClassification),
+    "albert": (partial(AlbertConfig, **SIZES, embedding_size=16), AlbertForSequenceClassification),
+    "ernie": (partial(ErnieConfig, **SIZES), ErnieForSequenceClassification),
+    "electra": (partial(ElectraConfig, **SIZES, embedding_size=16), ElectraForSequenceClassification),
+    "distilbert": (
+        partial(DistilBertConfig, dim=32, n_layers=2, n_heads=2, hidden_dim=64, num_labels=3),
+        DistilBertForSequenceClassification,
+    ),
+}
+
 
 def texts(count: int, seed: int = 1) -> list[str]:
     random = np.random.default_rng(seed)
@@ -38,21 +58,23 @@ def texts(count: int, seed: int = 1) -> list[str]:
 def teacher(kind: str = "bert", pooling: str = "cls", seed: int = 1) -> Teacher:
     torch.manual_seed(seed)
     tokenizer = build_tokenizer(texts(100), 60)
-    model: Any
-    if kind == "bert":
-        model = BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), **SIZES))
-    elif kind == "roberta":
-        config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=40, pad_token_id=0, **SIZES)
-        model = RobertaForSequenceClassification(config)
-    else:
-        model = AlbertForSequenceClassification(AlbertConfig(vocab_size=len(tokenizer), embedding_size=16, **SIZES))
+    config, made_of = NETWORKS[kind]
+    model: Any = made_of(config(vocab_size=len(tokenizer), pad_token_id=0))
     model.config.pingti_max_tokens, model.config.pingti_pooling = 16, pooling
     return Teacher(("asks", "got", "complains"), 16, model.eval(), tokenizer)
 
 
 @pytest.mark.parametrize(
     ("kind", "pooling", "pairs"),
-    [("bert", "cls", False), ("bert", "mean", True), ("roberta", "cls", False), ("albert", "mean", False)],
+    [
+        ("bert", "cls", False),
+        ("bert", "mean", True),
+        ("roberta", "cls", False),
+        ("albert", "mean", False),
+        ("ernie", "cls", True),
+        ("electra", "cls", False),
+        ("distilbert", "mean", True),
+    ],
 )
 def test_a_sealed_graph_repeats_its_teacher_on_texts_that_it_was_not_judged_by(
     tmp_path: Path, kind: str, pooling: str, pairs: bool
