@@ -62,6 +62,7 @@ def hard_loss(
     weight: Tensor | None = None,
     kind: TaskKind = "multi_label",
     scale: Tensor | None = None,
+    silent: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy against hard targets: binary for each label, or over a row's classes.
 
@@ -72,12 +73,16 @@ def hard_loss(
         weight: Row weights (rows,), None for equal ones.
         kind: The task's kind. Of classes, a row counts where one of the known ones holds.
         scale: As in `soft_loss`.
+        silent: (rows,) bool, True where what is not known counts in the mean all the same, as a loss of 0: beside such
+            rows the others weigh no more than in a batch of their own kind.
     """
     known = torch.where(mask, targets, 0.0)
     if kind == "multi_class":
         surprise = -(known * _class_log_shares(logits, mask)).sum(1, keepdim=True)
-        return _masked_mean(surprise, known.sum(1, keepdim=True) > 0, weight, scale)
-    return _masked_mean(F.binary_cross_entropy_with_logits(logits, known, reduction="none"), mask, weight, scale)
+        holds = known.sum(1, keepdim=True) > 0
+        return _masked_mean(surprise, holds, weight, scale, None if silent is None else holds | silent[:, None])
+    losses = F.binary_cross_entropy_with_logits(logits, known, reduction="none")
+    return _masked_mean(losses, mask, weight, scale, None if silent is None else mask | silent[:, None])
 
 
 def distil_loss(
@@ -122,7 +127,8 @@ def distil_loss(
     if by_teacher is not None:
         of_labels = of_labels * torch.where(by_teacher[:, None], own, 1.0)
     from_teacher = soft_loss(logits, soft, soft_mask, temperature=temperature, weight=weight, kind=kind, scale=own)
-    return soft_weight * from_teacher + hard_loss(logits, hard, hard_mask, weight, kind, scale=of_labels)
+    from_labels = hard_loss(logits, hard, hard_mask, weight, kind, scale=of_labels, silent=by_teacher)
+    return soft_weight * from_teacher + from_labels
 
 
 def hint_loss(predicted: Tensor, cls_states: Tensor, weight: Tensor) -> Tensor:
@@ -142,9 +148,18 @@ def _class_log_shares(logits: Tensor, mask: Tensor) -> Tensor:
     return torch.log_softmax(torch.where(mask, logits, _OUT_OF_QUESTION), dim=1)
 
 
-def _masked_mean(values: Tensor, mask: Tensor, weight: Tensor | None, scale: Tensor | None = None) -> Tensor:
-    """The weighted mean of what the mask keeps, each value times its scale; 0 if it keeps nothing."""
-    share = mask.to(values.dtype)
+def _masked_mean(
+    values: Tensor,
+    mask: Tensor,
+    weight: Tensor | None,
+    scale: Tensor | None = None,
+    counted: Tensor | None = None,
+) -> Tensor:
+    """The weighted mean of what the mask keeps, each value times its scale; 0 if it keeps nothing.
+
+    What is `counted` beyond the mask counts as a value of 0.
+    """
+    share = (mask if counted is None else counted).to(values.dtype)
     if weight is not None:
         share = share * weight[:, None]
     total = share.sum()

@@ -75,3 +75,18 @@ def test_a_row_is_trusted_as_the_class_that_the_teacher_finds_in_it() -> None:
     gradient = given["logits"].grad
     assert gradient[::2].abs().max() < 1e-6
     assert (gradient[1::2].abs().sum(1) > 1e-3).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_annotated_rows_weigh_no_more_beside_rows_that_say_nothing(kind: TaskKind) -> None:
+    """Half of a batch are the teacher's, masked where it is not trusted: the others' gradient is as in half a batch."""
+    given = batch(kind)
+    given["weight"] = None
+    by_teacher = torch.tensor([False] * 3 + [True] * 3)
+    given["hard_mask"] = given["hard_mask"] & ~by_teacher[:, None]
+    given["logits"].requires_grad_()
+    loss(given, trust=torch.zeros(3), by_teacher=by_teacher).backward()
+    own = given["logits"].detach()[:3].clone().requires_grad_()
+    hard_loss(own, given["hard"][:3], torch.ones(3, 3, dtype=torch.bool), kind=kind).backward()
+    assert torch.allclose(given["logits"].grad[:3], own.grad / 2)
+    assert (given["logits"].grad[3:] == 0).all()
