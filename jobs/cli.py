@@ -220,11 +220,12 @@ def teacher_import_scores(
         typer.Option(help="probability (also yes and no) or logit; by default outside_scores.scale."),
     ] = None,
     plan: PlanOption = False,
+    again: Annotated[bool, typer.Option("--again", help="Also where the very same were imported.")] = False,
 ) -> None:
     """Scores of a language model, an API or another platform's model -> a teacher and its teacher_scores."""
     from jobs.outside.import_scores import JOB
 
-    launch(JOB, settings, plan, task=task, options={"places": place, "name": name, "scale": scale})
+    launch(JOB, settings, plan, task=task, options={"places": place, "name": name, "scale": scale, "again": again})
 
 
 @app.command("score-teacher", epilog=EXIT_CODES)

@@ -73,7 +73,7 @@ def plan(context: Context) -> Work[ScoreImport]:
         "kind": rules.kind, "rules": context.settings.cleaning.version, **context.versions(tables.TEXTS),
     }  # fmt: skip
     fingerprint = digests.of_json(decides, chars=32)
-    imported = context.unchanged(tables.TEACHER_SCORES, teacher.scope, fingerprint)
+    imported = not options.get("again") and context.unchanged(tables.TEACHER_SCORES, teacher.scope, fingerprint)
     if teacher.registered is not None and imported and teacher_of_scores.is_compared(context, teacher):
         return Work()
     if not any(one.records for one in sources):

@@ -1,7 +1,7 @@
 """Fine-tunes a pretrained transformer on annotated texts, by Transformers' `Trainer`.
 
-A short schedule comes first, then longer ones while the rows kept back gain by them: on a few thousand rows with many
-labels a handful of epochs leaves a teacher that never says a rare label, on others more of them only harm.
+A short schedule comes first, then longer ones while the rows kept back clearly gain by them: on a few thousand rows
+with many labels a handful of epochs leaves a teacher that never says a rare label, on others more of them only harm.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from models.tasks import TeacherSettings
 from models.teachers.calibration import Calibration, calibrate, start_of
 from models.teachers.fine_tuning_loss import LogitsOf, LossOf, judged, judged_with_loss
 from models.teachers.fine_tuning_rows import FineTuningRows
-from models.teachers.fine_tuning_schedule import kept_back, planned_batches, schedules
+from models.teachers.fine_tuning_schedule import chosen, goes_on, kept_back, planned_batches, schedules
 from models.teachers.fine_tuning_trainer import (
-    LEAST_GAIN,
     EarlyStopping,
     FineTuningTrainer,
     OnStep,
@@ -80,8 +79,8 @@ class FineTuned:
 
     @property
     def chosen(self) -> Schedule:
-        """The schedule whose teacher stayed, the first of equals."""
-        return max(self.schedules, key=lambda one: one.score)
+        """The schedule whose teacher stayed."""
+        return self.schedules[chosen([one.score for one in self.schedules])]
 
     @property
     def sentence(self) -> str:
@@ -134,10 +133,10 @@ def fine_tune(
         for epochs in schedules(len(learnt), settings, judged=bool(len(held))):
             one = _Run(base, rows, settings, seed, learnt, held, epochs, max_steps, folder / f"epochs-{epochs}")
             found.append(one.finished() or one.run(progress))
-            best = max(found, key=lambda result: result.schedule.score)
-            last = found[-1].schedule
-            if best.schedule.score > last.score + LEAST_GAIN or (last.gain or 0) > 1 - LEAST_GAIN:
-                break  # longer ones gain no more
+            scores = [result.schedule.score for result in found]
+            if not goes_on(scores):
+                break
+    best = found[chosen(scores)]
     for teacher in best.intermediate:
         if keep is not None:
             keep(teacher)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from jobs.lake import registry, tables
 from jobs.lake.store import Lake
@@ -41,8 +41,10 @@ def tasks(**task: Any) -> dict[str, Any]:
     return {"praise": TASK | task}
 
 
-def imported(lake: Lake, *places: object, name: str = "gpt", scale: str | None = None, **settings: Any) -> Done | None:
-    options = {"places": [str(one) for one in places], "name": name, "scale": scale}
+def imported(
+    lake: Lake, *places: object, name: str = "gpt", scale: str | None = None, again: bool = False, **settings: Any
+) -> Done | None:
+    options = {"places": [str(one) for one in places], "name": name, "scale": scale, "again": again}
     context = context_of(
         lake, "teacher import-scores", options=options, **({"tasks": tasks(), "rounds": ROUNDS} | settings)
     )
@@ -140,6 +142,17 @@ def test_what_cannot_be_used_is_set_aside_once_with_its_reason(lake: Lake, tmp_p
     assert imported(lake, file) is not None, "the text that it knew is there now"
     assert len(lake.rows(tables.REJECTED)) == 4
     assert digests.of_text("来了") in stored(lake)
+
+
+def test_what_another_tool_took_away_is_imported_again_on_request(lake: Lake, tmp_path: Path) -> None:
+    file = answers(tmp_path / "a.jsonl", [{"text_id": f"0-{at}", "asks": 1, "got": 0} for at in range(1, 4)])
+    imported(lake, file)
+    DeltaTable(lake.catalog.place(tables.TEACHER_SCORES) or "").delete("bucket >= 0")
+    assert stored(lake) == {}
+    assert imported(lake, file) is None
+    assert imported(lake, file, again=True) is not None
+    assert len(stored(lake)) == 3
+    assert imported(lake, file, again=True) is None
 
 
 def test_a_file_of_which_nothing_can_be_used_is_one_sentence(lake: Lake, tmp_path: Path) -> None:
@@ -266,6 +279,10 @@ def test_wrong_options_are_told(options: dict[str, Any], told: str, lake: Lake, 
         imported(lake, answers(tmp_path / "a.jsonl", [{"text_id": "0-1", "asks": 1}]), **options)
     with pytest.raises(DataError, match="no file at"):
         imported(lake, tmp_path / "none.csv")
+
+
+def test_of_scenes_without_texts_nothing_is_asked_for(lake: Lake, tmp_path: Path) -> None:
+    assert asked(lake, tmp_path / "ask.jsonl", tasks=tasks(scenes=["nowhere"])) == []
 
 
 def test_csv_for_people_is_safe_from_formulas(lake: Lake, tmp_path: Path) -> None:
