@@ -46,6 +46,7 @@ from udfs.teacher_scoring import Compute, score_batches
 
 OUT = Path("build/bench/teacher.json")
 VOCABULARY, LABELS, MAX_TOKENS, BUCKET, PROJECTION = 21_128, 10, 128, 384, 64
+DISTINCT = 20_000
 PIPELINE_CPU, PIPELINE_GPU = (1, 8, 32), (32, 128, 512)
 DENSE_BF16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 """Products and sums a second, by the makers' data sheets."""
@@ -249,9 +250,9 @@ def told(
 
 def measure(size: Size) -> dict[str, Any]:
     """Both halves; the GPU's first, before this process is held to one core."""
-    many = rows_of_the_demo(max(size.rows_cpu, size.rows_gpu if torch.cuda.is_available() else 0))
+    many = rows_of_the_demo(max(size.rows_cpu, DISTINCT if torch.cuda.is_available() else 0))
     teacher = teacher_of(size, many)
-    gpu = on_a_gpu(size, teacher, many[: size.rows_gpu])
+    gpu = on_a_gpu(size, teacher, (many * -(-size.rows_gpu // len(many)))[: size.rows_gpu])
     if gpu is not None:
         teacher = teacher_of(size, many)  # its weights were made half
     texts = many[: size.rows_cpu]

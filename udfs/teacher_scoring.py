@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.errors import BundleError
-from udfs.ahead import made_ahead
+from udfs.ahead import Item, made_ahead
 from udfs.list_arrays import FLOAT_LIST, to_lists
 from udfs.model_files import ModelFiles
 
@@ -147,12 +147,18 @@ def score_batches(
         for bucket in buckets(batches, pairs):
             yield bucket, opened().prepare(bucket.texts, bucket.second)
 
-    # A GPU computes meanwhile; a CPU's task has one core for both.
-    ready = made_ahead(prepared(), _BUCKETS_AHEAD) if compute.device == "cuda" else prepared()
-    for bucket, tokens in ready:
-        scorer = opened()
-        scores = scorer.score(tokens)
-        yield scored(bucket, scores, model_id, compute.named(scorer.budget.tokens), projection)
+    def computed() -> Iterator[tuple[Bucket, TextScores, str]]:
+        for bucket, tokens in ahead(prepared()):
+            scorer = opened()
+            scores = scorer.score(tokens)
+            yield bucket, scores, compute.named(scorer.budget.tokens)
+
+    def ahead(items: Iterator[Item]) -> Iterator[Item]:
+        # So that a GPU waits neither for ids nor for whoever takes the rows; a CPU's task has one core for all.
+        return made_ahead(items, _BUCKETS_AHEAD) if compute.device == "cuda" else items
+
+    for bucket, scores, computed_by in ahead(computed()):
+        yield scored(bucket, scores, model_id, computed_by, projection)
 
 
 def scored(bucket: Bucket, scores: TextScores, model_id: str, computed_by: str, projection: int) -> pa.RecordBatch:

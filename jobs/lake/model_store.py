@@ -43,5 +43,13 @@ class ModelStore:
             fetch(self._storage(name), folder)
         return folder if folder.is_dir() else None
 
+    def shared(self, name: str) -> bool:
+        """Whether everyone finds every file that a folder has here: a run that was killed may have left some out."""
+        folder = self.folder / name
+        if not self._remote:
+            return folder.is_dir()
+        here = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        return here <= set(stored_files(self._storage(name).open()))
+
     def _storage(self, name: str) -> Storage:
         return Storage(f"{self.place}/{name}", self._options())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -38,12 +39,15 @@ def graph_of(
         BundleError: The teacher's files are not those that were registered.
     """
     from models.teachers.graph_sealing import seal_graph
-    from models.teachers.sealed_graph import MANIFEST, VERSION, read_manifest
+    from models.teachers.sealed_graph import MANIFEST, VERSION, is_whole, read_manifest
     from models.teachers.teacher import Teacher
     from models.training.devices import scoring_device
 
     name = f"{PurePosixPath(teacher.path).name}-graph-{digests.of_json([VERSION, kind, wanted], chars=8)}"
-    place, folder = f"{lake.bundles.place}/{name}", lake.bundles.found(name)
+    folder = lake.bundles.found(name)
+    if folder is not None and not is_whole(folder):  # fetched from where a run was killed while it wrote
+        shutil.rmtree(folder)
+        folder = None
     if folder is None:
         opened = Teacher.open(registry.files(lake, teacher).local(), scoring_device("cpu"))
         if opened.digest != teacher.digests[CONTENT]:
@@ -53,9 +57,10 @@ def graph_of(
             )
         folder = lake.bundles.folder / name
         seal_graph(folder, opened, _judged_by(lake, teacher, kind), wanted)
-        place = lake.bundles.published(folder)
+    if not lake.bundles.shared(name):
+        lake.bundles.published(folder)
     manifest = read_manifest(folder)
-    return lake.bundles.files(place, {MANIFEST: digests.of_file(folder / MANIFEST)}), manifest
+    return lake.bundles.files(f"{lake.bundles.place}/{name}", {MANIFEST: digests.of_file(folder / MANIFEST)}), manifest
 
 
 def _judged_by(lake: Lake, teacher: RegisteredModel, kind: TaskKind) -> JudgedBy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,12 @@ def project(states: NDArray[np.float32], width: int, seed: int) -> NDArray[np.fl
     Returns:
         (rows, width) float32.
     """
-    matrix = np.random.default_rng(seed).standard_normal((states.shape[1], width)) / np.sqrt(width)
+    matrix = _matrix(states.shape[1], width, seed)
     projected: NDArray[np.float32] = (states.astype(np.float64) @ matrix).astype(np.float32)
     return projected
+
+
+@lru_cache(maxsize=4)
+def _matrix(hidden: int, width: int, seed: int) -> NDArray[np.float64]:
+    matrix: NDArray[np.float64] = np.random.default_rng(seed).standard_normal((hidden, width)) / np.sqrt(width)
+    return matrix

@@ -62,6 +62,11 @@ def read_manifest(folder: Path) -> GraphManifest:
         ) from error
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether a sealed folder has all its files; whether they are as they were sealed is looked at by who opens it."""
+    return (folder / MANIFEST).is_file() and all((folder / name).is_file() for name in read_manifest(folder).files)
+
+
 def open_graph(folder: Path, teacher: str, tokens: int) -> TextScorer:
     """What scores texts by a sealed graph, on one core.
 
