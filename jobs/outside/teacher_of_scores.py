@@ -96,7 +96,8 @@ def score_rows(model_id: str, scores: ScoredTexts) -> pa.Table:
         "projection_version": pa.array([NO_PROJECTION] * count, pa.string()),
     }  # fmt: skip
     declared = tables.TEACHER_SCORES.columns
-    arrays = [columns[field.name].cast(field.type) for field in declared]
+    # What only a network can say of a text (why it could not score it) is null.
+    arrays = [columns.get(field.name, pa.nulls(count)).cast(field.type) for field in declared]
     return pa.Table.from_arrays(arrays, schema=declared)
 
 
