@@ -227,7 +227,10 @@ def told(
         for name in (device, f"{device}_pipeline"):
             rates[name] = None if found is None else statistics.median(found["runs"][found[name]])
         rate = rates[device]
+        # On a CPU of the float32 peak, which products of 8 bits may pass.
         shares[device] = None if found is None or rate is None else rate * by_text / found["peak"]
+    in_floats = max(statistics.median(cpu["runs"][name]) for name in ("torch_float32", "onnxruntime_float32"))
+    shares["cpu_float32"] = in_floats * by_text / cpu["peak"]
     sheet = None if gpu is None or not gpu["data_sheet"] else (rates["gpu"] or 0.0) * by_text / gpu["data_sheet"]
     return {
         "rows_per_second": rates,
