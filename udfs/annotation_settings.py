@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from models.settings_base import Frozen, Name, Share
-from udfs.readers.dialects import DIALECTS, Dialect, DialectSetting
-from udfs.readers.formats import FORMATS
+from udfs.labelled_files import LabelledFiles
+from udfs.readers.dialects import DIALECTS, DialectSetting
 from udfs.readers.text_encoding import UTF_8, Encoding
 from udfs.readers.times import TIME_FORMS, TimeForm
 
@@ -20,8 +20,6 @@ AnnotationColumn = Literal[
 ]  # fmt: skip
 COLUMNS: tuple[AnnotationColumn, ...] = get_args(AnnotationColumn)
 Shape = Literal["long", "list", "wide", "label_studio", "doccano"]
-TOOLS_LISTS = ("label", "labels", "cats")
-"""What tools call a column of lists."""
 
 
 class AnnotationSettings(Frozen):
@@ -80,38 +78,7 @@ class AnnotationSettings(Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotationFiles:
-    """Files of annotations in one format, as the settings describe them (a `FileLayout`).
+class AnnotationFiles(LabelledFiles[AnnotationSettings]):
+    """Files of annotations in one format."""
 
-    A column that the settings name has to be there; one that is called as ours, or as a label, is read where it is.
-
-    Attributes:
-        format: Its name.
-        settings: The files' names for ours.
-        labels: What the tasks call labels.
-    """
-
-    format: str
-    settings: AnnotationSettings
-    labels: Collection[str] = ()
-
-    @property
-    def encoding(self) -> Encoding:
-        """That of the settings, but for a format that has one of its own."""
-        return self.settings.encoding if FORMATS[self.format].is_text else UTF_8
-
-    @property
-    def dialect(self) -> Dialect | None:
-        """That of the settings."""
-        return self.settings.dialect
-
-    @property
-    def required_columns(self) -> Sequence[str]:
-        """The columns that the settings name."""
-        return [theirs for ours, theirs in self.settings.columns.items() if ours not in self.settings.constants]
-
-    @property
-    def optional_columns(self) -> Sequence[str]:
-        """Our own names of what the settings do not speak of, labels, and what tools have."""
-        ours = [name for name in COLUMNS if name not in {*self.settings.columns, *self.settings.constants}]
-        return [*ours, *sorted({*self.labels, *self.settings.labels, *TOOLS_LISTS} - {*ours})]
+    ours: ClassVar[Sequence[str]] = COLUMNS

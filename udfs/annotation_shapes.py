@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from udfs.annotation_settings import COLUMNS, TOOLS_LISTS, AnnotationColumn, AnnotationSettings, Shape
+from udfs.annotation_settings import COLUMNS, AnnotationColumn, AnnotationSettings, Shape
 from udfs.annotation_values import Pairs, is_blank, label_names, listed, refuse_parts, several, truth
+from udfs.labelled_files import TOOLS_LISTS
 from udfs.readers.record_spans import RejectedError
 
 Record = Mapping[str, Any]

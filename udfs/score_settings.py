@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from pydantic import Field
 
 from models.settings_base import Frozen, Name, Share
-from udfs.annotation_settings import TOOLS_LISTS
-from udfs.readers.dialects import DIALECTS, Dialect, DialectSetting
-from udfs.readers.formats import FORMATS
+from udfs.labelled_files import LabelledFiles
+from udfs.readers.dialects import DIALECTS, DialectSetting
 from udfs.readers.text_encoding import UTF_8, Encoding
 
 ScoreColumn = Literal["task", "label", "score", "scores", "text_id", "source", "source_id", "text", "text_b"]
@@ -54,36 +53,7 @@ class OutsideScoreSettings(Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreFiles:
-    """Files of scores in one format, as the settings describe them (a `FileLayout`).
+class ScoreFiles(LabelledFiles[OutsideScoreSettings]):
+    """Files of scores from outside in one format."""
 
-    Attributes:
-        format: Its name.
-        settings: The files' names for ours.
-        labels: What the task calls its labels.
-    """
-
-    format: str
-    settings: OutsideScoreSettings
-    labels: Collection[str] = ()
-
-    @property
-    def encoding(self) -> Encoding:
-        """That of the settings, but for a format that has one of its own."""
-        return self.settings.encoding if FORMATS[self.format].is_text else UTF_8
-
-    @property
-    def dialect(self) -> Dialect | None:
-        """That of the settings."""
-        return self.settings.dialect
-
-    @property
-    def required_columns(self) -> Sequence[str]:
-        """The columns that the settings name."""
-        return [theirs for ours, theirs in self.settings.columns.items() if ours not in self.settings.constants]
-
-    @property
-    def optional_columns(self) -> Sequence[str]:
-        """Our own names of what the settings do not speak of, labels, and what tools call lists of them."""
-        ours = [name for name in COLUMNS if name not in {*self.settings.columns, *self.settings.constants}]
-        return [*ours, *sorted({*self.labels, *self.settings.labels, *TOOLS_LISTS} - {*ours})]
+    ours: ClassVar[Sequence[str]] = COLUMNS

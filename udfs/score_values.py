@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from models.tasks import TaskKind
-from udfs.annotation_settings import TOOLS_LISTS
 from udfs.annotation_values import is_blank, label_names, listed, parsed_list, truth
+from udfs.labelled_files import TOOLS_LISTS
 from udfs.readers.record_spans import RejectedError
 from udfs.score_settings import COLUMNS, OutsideScoreSettings, Scale, ScoreColumn
 
