@@ -115,9 +115,9 @@ def demo_settings(folder: Path) -> dict[str, Any]:
         "sources": sources,
         "cleaning": {"rules": DEMO_RULES},
         "tasks": TASKS,
-        # A BERT of two layers, pretrained in minutes, is no better than who learns from annotators alone, and these answer
-        # too few texts of the gate days to hold a student to them (docs/teachers.md). So it is trusted all the way: the
-        # demo shows the way of a round, and each round says what the teacher is.
+        # A BERT of two layers, pretrained in minutes, is no better than who learns from annotators alone, and these
+        # answer too few texts of the gate days to hold a student to them (docs/teachers.md). So it is trusted all the
+        # way: the demo shows the way of a round, and each round says what the teacher is.
         "rounds": {"accept_weak_teacher": True, "random_texts": 48_000},
         # As many as it takes to follow such a teacher past the gate.
         "teacher_scoring": {"train_texts": 48_000},
