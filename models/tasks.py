@@ -18,6 +18,8 @@ TaskKind = Literal["multi_label", "multi_class", "pair"]
 yes-or-no questions about two texts."""
 
 
+SMALL_BERT_STEPS = 1500
+"""Batches of pretraining of a small BERT where the settings name no number."""
 PoolingChoice = Literal["auto", "cls", "mean"]
 """What a teacher's last layer reads of a text: see `TeacherSettings.pooling`."""
 
@@ -50,14 +52,20 @@ class TeacherSettings(Frozen):
         None,
         alias="from",
         description="A folder, or a name on the hub, which may have a revision behind it (`NAME@REVISION`); `null` "
-        "begins with the small BERT that `pingti pretrain` makes here.",
+        "begins with the small BERT that `pingti pretrain` makes here. With `pretrain_steps` it is pretrained further "
+        "first.",
     )
     layers: PositiveInt = Field(2, description="Layers of the small BERT.")
     hidden: PositiveInt = Field(128, description="Width of the small BERT, a multiple of `heads`.")
     heads: PositiveInt = Field(2, description="Attention heads of the small BERT.")
     max_tokens: int = Field(64, ge=8, le=512, description="Longer texts are cut to this many tokens.")
     vocabulary_size: PositiveInt = Field(6000, description="Tokens of the small BERT.")
-    pretrain_steps: int = Field(1500, ge=0, description="Batches of pretraining.")
+    pretrain_steps: int | None = Field(
+        None,
+        ge=0,
+        description="Batches of 64 texts of pretraining; `null` is 1500 of the small BERT, and none of a model that "
+        "`from` names.",
+    )
     pretrain_texts: PositiveInt = Field(60_000, description="Texts that pretraining reads.")
     pooling: PoolingChoice = Field(
         "auto",
@@ -102,6 +110,18 @@ class TeacherSettings(Frozen):
     checkpoints: int = Field(
         0, ge=0, description="Intermediate checkpoints that are kept, for a student's `curriculum`."
     )
+
+    @property
+    def pretraining_steps(self) -> int:
+        """Batches of pretraining; 0 of a model that is taken as it is."""
+        if self.pretrain_steps is not None:
+            return self.pretrain_steps
+        return SMALL_BERT_STEPS if self.source is None else 0
+
+    @property
+    def is_pretrained_here(self) -> bool:
+        """Whether a teacher begins as a model of `pingti pretrain`, not as the given one as it is."""
+        return self.source is None or self.pretraining_steps > 0
 
 
 class TaskSettings(Frozen):

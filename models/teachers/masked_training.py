@@ -1,0 +1,128 @@
+"""The loop of pretraining: batches of texts with hidden tokens, AdamW, a rate that follows the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import AdamW
+
+from models.teachers.masking import MaskSymbols, mask_tokens
+from models.text.vocabulary import Encoded
+from models.training.batching import length_batches, ramp
+from models.training.devices import half_precision
+
+Progress: TypeAlias = Callable[[int, int, float], None]
+BATCH = 64
+_HEADS = ("cls", "predictions", "lm_head")
+"""What the classes of BERT and ERNIE, of ALBERT, and of RoBERTa call the layers that guess tokens from states."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long a pretraining is and how it learns.
+
+    Attributes:
+        steps: Batches.
+        rate: The learning rate at the top of its ramp.
+        masked: Share of the tokens that is hidden.
+        seed: For the order and the masks.
+    """
+
+    steps: int
+    rate: float
+    masked: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedBatch:
+    """Texts with hidden tokens, on the model's device.
+
+    Attributes:
+        shown: Ids with the hidden tokens replaced, (rows, length) int64.
+        attention: 1 where a text has a token, same shape, int64.
+        hidden: True where a token is to be guessed, same shape.
+        wanted: The hidden tokens' ids, row by row, (hidden,) int64.
+    """
+
+    shown: Tensor
+    attention: Tensor
+    hidden: Tensor
+    wanted: Tensor
+
+
+class MaskedLanguageModel(nn.Module):
+    """Guesses the hidden tokens: Devlin et al. 2018 (arXiv:1810.04805)."""
+
+    def __init__(self, model: Any) -> None:
+        """`model` is one of Transformers' classes for masked language models."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: MaskedBatch) -> Tensor:
+        """The mean cross entropy of the hidden tokens."""
+        with half_precision(batch.shown.device):
+            guesses = self._guesses(batch)
+        return F.cross_entropy(guesses.float(), batch.wanted)
+
+    def _guesses(self, batch: MaskedBatch) -> Tensor:
+        """Logits of the hidden tokens, (hidden, vocabulary)."""
+        inputs = {"input_ids": batch.shown, "attention_mask": batch.attention}
+        head = next((getattr(self.model, name) for name in _HEADS if hasattr(self.model, name)), None)
+        if head is None:
+            every: Tensor = self.model(**inputs).logits
+            return every[batch.hidden]
+        # Only hidden positions meet the vocabulary: it would be most of the work of a small model.
+        guesses: Tensor = head(self.model.base_model(**inputs).last_hidden_state[batch.hidden])
+        return guesses
+
+
+class MaskedTraining:
+    """Trains an objective on one corpus."""
+
+    def __init__(self, objective: nn.Module, encoded: Encoded, tokenizer: Any, schedule: Schedule) -> None:
+        self._objective, self._encoded, self._schedule = objective, encoded, schedule
+        self._symbols, self._pad = MaskSymbols.of(tokenizer), int(tokenizer.pad_token_id)
+        self._random = np.random.default_rng(schedule.seed)
+        self._where = next(objective.parameters()).device
+        self._optimiser = AdamW(objective.parameters(), lr=schedule.rate, weight_decay=0.01, fused=True)
+        self._batches: list[NDArray[np.int64]] = []
+
+    def run(self, progress: Progress | None) -> None:
+        """Train all steps; the learning rate follows them."""
+        steps = self._schedule.steps
+        self._objective.train()
+        for step in range(steps):
+            if not self._batches:
+                self._batches = length_batches(self._encoded.lengths, BATCH, self._random)
+            loss = self._step(self._batches.pop(), (step + 0.5) / steps)
+            if progress is not None:
+                progress(step + 1, steps, loss)
+
+    def _step(self, rows: NDArray[np.int64], done: float) -> float:
+        batch = self._masked(rows)
+        if not len(batch.wanted):  # a batch of empty texts
+            return 0.0
+        self._optimiser.param_groups[0]["lr"] = self._schedule.rate * ramp(done)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss: Tensor = self._objective(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._objective.parameters(), 1.0)
+        self._optimiser.step()
+        return float(loss.detach())
+
+    def _masked(self, rows: NDArray[np.int64]) -> MaskedBatch:
+        ids, lengths = self._encoded.padded(rows, at_least=1)
+        attention = np.arange(ids.shape[1]) < lengths[:, None]
+        ids[~attention] = self._pad
+        candidates = self._symbols.may_be_hidden(ids) & attention
+        shown, hidden = mask_tokens(ids, candidates, self._symbols, self._random, self._schedule.masked)
+        parts = (shown, attention.astype(np.int64), hidden, ids[hidden])
+        return MaskedBatch(*(torch.from_numpy(part).to(self._where) for part in parts))
