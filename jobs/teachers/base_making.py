@@ -13,7 +13,16 @@ from jobs.lake import registry, text_queries
 from jobs.lake.commits import Stamp
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
-from jobs.teachers.base_model import ROLE, Base, BaseSettings, MakeProgress, files_read, opened, recorded_bases
+from jobs.teachers.base_model import (
+    ROLE,
+    Base,
+    BaseSettings,
+    MakeProgress,
+    files_read,
+    opened,
+    recorded_bases,
+    training_folder,
+)
 from models import digests
 from models.rounds.date_layout import DateLayout
 from models.tasks import EVERY_TASK, LabelSettings, TaskSettings, TeacherSettings
@@ -56,7 +65,7 @@ def make_base(
     """Pretrain a model on the texts of the training days of now and record it; whether it is a new one.
 
     The same texts, sizes, schedule, seed and given model are the same base: where that is the newest one, nothing is
-    made.
+    made. One that was killed under way goes on where it was.
     """
     from models.teachers.pretraining import pretrain
 
@@ -70,6 +79,7 @@ def make_base(
         pretrain(
             texts, wanted.teacher, seed=wanted.seed, folder=folder, progress=progress("pretraining"),
             base=None if wanted.given is None else opened(lake, wanted.given),
+            checkpoints=training_folder(lake, f"{ROLE}/{digest}"),
         )  # fmt: skip
     place = lake.bundles.published(folder)
     if not is_new:

@@ -20,6 +20,7 @@ from jobs.lake.store import Lake
 from jobs.runtime.progress import TrainingProgress
 from models import digests
 from models.errors import BundleError
+from models.folders import safe_name
 from models.settings_base import Frozen
 from models.tasks import EVERY_TASK, TeacherSettings
 from udfs.storage import is_uri, without_file_scheme
@@ -100,6 +101,15 @@ def known_base(lake: Lake, teacher: TeacherSettings, seed: int) -> Base | None:
         return given
     recorded = recorded_bases(lake, BaseSettings.of(teacher, seed, given))
     return Base(recorded[0].path, recorded[0].model_id) if recorded else None
+
+
+def training_folder(lake: Lake, model_id: str) -> Path:
+    """Where a training keeps its state until it is done; its name has the libraries, which decide its bits too."""
+    import torch
+    import transformers
+
+    made_by = digests.of_json([torch.__version__, transformers.__version__], chars=8)
+    return lake.bundles.folder / "training" / f"{safe_name(model_id)}-{made_by}"
 
 
 def recorded_bases(lake: Lake, settings: BaseSettings) -> list[RegisteredModel]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,13 +15,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import AdamW
 
+from models import digests
 from models.teachers.masking import MaskSymbols, mask_tokens
 from models.text.vocabulary import Encoded
 from models.training.batching import length_batches, ramp
+from models.training.checkpoints import Checkpoints
 from models.training.devices import half_precision
 
 Progress: TypeAlias = Callable[[int, int, float], None]
 BATCH = 64
+CHECKPOINTS = 20
+"""How often a pretraining keeps its state."""
 _HEADS = ("cls", "predictions", "lm_head")
 """What the classes of BERT and ERNIE, of ALBERT, and of RoBERTa call the layers that guess tokens from states."""
 
@@ -85,7 +91,7 @@ class MaskedLanguageModel(nn.Module):
 
 
 class MaskedTraining:
-    """Trains an objective on one corpus."""
+    """Trains an objective on one corpus, from the state on that an interrupted run kept."""
 
     def __init__(self, objective: nn.Module, encoded: Encoded, tokenizer: Any, schedule: Schedule) -> None:
         self._objective, self._encoded, self._schedule = objective, encoded, schedule
@@ -94,17 +100,57 @@ class MaskedTraining:
         self._where = next(objective.parameters()).device
         self._optimiser = AdamW(objective.parameters(), lr=schedule.rate, weight_decay=0.01, fused=True)
         self._batches: list[NDArray[np.int64]] = []
+        self._steps_done = 0
 
-    def run(self, progress: Progress | None) -> None:
-        """Train all steps; the learning rate follows them."""
+    @property
+    def digest(self) -> str:
+        """What decides the weights that come out, as it is before the first step, 64 hex digits."""
+        texts = [digests.of_bytes(part.tobytes()) for part in (self._encoded.ids, self._encoded.offsets)]
+        weights = digests.of_weights(self._objective.state_dict())
+        return digests.of_json({"weights": weights, "texts": texts, "schedule": asdict(self._schedule)})
+
+    def run(self, progress: Progress | None, folder: Path | None = None) -> None:
+        """Train all steps; the learning rate follows them.
+
+        Args:
+            progress: Called after each step with steps done, steps in all and the step's loss.
+            folder: Of this training alone: where its state is kept twenty times, and found again. The caller removes
+                it once the weights are in their place.
+        """
         steps = self._schedule.steps
+        kept = None if folder is None else Checkpoints(folder, self.digest)
+        before = None if kept is None else kept.load()
+        if before is not None:
+            self._restore(before)
         self._objective.train()
-        for step in range(steps):
+        for step in range(self._steps_done, steps):
             if not self._batches:
                 self._batches = length_batches(self._encoded.lengths, BATCH, self._random)
             loss = self._step(self._batches.pop(), (step + 0.5) / steps)
+            self._steps_done = step + 1
+            if kept is not None and self._steps_done % max(steps // CHECKPOINTS, 1) == 0:
+                kept.save(self._state())
             if progress is not None:
                 progress(step + 1, steps, loss)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "steps": self._steps_done, "objective": self._objective.state_dict(),
+            "optimiser": self._optimiser.state_dict(), "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "order": json.dumps(self._random.bit_generator.state),
+            "batches": [torch.from_numpy(batch) for batch in self._batches],
+        }  # fmt: skip
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._steps_done = int(state["steps"])
+        self._objective.load_state_dict(state["objective"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._random.bit_generator.state = json.loads(state["order"])
+        self._batches = [batch.numpy() for batch in state["batches"]]
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"]:
+            torch.cuda.set_rng_state_all(state["random_cuda"])
 
     def _step(self, rows: NDArray[np.int64], done: float) -> float:
         batch = self._masked(rows)

@@ -5,6 +5,7 @@ What comes out is an ordinary Hugging Face folder, which a teacher begins as.
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,11 +67,12 @@ def pretrain(
     folder: Path,
     base: str | None = None,
     progress: Progress | None = None,
+    checkpoints: Path | None = None,
 ) -> Path:
     """Train a transformer to guess hidden tokens of a corpus, and save it.
 
     It ends after the settings' steps of pretraining, however long they take: the same arguments, machine and threads
-    give the same weights.
+    give the same weights, also where it was killed in between and went on from a checkpoint.
 
     Args:
         texts: The corpus; the first `pretrain_texts` of it are read.
@@ -81,6 +83,7 @@ def pretrain(
             fine-tuning for its width; one without layers that guess tokens gets new ones. None: a small BERT of
             characters, which begins at random.
         progress: Called after each batch with batches done, batches planned and the batch's loss.
+        checkpoints: A folder of this pretraining's own, where its state is kept until it is done.
 
     Raises:
         DataError: There are no texts.
@@ -100,8 +103,11 @@ def pretrain(
         rate = LEARNING_RATE if base is None else rate_of(model.config.hidden_size)
         schedule = Schedule(settings.pretraining_steps, rate, MASKED, seed)
         objective = MaskedLanguageModel(model.to(device()))
-        MaskedTraining(objective, tokens.encoded, tokenizer, schedule).run(progress)
-    return publish(folder, lambda staging: save(model.cpu(), tokenizer, staging))
+        MaskedTraining(objective, tokens.encoded, tokenizer, schedule).run(progress, checkpoints)
+    made = publish(folder, lambda staging: save(model.cpu(), tokenizer, staging))
+    if checkpoints is not None:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return made
 
 
 def _small_bert(texts: Sequence[str], settings: TeacherSettings) -> tuple[Any, Any]:
