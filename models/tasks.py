@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt
 
@@ -20,6 +20,7 @@ yes-or-no questions about two texts."""
 
 SMALL_BERT_STEPS = 1500
 """Batches of pretraining of a small BERT where the settings name no number."""
+MaskedShare = Annotated[float, Field(gt=0, lt=1)]
 PoolingChoice = Literal["auto", "cls", "mean"]
 """What a teacher's last layer reads of a text: see `TeacherSettings.pooling`."""
 
@@ -67,6 +68,16 @@ class TeacherSettings(Frozen):
         "`from` names.",
     )
     pretrain_texts: PositiveInt = Field(60_000, description="Texts that pretraining reads.")
+    pretrain_masking: Literal["tokens", "whole_words"] = Field(
+        "tokens",
+        description="What pretraining hides: `tokens` one by one, or `whole_words` as jieba finds them; the share of "
+        "hidden tokens is the same.",
+    )
+    pretrain_masked: MaskedShare | tuple[MaskedShare, MaskedShare] = Field(
+        0.15,
+        description="Share of the tokens that pretraining hides; of two numbers the one at its first step and the one "
+        "at its last, in between it follows the line.",
+    )
     pooling: PoolingChoice = Field(
         "auto",
         description="What the last layer reads of a text: its first token's state through the pooler (`cls`), or the "
@@ -117,6 +128,12 @@ class TeacherSettings(Frozen):
         if self.pretrain_steps is not None:
             return self.pretrain_steps
         return SMALL_BERT_STEPS if self.source is None else 0
+
+    @property
+    def masked_shares(self) -> tuple[float, float]:
+        """Share of the tokens that are hidden at the first step of pretraining, and at the last."""
+        shares = self.pretrain_masked
+        return shares if isinstance(shares, tuple) else (shares, shares)
 
     @property
     def is_pretrained_here(self) -> bool:

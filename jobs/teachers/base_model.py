@@ -48,12 +48,14 @@ class BaseSettings(Frozen):
     pretrain_texts: int
     seed: int
     goes_on_from: str | None = None  # the identity of the given model
+    pretrain_masking: str = "tokens"
+    pretrain_masked: tuple[float, float] = (0.15, 0.15)
 
     @classmethod
     def of(cls, teacher: TeacherSettings, seed: int, given: Base | None = None) -> Self:
         """Those of a teacher's settings; `given` is the model that is trained further."""
         values = teacher.model_dump(include=set(cls.model_fields))
-        values |= {"pretrain_steps": teacher.pretraining_steps, "seed": seed}
+        values |= {"pretrain_steps": teacher.pretraining_steps, "pretrain_masked": teacher.masked_shares, "seed": seed}
         if given is not None:
             values |= dict.fromkeys(_SIZES) | {"goes_on_from": given.identity}
         return cls(**values)

@@ -37,13 +37,13 @@ class Schedule:
     Attributes:
         steps: Batches.
         rate: The learning rate at the top of its ramp.
-        masked: Share of the tokens that is hidden.
+        masked: Share of the tokens that is hidden at the first step and at the last; in between it is on the line.
         seed: For the order and the masks.
     """
 
     steps: int
     rate: float
-    masked: float
+    masked: tuple[float, float]
     seed: int
 
 
@@ -93,8 +93,11 @@ class MaskedLanguageModel(nn.Module):
 class MaskedTraining:
     """Trains an objective on one corpus, from the state on that an interrupted run kept."""
 
-    def __init__(self, objective: nn.Module, encoded: Encoded, tokenizer: Any, schedule: Schedule) -> None:
-        self._objective, self._encoded, self._schedule = objective, encoded, schedule
+    def __init__(
+        self, objective: nn.Module, encoded: Encoded, tokenizer: Any, schedule: Schedule, words: Encoded | None = None
+    ) -> None:
+        """`words`: the tokens' distances from the first of their word, where whole words are hidden."""
+        self._objective, self._encoded, self._schedule, self._words = objective, encoded, schedule, words
         self._symbols, self._pad = MaskSymbols.of(tokenizer), int(tokenizer.pad_token_id)
         self._random = np.random.default_rng(schedule.seed)
         self._where = next(objective.parameters()).device
@@ -105,7 +108,8 @@ class MaskedTraining:
     @property
     def digest(self) -> str:
         """What decides the weights that come out, as it is before the first step, 64 hex digits."""
-        texts = [digests.of_bytes(part.tobytes()) for part in (self._encoded.ids, self._encoded.offsets)]
+        encoded = [self._encoded] if self._words is None else [self._encoded, self._words]
+        texts = [digests.of_bytes(part.tobytes()) for one in encoded for part in (one.ids, one.offsets)]
         weights = digests.of_weights(self._objective.state_dict())
         return digests.of_json({"weights": weights, "texts": texts, "schedule": asdict(self._schedule)})
 
@@ -153,7 +157,7 @@ class MaskedTraining:
             torch.cuda.set_rng_state_all(state["random_cuda"])
 
     def _step(self, rows: NDArray[np.int64], done: float) -> float:
-        batch = self._masked(rows)
+        batch = self._masked(rows, done)
         if not len(batch.wanted):  # a batch of empty texts
             return 0.0
         self._optimiser.param_groups[0]["lr"] = self._schedule.rate * ramp(done)
@@ -164,11 +168,15 @@ class MaskedTraining:
         self._optimiser.step()
         return float(loss.detach())
 
-    def _masked(self, rows: NDArray[np.int64]) -> MaskedBatch:
+    def _masked(self, rows: NDArray[np.int64], done: float) -> MaskedBatch:
         ids, lengths = self._encoded.padded(rows, at_least=1)
         attention = np.arange(ids.shape[1]) < lengths[:, None]
         ids[~attention] = self._pad
         candidates = self._symbols.may_be_hidden(ids) & attention
-        shown, hidden = mask_tokens(ids, candidates, self._symbols, self._random, self._schedule.masked)
+        first, last = self._schedule.masked
+        distances = None if self._words is None else self._words.padded(rows, at_least=1)[0]
+        shown, hidden = mask_tokens(
+            ids, candidates, self._symbols, self._random, first + (last - first) * done, distances
+        )
         parts = (shown, attention.astype(np.int64), hidden, ids[hidden])
         return MaskedBatch(*(torch.from_numpy(part).to(self._where) for part in parts))

@@ -22,12 +22,12 @@ from models.teachers.checkpoint_checks import check_known
 from models.teachers.huggingface import load_masked_model, save, with_revision
 from models.teachers.joint_teacher import rate_of
 from models.teachers.masked_training import MaskedLanguageModel, MaskedTraining, Progress, Schedule
+from models.teachers.masking import word_distances
 from models.teachers.tokenisation import tokenise
 from models.training.devices import device, reproducible
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LEARNING_RATE = 1e-3  # of the small BERT
-MASKED = 0.15
 
 
 def build_tokenizer(texts: Sequence[str], size: int) -> PreTrainedTokenizerFast:
@@ -88,8 +88,8 @@ def pretrain(
     Raises:
         DataError: There are no texts.
         SettingsError: `hidden` is no multiple of `heads`; or `base` is no whole model, its tokenizer does not know the
-            texts, or it cannot guess tokens.
-        EnvError: The hub cannot be reached or does not have `base`.
+            texts, or does not tell where its tokens stand for whole words, or it cannot guess tokens.
+        EnvError: The hub cannot be reached or does not have `base`; or jieba is not installed, for whole words.
         BundleError: `folder` exists with other content.
     """
     if not texts:
@@ -97,13 +97,16 @@ def pretrain(
     texts = texts[: settings.pretrain_texts]
     with reproducible(seed):
         tokenizer, model = _small_bert(texts, settings) if base is None else _given(base)
-        tokens = tokenise(tokenizer, texts, min(settings.max_tokens, model.config.max_position_embeddings))
+        longest = min(settings.max_tokens, model.config.max_position_embeddings)
+        tokens = tokenise(tokenizer, texts, longest)
         if base is not None:
             check_known(base, tokenizer, tokens)
         rate = LEARNING_RATE if base is None else rate_of(model.config.hidden_size)
-        schedule = Schedule(settings.pretraining_steps, rate, MASKED, seed)
+        schedule = Schedule(settings.pretraining_steps, rate, settings.masked_shares, seed)
+        whole = settings.pretrain_masking == "whole_words"
+        words = word_distances(tokenizer, texts, longest) if whole else None
         objective = MaskedLanguageModel(model.to(device()))
-        MaskedTraining(objective, tokens.encoded, tokenizer, schedule).run(progress, checkpoints)
+        MaskedTraining(objective, tokens.encoded, tokenizer, schedule, words).run(progress, checkpoints)
     made = publish(folder, lambda staging: save(model.cpu(), tokenizer, staging))
     if checkpoints is not None:
         shutil.rmtree(checkpoints, ignore_errors=True)
