@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from models.settings_base import Frozen, LabelRef, Name, Share
 from models.student_settings import StudentSettings, TextCNNSettings
@@ -45,7 +45,7 @@ class LabelSettings(Frozen):
 
 
 class TeacherSettings(Frozen):
-    """The teacher: a Hugging Face model by folder or hub name, or a small BERT built and pretrained here."""
+    """The teacher: a Hugging Face model by folder or hub name, or a small one built and pretrained here."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -68,6 +68,11 @@ class TeacherSettings(Frozen):
         "`from` names.",
     )
     pretrain_texts: PositiveInt = Field(60_000, description="Texts that pretraining reads.")
+    pretrain_objective: Literal["mlm", "rtd"] = Field(
+        "mlm",
+        description="What the model learns in pretraining: to guess hidden tokens (`mlm`), or to tell which tokens a "
+        "small generator replaced (`rtd`, ELECTRA), without `from` alone.",
+    )
     pretrain_masking: Literal["tokens", "whole_words"] = Field(
         "tokens",
         description="What pretraining hides: `tokens` one by one, or `whole_words` as jieba finds them; the share of "
@@ -121,6 +126,12 @@ class TeacherSettings(Frozen):
     checkpoints: int = Field(
         0, ge=0, description="Intermediate checkpoints that are kept, for a student's `curriculum`."
     )
+
+    @model_validator(mode="after")
+    def _detects_from_nothing(self) -> Self:
+        if self.source is not None and self.pretrain_objective == "rtd":
+            raise ValueError("pretrain_objective: rtd begins from nothing, expected no `from` beside it; set mlm")
+        return self
 
     @property
     def pretraining_steps(self) -> int:

@@ -48,6 +48,7 @@ class BaseSettings(Frozen):
     pretrain_texts: int
     seed: int
     goes_on_from: str | None = None  # the identity of the given model
+    pretrain_objective: str = "mlm"
     pretrain_masking: str = "tokens"
     pretrain_masked: tuple[float, float] = (0.15, 0.15)
 

@@ -97,8 +97,9 @@ def _decides(context: Context, name: str) -> dict[str, Any]:
 
 
 def _teacher_settings(task: TaskSettings) -> dict[str, Any]:
-    """The teacher's settings without where its base lies and how it is masked: the base names its content."""
-    settings = task.teacher.model_dump(mode="json", exclude={"source", "pretrain_masking", "pretrain_masked"})
+    """The teacher's settings without where its base lies and how it learnt: the base names its content."""
+    of_base = {"source", "pretrain_objective", "pretrain_masking", "pretrain_masked"}
+    settings = task.teacher.model_dump(mode="json", exclude=of_base)
     if settings["pretrain_steps"] is None:
         settings["pretrain_steps"] = SMALL_BERT_STEPS  # as it was always there: teachers of before keep their names
     return settings

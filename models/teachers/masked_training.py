@@ -75,10 +75,10 @@ class MaskedLanguageModel(nn.Module):
     def forward(self, batch: MaskedBatch) -> Tensor:
         """The mean cross entropy of the hidden tokens."""
         with half_precision(batch.shown.device):
-            guesses = self._guesses(batch)
+            guesses = self.guesses(batch)
         return F.cross_entropy(guesses.float(), batch.wanted)
 
-    def _guesses(self, batch: MaskedBatch) -> Tensor:
+    def guesses(self, batch: MaskedBatch) -> Tensor:
         """Logits of the hidden tokens, (hidden, vocabulary)."""
         inputs = {"input_ids": batch.shown, "attention_mask": batch.attention}
         head = next((getattr(self.model, name) for name in _HEADS if hasattr(self.model, name)), None)

@@ -13,6 +13,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
+from torch import nn
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from models.errors import DataError, SettingsError
@@ -23,6 +24,7 @@ from models.teachers.huggingface import load_masked_model, save, with_revision
 from models.teachers.joint_teacher import rate_of
 from models.teachers.masked_training import MaskedLanguageModel, MaskedTraining, Progress, Schedule
 from models.teachers.masking import word_distances
+from models.teachers.replaced_tokens import ReplacedTokenDetection, small_electra
 from models.teachers.tokenisation import tokenise
 from models.training.devices import device, reproducible
 
@@ -69,7 +71,7 @@ def pretrain(
     progress: Progress | None = None,
     checkpoints: Path | None = None,
 ) -> Path:
-    """Train a transformer to guess hidden tokens of a corpus, and save it.
+    """Train a transformer on a corpus, to guess hidden tokens or to tell replaced ones, and save it.
 
     It ends after the settings' steps of pretraining, however long they take: the same arguments, machine and threads
     give the same weights, also where it was killed in between and went on from a checkpoint.
@@ -105,7 +107,7 @@ def pretrain(
         schedule = Schedule(settings.pretraining_steps, rate, settings.masked_shares, seed)
         whole = settings.pretrain_masking == "whole_words"
         words = word_distances(tokenizer, texts, longest) if whole else None
-        objective = MaskedLanguageModel(model.to(device()))
+        objective = _objective(model.to(device()), settings)
         MaskedTraining(objective, tokens.encoded, tokenizer, schedule, words).run(progress, checkpoints)
     made = publish(folder, lambda staging: save(model.cpu(), tokenizer, staging))
     if checkpoints is not None:
@@ -120,7 +122,15 @@ def _small_bert(texts: Sequence[str], settings: TeacherSettings) -> tuple[Any, A
             f"teacher: hidden {settings.hidden} is no multiple of heads {settings.heads}; change either"
         )
     tokenizer = build_tokenizer(texts, settings.vocabulary_size)
+    if settings.pretrain_objective == "rtd":
+        return tokenizer, small_electra(len(tokenizer), settings)
     return tokenizer, BertForMaskedLM(_config(len(tokenizer), settings))
+
+
+def _objective(model: Any, settings: TeacherSettings) -> nn.Module:
+    if settings.pretrain_objective == "rtd":
+        return ReplacedTokenDetection(model, settings)
+    return MaskedLanguageModel(model)
 
 
 def _given(base: str) -> tuple[Any, Any]:

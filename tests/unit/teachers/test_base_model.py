@@ -102,14 +102,15 @@ def test_what_a_base_went_on_from_is_part_of_its_name() -> None:
     assert len({first, other, content_digest(BaseSettings.of(settings, 1), ["a"])}) == 3
 
 
-def test_what_is_hidden_is_part_of_a_base() -> None:
+def test_how_it_learns_is_part_of_a_base() -> None:
     plain = BaseSettings.of(TeacherSettings(), 1)
     assert BaseSettings.of(TeacherSettings(pretrain_masked=(0.15, 0.15)), 1) == plain
     others = [
         BaseSettings.of(TeacherSettings(pretrain_masking="whole_words"), 1),
         BaseSettings.of(TeacherSettings(pretrain_masked=(0.3, 0.15)), 1),
+        BaseSettings.of(TeacherSettings(pretrain_objective="rtd"), 1),
     ]
-    assert len({content_digest(one, ["a"]) for one in (plain, *others)}) == 3
+    assert len({content_digest(one, ["a"]) for one in (plain, *others)}) == 4
     for one in others:
         assert not plain.equals(one.model_dump_json())
         assert one.equals(one.model_dump_json())
