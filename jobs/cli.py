@@ -163,7 +163,7 @@ def pretrain(
         bool, typer.Option("--again", help="Also where there is one of these settings: on the texts of now.")
     ] = False,
 ) -> None:
-    """Texts -> the small BERT that teachers without a `from` begin as; train-teacher makes the first one by itself."""
+    """Texts -> what teachers begin as: a small BERT, or the model of `from` further; train-teacher makes it too."""
     from jobs.teachers.pretrain import JOB
 
     launch(JOB, settings, plan, task=task, options={"again": again})

@@ -91,6 +91,8 @@ def _values(field: _Schema) -> str:
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     kind: str = field.get("type", "anything")
+    if "prefixItems" in field:
+        return f"list of {len(field['prefixItems'])}: {_values(field['prefixItems'][0])}"
     if kind == "array":
         return f"list: {_values(field.get('items', {}))}"
     if kind == "object":

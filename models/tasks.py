@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from models.settings_base import Frozen, LabelRef, Name, Share
 from models.student_settings import StudentSettings, TextCNNSettings
@@ -18,6 +18,9 @@ TaskKind = Literal["multi_label", "multi_class", "pair"]
 yes-or-no questions about two texts."""
 
 
+SMALL_BERT_STEPS = 1500
+"""Batches of pretraining of a small BERT where the settings name no number."""
+MaskedShare = Annotated[float, Field(gt=0, lt=1)]
 PoolingChoice = Literal["auto", "cls", "mean"]
 """What a teacher's last layer reads of a text: see `TeacherSettings.pooling`."""
 
@@ -42,7 +45,7 @@ class LabelSettings(Frozen):
 
 
 class TeacherSettings(Frozen):
-    """The teacher: a Hugging Face model by folder or hub name, or a small BERT built and pretrained here."""
+    """The teacher: a Hugging Face model by folder or hub name, or a small one built and pretrained here."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -50,15 +53,36 @@ class TeacherSettings(Frozen):
         None,
         alias="from",
         description="A folder, or a name on the hub, which may have a revision behind it (`NAME@REVISION`); `null` "
-        "begins with the small BERT that `pingti pretrain` makes here.",
+        "begins with the small BERT that `pingti pretrain` makes here. With `pretrain_steps` it is pretrained further "
+        "first.",
     )
     layers: PositiveInt = Field(2, description="Layers of the small BERT.")
     hidden: PositiveInt = Field(128, description="Width of the small BERT, a multiple of `heads`.")
     heads: PositiveInt = Field(2, description="Attention heads of the small BERT.")
     max_tokens: int = Field(64, ge=8, le=512, description="Longer texts are cut to this many tokens.")
     vocabulary_size: PositiveInt = Field(6000, description="Tokens of the small BERT.")
-    pretrain_steps: int = Field(1500, ge=0, description="Batches of pretraining.")
+    pretrain_steps: int | None = Field(
+        None,
+        ge=0,
+        description="Batches of 64 texts of pretraining; `null` is 1500 of the small BERT, and none of a model that "
+        "`from` names.",
+    )
     pretrain_texts: PositiveInt = Field(60_000, description="Texts that pretraining reads.")
+    pretrain_objective: Literal["mlm", "rtd"] = Field(
+        "mlm",
+        description="What the model learns in pretraining: to guess hidden tokens (`mlm`), or to tell which tokens a "
+        "small generator replaced (`rtd`, ELECTRA), without `from` alone.",
+    )
+    pretrain_masking: Literal["tokens", "whole_words"] = Field(
+        "tokens",
+        description="What pretraining hides: `tokens` one by one, or `whole_words` as jieba finds them; the share of "
+        "hidden tokens is the same.",
+    )
+    pretrain_masked: MaskedShare | tuple[MaskedShare, MaskedShare] = Field(
+        0.15,
+        description="Share of the tokens that pretraining hides; of two numbers the one at its first step and the one "
+        "at its last, in between it follows the line.",
+    )
     pooling: PoolingChoice = Field(
         "auto",
         description="What the last layer reads of a text: its first token's state through the pooler (`cls`), or the "
@@ -102,6 +126,30 @@ class TeacherSettings(Frozen):
     checkpoints: int = Field(
         0, ge=0, description="Intermediate checkpoints that are kept, for a student's `curriculum`."
     )
+
+    @model_validator(mode="after")
+    def _detects_from_nothing(self) -> Self:
+        if self.source is not None and self.pretrain_objective == "rtd":
+            raise ValueError("pretrain_objective: rtd begins from nothing, expected no `from` beside it; set mlm")
+        return self
+
+    @property
+    def pretraining_steps(self) -> int:
+        """Batches of pretraining; 0 of a model that is taken as it is."""
+        if self.pretrain_steps is not None:
+            return self.pretrain_steps
+        return SMALL_BERT_STEPS if self.source is None else 0
+
+    @property
+    def masked_shares(self) -> tuple[float, float]:
+        """Share of the tokens that are hidden at the first step of pretraining, and at the last."""
+        shares = self.pretrain_masked
+        return shares if isinstance(shares, tuple) else (shares, shares)
+
+    @property
+    def is_pretrained_here(self) -> bool:
+        """Whether a teacher begins as a model of `pingti pretrain`, not as the given one as it is."""
+        return self.source is None or self.pretraining_steps > 0
 
 
 class TaskSettings(Frozen):

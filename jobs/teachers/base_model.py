@@ -1,56 +1,65 @@
-"""What a task's teacher begins as: the model that the settings name, or a small BERT of this house.
+"""What a task's teacher begins as: the model that the settings name, or one that was pretrained here.
 
-A small BERT is a row of `models` like any other model. It is made once, and stays until it is made again on purpose or
-the settings ask for another: new texts alone make no base, hence no teacher.
+A model pretrained here is a row of `models` like any other: a small BERT, or a given model that went on learning. It is
+made once, and stays until it is made again on purpose or the settings ask for another: new texts alone make no base,
+hence no teacher.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from pydantic import ValidationError
-from pyspark.sql import functions as F
 
-from jobs.lake import registry, text_queries
-from jobs.lake.commits import Stamp
+from jobs.lake import registry
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from jobs.runtime.progress import TrainingProgress
 from models import digests
 from models.errors import BundleError
-from models.rounds.date_layout import DateLayout
+from models.folders import safe_name
 from models.settings_base import Frozen
-from models.tasks import EVERY_TASK, LabelSettings, TaskSettings, TeacherSettings
+from models.tasks import EVERY_TASK, TeacherSettings
 from udfs.storage import is_uri, without_file_scheme
 
 ROLE = "base"
+_SIZES = ("layers", "hidden", "heads", "vocabulary_size")
 _READ = (".json", ".model", ".safetensors", ".txt")
 """The endings of those files of a model that are read: weights, sizes, and the tokenizer's."""
 MakeProgress = Callable[[str], TrainingProgress]
 
 
 class BaseSettings(Frozen):
-    """What decides a small BERT beside its texts, as its row of `models` keeps it in `settings`.
+    """What decides a model that is pretrained here beside its texts, as its row of `models` keeps it in `settings`.
 
-    A field that a newer version adds needs a default here, so that rows of an older version still compare equal.
+    A field that a newer version adds needs a default here, so that rows of an older version still compare equal. What
+    a given model decides by itself is null: its sizes and its vocabulary.
     """
 
-    layers: int
-    hidden: int
-    heads: int
+    layers: int | None
+    hidden: int | None
+    heads: int | None
     max_tokens: int
-    vocabulary_size: int
+    vocabulary_size: int | None
     pretrain_steps: int
     pretrain_texts: int
     seed: int
+    goes_on_from: str | None = None  # the identity of the given model
+    pretrain_objective: str = "mlm"
+    pretrain_masking: str = "tokens"
+    pretrain_masked: tuple[float, float] = (0.15, 0.15)
 
     @classmethod
-    def of(cls, teacher: TeacherSettings, seed: int) -> Self:
-        """Those of a teacher's settings."""
-        return cls(**teacher.model_dump(include=set(cls.model_fields)), seed=seed)
+    def of(cls, teacher: TeacherSettings, seed: int, given: Base | None = None) -> Self:
+        """Those of a teacher's settings; `given` is the model that is trained further."""
+        values = teacher.model_dump(include=set(cls.model_fields))
+        values |= {"pretrain_steps": teacher.pretraining_steps, "pretrain_masked": teacher.masked_shares, "seed": seed}
+        if given is not None:
+            values |= dict.fromkeys(_SIZES) | {"goes_on_from": given.identity}
+        return cls(**values)
 
     def equals(self, stored: str) -> bool:
         """Whether a stored row was made by these; not if this version does not understand it."""
@@ -74,46 +83,36 @@ class Base:
     identity: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pretraining:
-    """A small BERT that may be yet to make.
+def given_base(teacher: TeacherSettings) -> Base | None:
+    """The model that a teacher's settings name; None where they name none.
 
-    Attributes:
-        teacher: The settings of the teachers that begin as it: sizes and schedule.
-        scenes: Of all tasks: it reads the texts of them all.
-        layout: The days; of the training days alone.
-        seed: Draws the texts, the first weights and the masks.
-    """
-
-    teacher: TeacherSettings
-    scenes: tuple[str, ...]
-    layout: DateLayout
-    seed: int
-
-    @property
-    def settings(self) -> BaseSettings:
-        """What its row of `models` keeps."""
-        return BaseSettings.of(self.teacher, self.seed)
-
-
-def all_scenes(tasks: Mapping[str, TaskSettings]) -> tuple[str, ...]:
-    """The scenes of all tasks."""
-    return tuple(sorted({scene for task in tasks.values() for scene in task.scenes}))
-
-
-def known_base(lake: Lake, teacher: TeacherSettings, seed: int) -> Base | None:
-    """What a teacher of these settings begins as now; None where its small BERT is yet to be pretrained.
-
-    Needs no session. The bytes of a model in an object store or on the hub are not looked at: their name stands for
-    them, and a revision that the settings name (`NAME@REVISION`) is part of it.
+    The bytes of a model in an object store or on the hub are not looked at: their name stands for them, and a revision
+    that the settings name (`NAME@REVISION`) is part of it.
     """
     if teacher.source is None:
-        recorded = recorded_bases(lake, BaseSettings.of(teacher, seed))
-        return Base(recorded[0].path, recorded[0].model_id) if recorded else None
+        return None
     folder = Path(without_file_scheme(teacher.source))
     if is_uri(teacher.source) or not folder.is_dir():
         return Base(teacher.source, teacher.source)
     return Base(teacher.source, digests.of_json(files_read(folder)))
+
+
+def known_base(lake: Lake, teacher: TeacherSettings, seed: int) -> Base | None:
+    """What a teacher of these settings begins as now; None where it is yet to be pretrained. Needs no session."""
+    given = given_base(teacher)
+    if given is not None and not teacher.is_pretrained_here:
+        return given
+    recorded = recorded_bases(lake, BaseSettings.of(teacher, seed, given))
+    return Base(recorded[0].path, recorded[0].model_id) if recorded else None
+
+
+def training_folder(lake: Lake, model_id: str) -> Path:
+    """Where a training keeps its state until it is done; its name has the libraries, which decide its bits too."""
+    import torch
+    import transformers
+
+    made_by = digests.of_json([torch.__version__, transformers.__version__], chars=8)
+    return lake.bundles.folder / "training" / f"{safe_name(model_id)}-{made_by}"
 
 
 def recorded_bases(lake: Lake, settings: BaseSettings) -> list[RegisteredModel]:
@@ -143,44 +142,3 @@ def opened(lake: Lake, base: Base) -> str:
                 "expected what was pretrained; copy them back, or make another by `pingti pretrain --again`"
             )
     return str(local)
-
-
-def make_base(
-    lake: Lake, wanted: Pretraining, clean_version: str, stamp: Stamp, progress: MakeProgress
-) -> tuple[RegisteredModel, bool]:
-    """Pretrain a small BERT on the texts of the training days of now and record it; whether it is a new one.
-
-    The same texts, sizes, schedule and seed are the same base: where that is the newest one, nothing is made.
-    """
-    from models.teachers.pretraining import pretrain
-
-    hashes, texts = _texts(lake, wanted)
-    sizes = wanted.teacher.model_dump(
-        mode="json", include={"layers", "hidden", "heads", "max_tokens", "vocabulary_size"}
-    )
-    schedule = {"steps": wanted.teacher.pretrain_steps, "seed": wanted.seed}
-    digest = digests.of_json({"sizes": sizes, "schedule": schedule, "texts": hashes, "reads": "both"}, chars=12)
-    earlier = recorded_bases(lake, wanted.settings)
-    model_id, is_new = registry.named([one.model_id for one in earlier], f"{ROLE}/bert/{digest}")
-    folder = lake.bundles.found(f"encoders/{digest}")
-    if folder is None:  # also of a recorded base whose files were lost
-        folder = lake.bundles.folder / "encoders" / digest
-        pretrain(texts, wanted.teacher, seed=wanted.seed, folder=folder, progress=progress("pretraining"))
-    place = lake.bundles.published(folder)
-    if not is_new:
-        return earlier[0], False
-    base = RegisteredModel(
-        model_id, EVERY_TASK, "bert", ROLE, (), None, None, place, clean_version, files_read(folder)
-    )  # fmt: skip
-    registry.register(lake, base, settings=wanted.settings.model_dump_json(), stamp=stamp)
-    return base, True
-
-
-def _texts(lake: Lake, wanted: Pretraining) -> tuple[Sequence[str], Sequence[str]]:
-    """Hashes and texts of a draw of the training days' distinct texts, of pairs both as one."""
-    everything = TaskSettings(scenes=wanted.scenes, labels={"any": LabelSettings()})
-    pool = text_queries.distinct_texts(lake, EVERY_TASK, everything, wanted.layout, "train")
-    drawn = pool.orderBy(text_queries.drawn_by_hash("text_hash", wanted.seed), "text_hash")
-    both = F.concat_ws(" ", "text", "text_b").alias("text")  # of pairs; null is left out
-    texts = drawn.limit(wanted.teacher.pretrain_texts).select("text_hash", both).toArrow()
-    return texts.column("text_hash").to_pylist(), texts.column("text").to_pylist()

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, cast
 from pyspark.ml.torch.distributor import TorchDistributor
 
 from jobs.lake.store import Lake
-from jobs.teachers.base_model import Base, MakeProgress, opened
-from models import digests
-from models.folders import safe_name
+from jobs.teachers.base_model import Base, MakeProgress, opened, training_folder
 from models.tasks import TeacherSettings
 
 if TYPE_CHECKING:
@@ -33,22 +31,13 @@ def fine_tuned(
     """A fine-tuned teacher; one that was killed under way goes on where it was. Several processes tell no progress."""
     from models.teachers.fine_tuning import fine_tune
 
-    place, checkpoints = opened(lake, base), _checkpoints(lake, model_id)
+    place, checkpoints = opened(lake, base), training_folder(lake, model_id)
     if settings.processes > 1:
         return _together(lake, place, rows, settings, seed, checkpoints)
     task, _, _ = model_id.partition("/")
     return fine_tune(
         place, rows, settings, seed=seed, checkpoints=checkpoints, keep=keep, progress=progress(f"{task}: fine-tuning")
     )
-
-
-def _checkpoints(lake: Lake, model_id: str) -> Path:
-    """Where a fine-tuning keeps its state until it is done; its name has the libraries, which decide its bits too."""
-    import torch
-    import transformers
-
-    made_by = digests.of_json([torch.__version__, transformers.__version__], chars=8)
-    return lake.bundles.folder / "training" / f"{safe_name(model_id)}-{made_by}"
 
 
 def _together(

@@ -19,14 +19,15 @@ from jobs.runtime.context import Context
 from jobs.runtime.job import Done, Job, Work
 from jobs.teachers import held_out
 from jobs.teachers.annotated_texts import AnnotatedTexts, annotated_texts, annotations_signature
-from jobs.teachers.base_model import Base, Pretraining, all_scenes, known_base, make_base
+from jobs.teachers.base_making import Pretraining, all_scenes, make_base
+from jobs.teachers.base_model import Base, given_base, known_base
 from jobs.teachers.fine_tuning import fine_tuned
 from jobs.teachers.held_out import TeacherVerdict
 from jobs.teachers.held_out_texts import HeldOutTest
 from models import digests
 from models.evaluation.predictions import first_threshold
 from models.rounds.date_layout import DateLayout
-from models.tasks import TaskSettings
+from models.tasks import SMALL_BERT_STEPS, TaskSettings
 
 if TYPE_CHECKING:
     from models.teachers.teacher import Teacher
@@ -96,8 +97,12 @@ def _decides(context: Context, name: str) -> dict[str, Any]:
 
 
 def _teacher_settings(task: TaskSettings) -> dict[str, Any]:
-    """The teacher's settings without where its base lies: the base names its content."""
-    return task.teacher.model_dump(mode="json", exclude={"source"})
+    """The teacher's settings without where its base lies and how it learnt: the base names its content."""
+    of_base = {"source", "pretrain_objective", "pretrain_masking", "pretrain_masked"}
+    settings = task.teacher.model_dump(mode="json", exclude=of_base)
+    if settings["pretrain_steps"] is None:
+        settings["pretrain_steps"] = SMALL_BERT_STEPS  # as it was always there: teachers of before keep their names
+    return settings
 
 
 def _looked_at(context: Context, one: TeacherPlan, base: Base) -> bool:
@@ -143,7 +148,8 @@ def _base(context: Context, one: TeacherPlan, task: TaskSettings) -> tuple[Base,
     known = known_base(lake, task.teacher, settings.rounds.seed)
     if known is not None:
         return known, False
-    wanted = Pretraining(task.teacher, all_scenes(settings.tasks), one.layout, settings.rounds.seed)
+    given = given_base(task.teacher)
+    wanted = Pretraining(task.teacher, all_scenes(settings.tasks), one.layout, settings.rounds.seed, given)
     made, _ = make_base(lake, wanted, settings.cleaning.version, context.stamp(), context.training_progress)
     return Base(made.path, made.model_id), True
 

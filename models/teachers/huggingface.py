@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertTokenizer
+from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, BertTokenizer
 from transformers.utils import logging
 
 from models.errors import BundleError, EnvError, SettingsError
@@ -36,7 +36,7 @@ def load(folder: Path) -> tuple[Any, Any, list[str]]:
     name, options = _named(folder)
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
-        model, info = _model(name, options)
+        model, info = _model(AutoModelForSequenceClassification, name, options)
     return tokenizer, model, sorted(info["missing_keys"])
 
 
@@ -52,9 +52,9 @@ def _named(source: str | Path) -> tuple[str, dict[str, Any]]:
     return name, {"local_files_only": local, "trust_remote_code": False} | ({"revision": revision} if revision else {})
 
 
-def _model(name: str, options: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-    """A classifier, and what Transformers says of its loading."""
-    model, info = AutoModelForSequenceClassification.from_pretrained(
+def _model(kind: Any, name: str, options: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """A model of one of Transformers' Auto classes, and what it says of its loading."""
+    model, info = kind.from_pretrained(
         name, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
     )
     return model, info
@@ -125,24 +125,59 @@ def load_base(
             config.json and its vocabulary do not belong to each other, or its class cannot read a mean.
         EnvError: It is no local folder, and the hub cannot be reached or does not have it.
     """
-    local = Path(base).is_dir()
-    if local:
-        expect_base(Path(base))
-    name, options = _named(base)
-    head = {
+    tokenizer, model, info = _checked(AutoModelForSequenceClassification, base, "no text classifier's base", {
         "num_labels": len(labels),
         "id2label": dict(enumerate(labels)),
         "label2id": {label: at for at, label in enumerate(labels)},
         "problem_type": _PROBLEMS[kind],
         "ignore_mismatched_sizes": True,  # a base that was fine-tuned before has another last layer
-    }
+    })  # fmt: skip
+    untrained = _untrained_between(model, set(info["missing_keys"]))
+    _begin_as_identity(untrained)
+    if pooling == "auto":
+        pooling = "mean" if untrained and hasattr(model, "classifier") else "cls"
+    set_pooling(model, pooling, base)
+    return tokenizer, model
+
+
+def load_masked_model(base: str | Path) -> tuple[Any, Any]:
+    """Tokenizer and masked language model of a pretrained base; layers that guess tokens are new where it has none.
+
+    Raises:
+        SettingsError: `base` has no whole safetensors weights, its weights, its config.json and its vocabulary do not
+            belong to each other, or models of its kind guess no hidden tokens.
+        EnvError: It is no local folder, and the hub cannot be reached or does not have it.
+    """
+    tokenizer, model, _ = _checked(AutoModelForMaskedLM, base, "no model that guesses hidden tokens", {})
+    if tokenizer.mask_token_id is None:
+        raise SettingsError(
+            f"teacher.from: {base}: its tokenizer has no mask symbol, expected one as BERT's [MASK] for "
+            "pretrain_steps above 0; name another model, or leave pretrain_steps out"
+        )
+    return tokenizer, model
+
+
+def _checked(kind: Any, base: str | Path, is_none: str, head: Mapping[str, Any]) -> tuple[Any, Any, Mapping[str, Any]]:
+    """Tokenizer, model and what was said of its loading, of a base that is whole.
+
+    Args:
+        kind: One of Transformers' Auto classes.
+        base: A local folder or a name on the hub.
+        is_none: What a base is that this class does not know, for the error.
+        head: What else the class is given.
+    """
+    local = Path(base).is_dir()
+    if local:
+        expect_base(Path(base))
+    name, options = _named(base)
     try:
         with quiet():
             tokenizer = _base_tokenizer(name, options)
-            model, info = _model(name, options | head)
+            model, info = _model(kind, name, {**options, **head})
             wrapper = wrapper_of(model, info)
             if wrapper is not None:
-                model, info = _model(name, options | head | {"key_mapping": without_wrapper(model, wrapper)})
+                mapping = {"key_mapping": without_wrapper(model, wrapper)}
+                model, info = _model(kind, name, {**options, **head, **mapping})
     except SafetensorError as error:
         raise SettingsError(
             f"teacher.from: {base}: its weights cannot be read ({error}), expected whole safetensors files; "
@@ -159,17 +194,10 @@ def load_base(
             "or download it and give its folder"
         ) from error
     except ValueError as error:
-        raise SettingsError(
-            f"teacher.from: {base} is no text classifier's base ({_line(error)}); name another model"
-        ) from error
+        raise SettingsError(f"teacher.from: {base} is {is_none} ({_line(error)}); name another model") from error
     check_weights(base, model, info)
     check_vocabulary(base, tokenizer, model)
-    untrained = _untrained_between(model, set(info["missing_keys"]))
-    _begin_as_identity(untrained)
-    if pooling == "auto":
-        pooling = "mean" if untrained and hasattr(model, "classifier") else "cls"
-    set_pooling(model, pooling, base)
-    return tokenizer, model
+    return tokenizer, model, info
 
 
 def _untrained_between(model: Any, new: Collection[str]) -> list[nn.Linear]:

@@ -1,39 +1,35 @@
-"""A small BERT pretrained on the corpus to be labelled: the teacher's base where no other is given.
+"""Pretraining on the corpus to be labelled: a small BERT from nothing, or a given model further, by masked tokens.
 
-Characters are the tokens, as in the Chinese BERTs. What comes out is an ordinary Hugging Face folder.
+What comes out is an ordinary Hugging Face folder, which a teacher begins as.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim import AdamW
+from torch import nn
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from models.errors import DataError, SettingsError
 from models.folders import publish
 from models.tasks import TeacherSettings
-from models.teachers.huggingface import save
+from models.teachers.checkpoint_checks import check_known
+from models.teachers.huggingface import load_masked_model, save, with_revision
+from models.teachers.joint_teacher import rate_of
+from models.teachers.masked_training import MaskedLanguageModel, MaskedTraining, Progress, Schedule
+from models.teachers.masking import word_distances
+from models.teachers.replaced_tokens import ReplacedTokenDetection, small_electra
 from models.teachers.tokenisation import tokenise
-from models.text.vocabulary import Encoded
-from models.training.batching import length_batches, ramp
-from models.training.devices import device, half_precision, reproducible
+from models.training.devices import device, reproducible
 
-Progress: TypeAlias = Callable[[int, int, float], None]
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-BATCH = 64
-LEARNING_RATE = 1e-3
-MASKED, REPLACED, KEPT = 0.15, 0.1, 0.1  # Devlin et al. 2018 (arXiv:1810.04805), section 3.1
+LEARNING_RATE = 1e-3  # of the small BERT
 
 
 def build_tokenizer(texts: Sequence[str], size: int) -> PreTrainedTokenizerFast:
@@ -71,63 +67,78 @@ def pretrain(
     *,
     seed: int,
     folder: Path,
+    base: str | None = None,
     progress: Progress | None = None,
+    checkpoints: Path | None = None,
 ) -> Path:
-    """Train a BERT to guess masked characters, and save it.
+    """Train a transformer on a corpus, to guess hidden tokens or to tell replaced ones, and save it.
 
-    It ends after `pretrain_steps` batches, however long they take: the same arguments, machine and threads give the
-    same weights.
+    It ends after the settings' steps of pretraining, however long they take: the same arguments, machine and threads
+    give the same weights, also where it was killed in between and went on from a checkpoint.
 
     Args:
         texts: The corpus; the first `pretrain_texts` of it are read.
-        settings: Sizes and limits.
+        settings: Sizes of the small BERT, limits and schedule.
         seed: For the first weights, the order and the masks.
         folder: Gets config.json, model.safetensors and the tokenizer; made whole or not at all.
+        base: A folder or a name on the hub: the model that is trained further, by its own tokenizer and at the rate of
+            fine-tuning for its width; one without layers that guess tokens gets new ones. None: a small BERT of
+            characters, which begins at random.
         progress: Called after each batch with batches done, batches planned and the batch's loss.
+        checkpoints: A folder of this pretraining's own, where its state is kept until it is done.
 
     Raises:
         DataError: There are no texts.
-        SettingsError: `hidden` is no multiple of `heads`.
+        SettingsError: `hidden` is no multiple of `heads`; or `base` is no whole model, its tokenizer does not know the
+            texts, or does not tell where its tokens stand for whole words, or it cannot guess tokens.
+        EnvError: The hub cannot be reached or does not have `base`; or jieba is not installed, for whole words.
         BundleError: `folder` exists with other content.
     """
     if not texts:
         raise DataError("pretraining: got no texts, expected a corpus; ingest and clean first")
+    texts = texts[: settings.pretrain_texts]
+    with reproducible(seed):
+        tokenizer, model = _small_bert(texts, settings) if base is None else _given(base)
+        longest = min(settings.max_tokens, model.config.max_position_embeddings)
+        tokens = tokenise(tokenizer, texts, longest)
+        if base is not None:
+            check_known(base, tokenizer, tokens)
+        rate = LEARNING_RATE if base is None else rate_of(model.config.hidden_size)
+        schedule = Schedule(settings.pretraining_steps, rate, settings.masked_shares, seed)
+        whole = settings.pretrain_masking == "whole_words"
+        words = word_distances(tokenizer, texts, longest) if whole else None
+        objective = _objective(model.to(device()), settings)
+        MaskedTraining(objective, tokens.encoded, tokenizer, schedule, words).run(progress, checkpoints)
+    made = publish(folder, lambda staging: save(model.cpu(), tokenizer, staging))
+    if checkpoints is not None:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return made
+
+
+def _small_bert(texts: Sequence[str], settings: TeacherSettings) -> tuple[Any, Any]:
+    """Tokenizer and model that know nothing yet."""
     if settings.hidden % settings.heads:
         raise SettingsError(
             f"teacher: hidden {settings.hidden} is no multiple of heads {settings.heads}; change either"
         )
-    texts = texts[: settings.pretrain_texts]
     tokenizer = build_tokenizer(texts, settings.vocabulary_size)
-    encoded = tokenise(tokenizer, texts, settings.max_tokens).encoded
-    with reproducible(seed):
-        model = BertForMaskedLM(_config(len(tokenizer), settings)).to(device())
-        _Pretraining(model, encoded, settings, seed).run(progress)
-    return publish(folder, lambda staging: save(model.cpu(), tokenizer, staging))
+    if settings.pretrain_objective == "rtd":
+        return tokenizer, small_electra(len(tokenizer), settings)
+    return tokenizer, BertForMaskedLM(_config(len(tokenizer), settings))
 
 
-def mask_tokens(
-    ids: NDArray[np.int64], candidates: NDArray[np.bool_], vocabulary_size: int, random: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Hide some tokens for the model to guess.
+def _objective(model: Any, settings: TeacherSettings) -> nn.Module:
+    if settings.pretrain_objective == "rtd":
+        return ReplacedTokenDetection(model, settings)
+    return MaskedLanguageModel(model)
 
-    Args:
-        ids: (rows, length).
-        candidates: Same shape, True where a token may be hidden.
-        vocabulary_size: Replacements are drawn from the ids above the special tokens.
-        random: Decides.
 
-    Returns:
-        The ids to show (of the hidden, 80% are [MASK], 10% another token, 10% themselves), and which are
-        hidden: at least one if there is a candidate.
-    """
-    draw = np.where(candidates, random.random(ids.shape), 2.0)
-    hidden = draw < MASKED
-    if candidates.any() and not hidden.any():
-        hidden.flat[int(draw.argmin())] = True
-    kind = random.random(ids.shape)
-    others = random.integers(len(SPECIALS), max(vocabulary_size, len(SPECIALS) + 1), ids.shape)
-    shown = np.where(kind < 1 - REPLACED - KEPT, SPECIALS.index("[MASK]"), np.where(kind < 1 - KEPT, others, ids))
-    return np.where(hidden, shown, ids), hidden
+def _given(base: str) -> tuple[Any, Any]:
+    """Tokenizer and model that are trained further; of one from the hub, its config says which revision it was."""
+    tokenizer, model = load_masked_model(base)
+    if (read := with_revision(base, model)) != base:
+        model.config.pingti_went_on_from = read
+    return tokenizer, model
 
 
 def _config(vocabulary_size: int, settings: TeacherSettings) -> BertConfig:
@@ -140,58 +151,3 @@ def _config(vocabulary_size: int, settings: TeacherSettings) -> BertConfig:
         max_position_embeddings=settings.max_tokens,
         pad_token_id=0,
     )
-
-
-class _Pretraining:
-    """The masked-language-model loop over one corpus."""
-
-    def __init__(self, model: Any, encoded: Encoded, settings: TeacherSettings, seed: int) -> None:
-        self.model = model
-        self.encoded = encoded
-        self.settings = settings
-        self.random = np.random.default_rng(seed)
-        self.where = next(model.parameters()).device
-        self.optimiser = AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, fused=True)
-
-    def run(self, progress: Progress | None) -> None:
-        """Train all steps; the learning rate follows them."""
-        steps = self.settings.pretrain_steps
-        self.model.train()
-        batches: list[NDArray[np.int64]] = []
-        for step in range(steps):
-            if not batches:
-                batches = length_batches(self.encoded.lengths, BATCH, self.random)
-            loss = self._step(batches.pop(), ramp((step + 0.5) / steps))
-            if progress is not None:
-                progress(step + 1, steps, loss)
-
-    def _step(self, rows: NDArray[np.int64], rate: float) -> float:
-        ids, lengths = self.encoded.padded(rows, at_least=1)
-        size = self.model.config.vocab_size
-        shown, hidden = mask_tokens(ids, ids >= len(SPECIALS), size, self.random)
-        if not hidden.any():  # a batch of empty texts
-            return 0.0
-        self.optimiser.param_groups[0]["lr"] = LEARNING_RATE * rate
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = self._loss(shown, lengths, hidden, ids[hidden])
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        return float(loss.detach())
-
-    def _loss(
-        self,
-        shown: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        hidden: NDArray[np.bool_],
-        wanted: NDArray[np.int64],
-    ) -> Tensor:
-        attention = np.arange(shown.shape[1]) < lengths[:, None]
-        with half_precision(self.where):
-            states = self.model.bert(
-                input_ids=torch.from_numpy(shown).to(self.where),
-                attention_mask=torch.from_numpy(attention.astype(np.int64)).to(self.where),
-            ).last_hidden_state
-            # Only hidden positions meet the vocabulary: it would be most of the work of so small a model.
-            guesses = self.model.cls(states[torch.from_numpy(hidden).to(self.where)])
-        return F.cross_entropy(guesses.float(), torch.from_numpy(wanted).to(self.where))

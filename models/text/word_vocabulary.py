@@ -129,7 +129,8 @@ def _jieba() -> Any:
         import jieba
     except ImportError as error:
         raise EnvError(
-            "student.unit word: jieba is not installed; install it where students are trained or score"
+            "words: jieba is not installed; install it where students of `student.unit: word` are trained or score, "
+            "and where teachers are pretrained by whole words"
         ) from error
     jieba.setLogLevel(logging.WARNING)
     tokenizer = jieba.Tokenizer()

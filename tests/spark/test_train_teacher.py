@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,8 @@ def context_for(
     lake: Lake, labels: tuple[str, ...] = ("asks",), epochs: int = 1, *, student: dict[str, Any] | None = None,
     base: Path | None = None, teacher: dict[str, Any] | None = None, **options: Any,
 ) -> Context:  # fmt: skip
-    given = TEACHER | {"epochs": epochs} | ({"from": str(base)} if base else {}) | (teacher or {})
+    from_elsewhere = {"from": str(base), "pretrain_steps": 0} if base else {}
+    given = TEACHER | {"epochs": epochs} | from_elsewhere | (teacher or {})
     task = {
         "scenes": ["live_chat"], "labels": {one: {} for one in labels}, "teacher": given,
         "student": SETTINGS | (student or {}),
@@ -189,3 +192,28 @@ def test_several_processes_fine_tune_one_teacher(lake: Callable[..., Lake]) -> N
     teacher = registry.newest_teacher(own, "praise")
     assert Teacher.open(registry.files(own, teacher).local()).labels == ("asks",)
     assert not list(own.bundles.folder.glob("training/*/checkpoint-*"))
+
+
+def test_a_given_model_is_pretrained_further_once_and_a_teacher_begins_as_it(
+    lake: Callable[..., Lake], tmp_path: Path
+) -> None:
+    own = lake(*tables.ALL)
+    texts = [text_row(f"t{at}", f"老师{'好' * at}", text_hash=f"t{at}") for at in range(6)]
+    fill(own, {tables.TEXTS: [*texts, text_row("later", dt=day(1))],
+               tables.ANNOTATIONS: [answer(f"t{at}", at % 2 == 0) for at in range(4)]})  # fmt: skip
+    assert do(pretrain.JOB, context_for(own)) is not None
+    small = registry.model(own, bases(own)[0])
+    folder = tmp_path / "given"
+    shutil.copytree(small.path, folder)
+    further = {"pretrain_steps": 3, "pretrain_masking": "whole_words", "pretrain_masked": [0.3, 0.15]}
+    again = partial(context_for, own, base=folder, teacher=further)
+    assert do(pretrain.JOB, again()) is not None
+    made = registry.model(own, bases(own)[0])
+    assert (made.base, small.base) == (str(folder), None)
+    assert made.digests["model.safetensors"] != small.digests["model.safetensors"]
+    assert pretrain.plan(again()).steps == ()
+    assert do(pretrain.JOB, again(again=True)) is None, "the texts are what they were"
+    assert do(train_teacher.JOB, again()) is not None
+    assert registry.newest_teacher(own, "praise").base == made.path
+    assert train_teacher.plan(again()).steps == ()
+    assert not list((Path(own.bundles.place) / "training").glob("base*"))

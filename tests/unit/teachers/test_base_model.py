@@ -12,7 +12,8 @@ import pytest
 from jobs.lake import tables
 from jobs.lake.store import Lake
 from jobs.teachers import base_model, pretrain
-from jobs.teachers.base_model import Base, BaseSettings, known_base, opened
+from jobs.teachers.base_making import content_digest
+from jobs.teachers.base_model import Base, BaseSettings, given_base, known_base, opened
 from models.errors import BundleError
 from models.tasks import TeacherSettings
 from tests.support import add, context_of, day, fill, model_row, text_row
@@ -21,7 +22,8 @@ SMALL = TeacherSettings(layers=1, hidden=16)
 
 
 def base_row(name: str, settings: TeacherSettings, **values: Any) -> dict[str, Any]:
-    stored = BaseSettings.of(settings, 1).model_dump_json()
+    given = given_base(settings) if settings.is_pretrained_here else None
+    stored = BaseSettings.of(settings, 1, given).model_dump_json()
     return model_row(name, [], task="*", kind="bert", role="base") | {"settings": stored} | values
 
 
@@ -63,6 +65,57 @@ def test_a_name_elsewhere_stands_for_itself(bare_lake: Callable[..., Lake], name
     assert known_base(bare_lake(tables.MODELS), TeacherSettings(source=name), 1) == Base(name, name)
 
 
+def test_a_row_and_a_name_of_an_earlier_version_stay_what_they_are() -> None:
+    stored = (
+        '{"layers": 2, "hidden": 128, "heads": 2, "max_tokens": 64, "vocabulary_size": 6000, "pretrain_steps": 1500, '
+        '"pretrain_texts": 60000, "seed": 1}'
+    )
+    assert BaseSettings.of(TeacherSettings(), 1).equals(stored)
+    assert content_digest(BaseSettings.of(TeacherSettings(), 1), ["a", "b"]) == "8aecb998a6d6"
+
+
+def test_a_given_model_is_pretrained_further_where_steps_are_named(
+    bare_lake: Callable[..., Lake], tmp_path: Path
+) -> None:
+    lake = bare_lake(tables.MODELS)
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    further = TeacherSettings(source=str(tmp_path), pretrain_steps=5)
+    as_it_is = known_base(lake, TeacherSettings(source=str(tmp_path)), 1)
+    assert as_it_is is not None
+    assert as_it_is.place == str(tmp_path)
+    assert known_base(lake, further.model_copy(update={"pretrain_steps": 0}), 1) == as_it_is
+    assert known_base(lake, further, 1) is None, "it is yet to be made"
+    add(lake, tables.MODELS, base_row("base/bert/a", further, path="/a"), base_row("base/bert/b", SMALL))
+    assert known_base(lake, further, 1) == Base("/a", "base/bert/a")
+    assert known_base(lake, further.model_copy(update={"layers": 9, "hidden": 8}), 1) == Base("/a", "base/bert/a")
+    assert known_base(lake, further.model_copy(update={"pretrain_steps": 6}), 1) is None
+    assert known_base(lake, TeacherSettings(pretrain_steps=5), 1) is None, "a small BERT is another"
+    (tmp_path / "model.safetensors").write_bytes(b"others!")
+    assert known_base(lake, further, 1) is None, "other bytes in the folder are another model"
+
+
+def test_what_a_base_went_on_from_is_part_of_its_name() -> None:
+    settings = TeacherSettings(pretrain_steps=5)
+    first, other = (
+        content_digest(BaseSettings.of(settings, 1, Base("/a", identity)), ["a"]) for identity in ("x", "y")
+    )
+    assert len({first, other, content_digest(BaseSettings.of(settings, 1), ["a"])}) == 3
+
+
+def test_how_it_learns_is_part_of_a_base() -> None:
+    plain = BaseSettings.of(TeacherSettings(), 1)
+    assert BaseSettings.of(TeacherSettings(pretrain_masked=(0.15, 0.15)), 1) == plain
+    others = [
+        BaseSettings.of(TeacherSettings(pretrain_masking="whole_words"), 1),
+        BaseSettings.of(TeacherSettings(pretrain_masked=(0.3, 0.15)), 1),
+        BaseSettings.of(TeacherSettings(pretrain_objective="rtd"), 1),
+    ]
+    assert len({content_digest(one, ["a"]) for one in (plain, *others)}) == 4
+    for one in others:
+        assert not plain.equals(one.model_dump_json())
+        assert one.equals(one.model_dump_json())
+
+
 def test_a_recorded_base_whose_files_are_others_is_not_begun_from(
     bare_lake: Callable[..., Lake], tmp_path: Path
 ) -> None:
@@ -95,3 +148,6 @@ def test_tasks_with_equal_sizes_share_a_base_and_one_with_its_own_needs_none(bar
     assert plan(praise=small, mood={}, topic={"epochs": 2}) == (
         "pretrain what the teachers of mood, topic begin as, 1500 steps",
     )
+    assert plan(praise={"from": "bert-base-chinese", "pretrain_steps": 9, "layers": 5}, mood=small, topic={
+        "from": "bert-base-chinese", "pretrain_steps": 9,
+    }) == ("pretrain what the teachers of praise, topic begin as, bert-base-chinese further, 9 steps",)  # fmt: skip

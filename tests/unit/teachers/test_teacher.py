@@ -17,7 +17,8 @@ from models.errors import BundleError, DataError, SettingsError
 from models.tasks import TeacherSettings
 from models.teachers.fine_tuning import fine_tune
 from models.teachers.fine_tuning_rows import FineTuningRows
-from models.teachers.pretraining import SPECIALS, build_tokenizer, mask_tokens, pretrain
+from models.teachers.masking import MaskSymbols, mask_tokens
+from models.teachers.pretraining import SPECIALS, build_tokenizer, pretrain
 from models.teachers.projection import project
 from models.teachers.teacher import Teacher
 
@@ -32,6 +33,7 @@ SETTINGS = TeacherSettings(
     learning_rate=3e-3,
 )
 LABELS = ("has_x", "has_y")
+SYMBOLS = MaskSymbols(SPECIALS.index("[MASK]"), np.arange(len(SPECIALS), 1000))
 
 
 def corpus(count: int = 240, seed: int = 0) -> list[str]:
@@ -82,7 +84,7 @@ def test_masking_follows_its_shares() -> None:
     ids = random.integers(5, 1000, (400, 50))
     candidates = np.ones_like(ids, bool)
     candidates[:, 40:] = False
-    shown, hidden = mask_tokens(ids, candidates, 1000, random)
+    shown, hidden = mask_tokens(ids, candidates, SYMBOLS, random, 0.15)
     assert not hidden[:, 40:].any()
     assert hidden[:, :40].mean() == pytest.approx(0.15, abs=0.01)
     assert (shown[~hidden] == ids[~hidden]).all()
@@ -94,8 +96,8 @@ def test_masking_follows_its_shares() -> None:
 def test_masking_hides_at_least_one_candidate() -> None:
     one = np.array([[7]])
     for seed in range(20):
-        assert mask_tokens(one, one > 0, 9, np.random.default_rng(seed))[1].all()
-    assert not mask_tokens(one, one < 0, 9, np.random.default_rng(0))[1].any()
+        assert mask_tokens(one, one > 0, SYMBOLS, np.random.default_rng(seed), 0.15)[1].all()
+    assert not mask_tokens(one, one < 0, SYMBOLS, np.random.default_rng(0), 0.15)[1].any()
 
 
 def test_pretraining_gives_an_ordinary_folder_and_learns(base: Path, tmp_path: Path) -> None:
