@@ -114,8 +114,8 @@ class TeacherSettings(Frozen):
     positive_weight: float = Field(
         10.0,
         ge=1,
-        description="How much more a positive of a rare label may weigh than a negative, at most; the probabilities "
-        "are corrected for it. 1 weighs all alike.",
+        description="How much more a positive of a rare label (of less than a twentieth of the rows) may weigh than a "
+        "negative, at most; the probabilities are corrected for it. 1 weighs all alike.",
     )
     processes: PositiveInt = Field(
         1,

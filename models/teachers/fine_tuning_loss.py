@@ -17,6 +17,9 @@ from models.teachers.fine_tuning_rows import FineTuningRows
 from models.teachers.pooling import logits_and_states, parameters_read
 from models.training.losses import hard_loss
 
+FREQUENT = 19.0
+"""Negatives a positive of a label of a twentieth of the rows: rarer ones are weighed."""
+
 
 class LogitsOf(nn.Module):
     """A classifier as a network from a batch's inputs to logits (rows, labels), pooled as its config says."""
@@ -44,8 +47,9 @@ class LossOf:
         self.kind: TaskKind = rows.kind
         known, targets = rows.mask[learnt], np.where(rows.mask[learnt], rows.targets[learnt], 0)
         positives = targets.sum(0)
-        # The square root: the full ratio would let a handful of positives drown all else.
-        ratio = np.sqrt((known.sum(0) - positives + 1) / (positives + 1))
+        # The square root: the full ratio would let a handful of positives drown all else. Labels of a twentieth and more
+        # need none: on the demo's weights of two cost one to two points of macro F1.
+        ratio = np.sqrt((known.sum(0) - positives + 1) / (positives + 1) / FREQUENT)
         weights = np.ones(len(rows.labels)) if rows.kind == "multi_class" else np.clip(ratio, 1, limit)
         self.positive_weights: NDArray[np.float32] = weights.astype(np.float32)
 
