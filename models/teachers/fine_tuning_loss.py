@@ -47,8 +47,8 @@ class LossOf:
         self.kind: TaskKind = rows.kind
         known, targets = rows.mask[learnt], np.where(rows.mask[learnt], rows.targets[learnt], 0)
         positives = targets.sum(0)
-        # The square root: the full ratio would let a handful of positives drown all else. Labels of a twentieth and more
-        # need none: on the demo's weights of two cost one to two points of macro F1.
+        # The square root: the full ratio would let a handful of positives drown all else. Frequent labels need none: a
+        # weight of two cost the demo's one to two points of macro F1.
         ratio = np.sqrt((known.sum(0) - positives + 1) / (positives + 1) / FREQUENT)
         weights = np.ones(len(rows.labels)) if rows.kind == "multi_class" else np.clip(ratio, 1, limit)
         self.positive_weights: NDArray[np.float32] = weights.astype(np.float32)
