@@ -119,8 +119,9 @@ def next_round(
 ) -> Round | None:
     """A task's next round: where the last one asked to go on, or there is a new teacher, or other settings.
 
-    Also where the last one's student learnt without the teacher, and now it is trusted, or the other way round. With
-    `believe` it is trusted with every label, whatever annotators say.
+    Also where the last one's student learnt without the teacher, and now it is trusted with a label. Not the other way
+    round: what learnt from it because somebody said so is not made again without it the next night. With `believe` it
+    is trusted with every label, whatever annotators say.
     """
     teacher = registry.newest_teacher(lake, name)
     kind = declared.student.kind
@@ -135,7 +136,7 @@ def next_round(
         number, sampling = last["number"] + 1, last["next_sampling"]
     elif not DecidingSettings.of(declared.of(teacher.labels), settings).equals(last["settings"]):
         number, sampling = last["number"], last["sampling"]  # ended, but by other settings: the same round by these
-    elif none_trusted(dict(last["trust"] or {})) != none_trusted(trust):
+    elif none_trusted(dict(last["trust"] or {})) and not none_trusted(trust):
         number, sampling = _first_round(lake, teacher, settings)
     else:
         return None

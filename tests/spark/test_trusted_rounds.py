@@ -121,3 +121,4 @@ def test_a_teacher_that_knows_nothing_leaves_the_undistilled_student_to_be_promo
     forced = newest_round(own)
     assert (forced["scheme"], forced["sampling"], dict(forced["trust"] or {})) == ("offline", "random", {})
     assert registry.newest_model(own, "praise", "student") != student
+    assert distil.plan(context_for(own, "distil", force=False)).steps == ()

@@ -98,6 +98,11 @@ def test_a_teacher_that_comes_to_be_trusted_gets_its_round(bare_lake: Callable[.
     assert distil.plan(context).steps == ()
     (again,) = distil.plan(planning(own, task="praise", force=True)).required()
     assert (again.round_id, again.number, again.sampling, again.trust) == ("praise/textcnn/02", 1, "random", {})
+    add(own, tables.ROUNDS, round_row(
+        "praise/textcnn/b", again.round_id, number=1, teacher_id=WEAK, sampling="random", decision="stop",
+        next_sampling=None, settings=deciding, trust={},
+    ))  # fmt: skip
+    assert distil.plan(context).steps == ()  # the next night leaves what somebody asked for
 
 
 def test_a_student_is_held_to_annotators_where_its_teacher_was_not_trusted(bare_lake: Callable[..., Lake]) -> None:
