@@ -55,7 +55,8 @@ class TeacherVerdict:
         """What the user is told: the figures, with a warning where it is weak, and labels that it does not teach."""
         warning = "[yellow]warning[/yellow] " if self.weak else ""
         apart = [one.words for one in self.trust if one.trust <= 0]
-        without = [f"    not trusted with {words}: students learn it from annotators alone" for words in apart]
+        instead = "students learn it from annotators alone, unless rounds.accept_weak_teacher or `distil --force`"
+        without = [f"    not trusted with {words}: {instead}" for words in apart]
         return [f"  {warning}{self.sentence}", *without]
 
 
