@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs.lake import tables
+from jobs.lake import teacher_scores
 from jobs.lake.registry import RegisteredModel
 from jobs.lake.store import Lake
 from models.evaluation.ensemble import in_order
@@ -24,7 +24,7 @@ def can_tell(lake: Lake, teacher: RegisteredModel, texts: pa.Table) -> pa.Table:
     """Those of the texts (with text_hash) whose logits can be had: all, or of a teacher outside those it scored."""
     if not teacher.is_external:
         return texts
-    scores = lake.arrow(tables.TEACHER_SCORES, "text_hash", where=pc.field("model_id") == teacher.model_id)
+    scores = teacher_scores.arrow(lake, teacher.model_id, "text_hash")
     return texts.filter(pc.is_in(texts.column("text_hash"), scores.column("text_hash").combine_chunks()))
 
 
@@ -46,7 +46,6 @@ def logits_of(
         second = texts.column("text_b").to_pylist() if pairs else None
         logits, _ = trained().score(texts.column("text").to_pylist(), second=second)
         return in_order(logits, teacher.labels, labels)
-    of_teacher = pc.field("model_id") == teacher.model_id
-    scores = lake.arrow(tables.TEACHER_SCORES, "text_hash", "logits", where=of_teacher).combine_chunks()
+    scores = teacher_scores.arrow(lake, teacher.model_id, "text_hash", "logits").combine_chunks()
     places = pc.index_in(texts.column("text_hash"), scores.column("text_hash").combine_chunks())
     return in_order(to_matrix(scores.column("logits").take(places), len(teacher.labels)), teacher.labels, labels)

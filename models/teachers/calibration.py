@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from models.tasks import TaskKind
+from models.teachers.pooling import last_layer
 from models.training.losses import hard_loss
 
 FOLDS = 5
@@ -36,7 +37,7 @@ class Calibration:
 
     def into(self, model: Any) -> None:
         """Let a classifier's last layer give calibrated logits by itself: whoever reads it needs nothing else."""
-        *_, layer = (module for module in model.modules() if isinstance(module, nn.Linear))
+        layer = last_layer(model)
         scale, shift = (torch.from_numpy(one).to(layer.weight.device) for one in (self.scale, self.shift))
         with torch.no_grad():
             layer.weight.mul_(scale[:, None])

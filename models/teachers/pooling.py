@@ -38,6 +38,12 @@ def set_pooling(model: Any, pooling: Pooling, source: object) -> None:
     model.config.pingti_pooling = pooling
 
 
+def last_layer(model: Any) -> nn.Linear:
+    """The layer of a classifier that gives its logits."""
+    *_, layer = (module for module in model.modules() if isinstance(module, nn.Linear))
+    return layer
+
+
 def mean_of(states: Tensor, attention: Tensor) -> Tensor:
     """The mean over a text's tokens: states (rows, length, width) and a mask (rows, length) to (rows, width)."""
     weights = attention.to(states.dtype)[..., None]

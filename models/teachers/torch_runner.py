@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.teachers.batch_scoring import DoesNotFitError, Result, Runner
-from models.teachers.pooling import logits_and_states
+from models.teachers.pooling import last_layer, logits_and_states
 from models.teachers.tokenisation import Tokens, inputs_of, on_device
 from models.training.devices import own_precision
 
@@ -65,8 +65,7 @@ def with_half_weights(model: Any) -> None:
     of 8 bits would leave steps between the thresholds.
     """
     model.to(torch.bfloat16)
-    last = [layer for layer in model.modules() if isinstance(layer, nn.Linear)][-1]
-    last.float().register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
+    last_layer(model).float().register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
 
 
 def _fetched(logits: Tensor, states: Tensor) -> Callable[[], Result]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +50,6 @@ SETTINGS = TeacherSettings(
 )
 LABELS = ("has_x", "has_y")
 SYMBOLS = list("你好吗老师我们今天学习数学")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def corpus(count: int, rare: float = 0.3, seed: int = 0) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +62,6 @@ def further(base: Path, folder: Path, texts: list[str] | None = None, **settings
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     model: Any = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True).base_model
     return dict(model.state_dict())
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

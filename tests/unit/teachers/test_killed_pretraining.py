@@ -6,11 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from models.tasks import TeacherSettings
 from models.teachers.pretraining import pretrain
@@ -30,14 +28,6 @@ def dies(step, *_):
         os.kill(os.getpid(), signal.SIGKILL)
 pretrain(TEXTS, SETTINGS, seed=1, folder=Path(sys.argv[1]), progress=dies, checkpoints=Path(sys.argv[2]))
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -99,15 +97,6 @@ def test_a_tokenizer_that_tells_no_places_is_refused() -> None:
         word_distances(object(), ["好"], 16)
 
 
-@pytest.fixture
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("_one_thread")
 def test_what_is_hidden_decides_the_weights(tmp_path: Path) -> None:
     def weights(name: str, **values: Any) -> bytes:
         small = TeacherSettings(layers=1, hidden=16, max_tokens=16, pretrain_steps=3, **values)

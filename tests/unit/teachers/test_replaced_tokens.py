@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +20,6 @@ SETTINGS = TeacherSettings(
     layers=1, hidden=16, max_tokens=16, pretrain_steps=4, pretrain_objective="rtd", min_steps=0, epochs=1
 )
 TEXTS = ["老师好", "同学们今天上课", "听不清", "下课谢谢老师再见"] * 40
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_it_learns_and_a_teacher_begins_as_it(tmp_path: Path) -> None:
